@@ -1,0 +1,500 @@
+/*
+ * pgcache.h - PostgreSQL as a cache: the public interface of libpgcache.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ *
+ * This header is the specification. Each rule has a short name in brackets; the tests cite it as [rule:NAME].
+ *
+ * TERMS
+ *   handle      a `pgcache *`: one cache as one process sees it, with its settings and its connections.
+ *   entry       a key with its value, format, version and expiry, stored in PostgreSQL.
+ *   namespace   the part of the cache that a key lives in; the same key in two namespaces is two entries.
+ *   digest      the 16 bytes under which an entry is stored: the first half of sha256 over namespace and key.
+ *   version     a positive number that every write gives the entry anew. It never repeats: not after a removal, not
+ *               after a crash of the server. Of two writes of one key the later has the higher version.
+ *   epoch       the upper bits of a version; raised when PostgreSQL lost the unlogged tables.
+ *   outcome     a status >= 0: what the call found. A negative status is an error.
+ *
+ * ARGUMENTS
+ *   [rule:order]    handle, outputs, inputs (each length right after its buffer), options, error.
+ *   [rule:outputs]  An output pointer may be NULL where its comment says "optional". Outputs are set to zero or NULL
+ *                   first, and hold results only for the outcomes named at each function.
+ *   [rule:inputs]   Inputs are read during the call only; the library keeps no pointer into them.
+ *   [rule:options]  NULL options mean the defaults. NULL error means that the caller does not want the message.
+ *   [rule:sizes]    A transparent struct starts with `struct_size`, set by its INIT macro or init function. A smaller,
+ *                   older size keeps working: what it lacks has its default. A struct_size that no version ever had
+ *                   (smaller than the first version's required part) gives PGCACHE_INVALID.
+ *   [rule:refuse]   Bad input is refused before anything is sent to the server; nothing is stored.
+ *
+ * KEYS AND VALUES
+ *   [rule:key]      1 to PGCACHE_KEY_MAX arbitrary bytes (NUL and invalid UTF-8 included). Empty or NULL:
+ *                   PGCACHE_INVALID. Longer: PGCACHE_TOO_LARGE.
+ *   [rule:value]    0 to `max_value_bytes` arbitrary bytes; NULL is allowed when the length is 0. An empty value is a
+ *                   hit. Longer: PGCACHE_TOO_LARGE.
+ *   [rule:format]   Tells readers what the bytes are: PGCACHE_FORMAT_BYTES, PGCACHE_FORMAT_JSON (UTF-8 text, readable
+ *                   as jsonb in SQL; a cached null is the JSON text `null`), others are the caller's. Negative:
+ *                   PGCACHE_INVALID. The library neither checks nor converts the bytes.
+ *   [rule:namespace] 1 to PGCACHE_NAMESPACE_MAX visible ASCII characters (0x21 to 0x7e).
+ *
+ * TIME
+ *   [rule:ttl]      Milliseconds from the moment the server executes the write; the server's clock alone decides.
+ *                   PGCACHE_TTL_DEFAULT: the setting `default_ttl_ms`. PGCACHE_TTL_NEVER: the entry does not expire.
+ *                   0 or any other negative number: PGCACHE_INVALID. More than PGCACHE_TTL_MAX (3,650 days) is
+ *                   shortened to it.
+ *   [rule:deadline] `deadline_ms` of the options bounds the whole call: waiting for a connection, connecting (name
+ *                   look-up included), sending, and the answer. PGCACHE_DEADLINE_DEFAULT: the setting `timeout_ms`, for
+ *                   flush, cleanup, stats, keys, init and upgrade `maintenance_timeout_ms`. 0: do not wait at all.
+ *
+ * RESULTS
+ *   [rule:linear]   Operations on one key are linearizable: each takes effect at one moment between call and return.
+ *                   No call is atomic across keys.
+ *   [rule:timeout]  PGCACHE_TIMEOUT means that the deadline passed and that the call changed nothing.
+ *   [rule:unknown]  PGCACHE_UNKNOWN means that a write was sent and its answer never came (lost connection, deadline,
+ *                   shutdown): it may or may not have happened. The library does not repeat such a write.
+ *   [rule:error]    `pgcache_error` is filled on an error and left alone otherwise. A message says what happened, to what,
+ *                   and what to do. It never contains a password, a key or a value.
+ *
+ * THREADS, FORK, LIFETIME
+ *   [rule:threads]  All functions on a handle may be called from any number of threads at once. A `pgcache_value` is
+ *                   immutable and may be shared. A `pgcache_config` belongs to one thread at a time.
+ *   [rule:shutdown] pgcache_shutdown() may be called at any time, from any thread, repeatedly. It wakes every waiting
+ *                   call; these and all later calls give PGCACHE_CLOSED (a write already sent: PGCACHE_UNKNOWN).
+ *   [rule:free]     pgcache_free() needs that no other call on the handle is under way (shutdown first, then join your
+ *                   threads). Free functions take NULL. Values and configurations outlive handles, in any order.
+ *   [rule:fork]     After fork() the child may go on using the handle: it opens connections of its own and never
+ *                   touches the parent's. Between fork() and the first call nothing needs to be done.
+ *   [rule:signals]  No function is async-signal-safe. The library's threads block all signals.
+ *
+ * COMMON STATUSES: every function that takes a handle can return, besides what is named at it:
+ *   PGCACHE_INVALID, PGCACHE_NO_MEMORY, PGCACHE_CLOSED, PGCACHE_TIMEOUT, PGCACHE_UNAVAILABLE,
+ *   PGCACHE_TOO_MANY_CONNECTIONS, PGCACHE_DENIED, PGCACHE_SERVER_TOO_OLD, PGCACHE_SCHEMA_MISSING, PGCACHE_SCHEMA_OLDER,
+ *   PGCACHE_SCHEMA_NEWER, PGCACHE_SCHEMA_CHANGED, PGCACHE_SCHEMA_DIFFERS, PGCACHE_CONFLICT, PGCACHE_SERVER_ERROR;
+ *   and every function that writes: PGCACHE_UNKNOWN, PGCACHE_READ_ONLY, PGCACHE_FULL.
+ * The comments below call these "the common statuses".
+ *
+ * "Since" gives the version of the library that added a declaration.
+ */
+#ifndef PGCACHE_H
+#define PGCACHE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Marks what the shared library exports; empty for SWIG, which cannot read attributes. */
+#if defined(SWIG)
+#define PGCACHE_API
+#elif defined(__GNUC__)
+#define PGCACHE_API __attribute__((visibility("default")))
+#else
+#define PGCACHE_API
+#endif
+
+/* ---- Version ------------------------------------------------------------------------------------------------- */
+
+/* The version of this header. Since 1.0. */
+#define PGCACHE_VERSION_MAJOR 1
+#define PGCACHE_VERSION_MINOR 0
+#define PGCACHE_VERSION_PATCH 0
+#define PGCACHE_VERSION_STRING "1.0.0"
+
+/* The version of the library that runs, as text ("1.0.0"). Static storage. Any thread. Since 1.0. */
+PGCACHE_API const char *pgcache_version(void);
+
+/* The same as one number: major * 10000 + minor * 100 + patch. Any thread. Since 1.0. */
+PGCACHE_API int pgcache_version_number(void);
+
+/* ---- Limits and constants ------------------------------------------------------------------------------------- */
+
+/* Longest key in bytes. Since 1.0. */
+#define PGCACHE_KEY_MAX 4096
+/* Longest namespace in bytes. Since 1.0. */
+#define PGCACHE_NAMESPACE_MAX 63
+/* Longest span name in bytes. Since 1.0. */
+#define PGCACHE_SPAN_NAME_MAX 64
+/* Most keys that one round trip carries; calls with more are split. Since 1.0. */
+#define PGCACHE_BATCH_MAX 1000
+
+/* Values for `ttl_ms`, see [rule:ttl]. Since 1.0. */
+#define PGCACHE_TTL_NEVER 9223372036854775807
+#define PGCACHE_TTL_DEFAULT (-9223372036854775807)
+#define PGCACHE_TTL_MAX 315360000000
+
+/* Value for `deadline_ms`, see [rule:deadline]. Since 1.0. */
+#define PGCACHE_DEADLINE_DEFAULT (-1)
+
+/* Values for `format`, see [rule:format]. Since 1.0. */
+#define PGCACHE_FORMAT_BYTES 0
+#define PGCACHE_FORMAT_JSON 1
+
+/* ---- Status ---------------------------------------------------------------------------------------------------- */
+
+/* What a call found (>= 0) or why it failed (< 0). New values may be added: treat an unknown negative one as
+   PGCACHE_SERVER_ERROR and an unknown positive one as PGCACHE_MISS. Since 1.0. */
+typedef enum pgcache_status {
+  PGCACHE_OK = 0,        /* done; a get: a hit */
+  PGCACHE_MISS = 1,      /* no such entry, or it has expired */
+  PGCACHE_EXISTS = 2,    /* not done: an entry is there (add), or it has another version (compare_and_swap) */
+  PGCACHE_TOO_SMALL = 3, /* the caller's buffer is too small; the size needed was given */
+
+  PGCACHE_INVALID = -1,               /* an argument is wrong: NULL, empty, out of range, unknown */
+  PGCACHE_TOO_LARGE = -2,             /* a key or value is longer than allowed */
+  PGCACHE_BAD_SETTING = -3,           /* a setting's name or value is wrong */
+  PGCACHE_NO_MEMORY = -4,             /* this process is out of memory */
+  PGCACHE_CLOSED = -5,                /* the handle was shut down */
+  PGCACHE_TIMEOUT = -6,               /* the deadline passed; nothing was changed */
+  PGCACHE_UNKNOWN = -7,               /* a write was sent and its answer never came: it may or may not have happened */
+  PGCACHE_UNAVAILABLE = -8,           /* the server cannot be reached, is starting up or is shutting down */
+  PGCACHE_TOO_MANY_CONNECTIONS = -9,  /* the server has no connection left for us */
+  PGCACHE_DENIED = -10,               /* log-in refused, no such role or database, or a missing privilege */
+  PGCACHE_READ_ONLY = -11,            /* the server is a standby or read-only: writes are refused */
+  PGCACHE_FULL = -12,                 /* the server's disk or memory is full */
+  PGCACHE_SERVER_TOO_OLD = -13,       /* the server is older than PostgreSQL 15 */
+  PGCACHE_SCHEMA_MISSING = -14,       /* the cache's schema is not there: call pgcache_init() */
+  PGCACHE_SCHEMA_OLDER = -15,         /* the schema is older than the library: call pgcache_upgrade() */
+  PGCACHE_SCHEMA_NEWER = -16,         /* the schema is newer than the library: upgrade the library */
+  PGCACHE_SCHEMA_CHANGED = -17,       /* something in the schema was changed or dropped by hand */
+  PGCACHE_SCHEMA_DIFFERS = -18,       /* the setting `table` disagrees with how the schema was made */
+  PGCACHE_NOT_A_COUNTER = -19,        /* increment: the entry does not hold a decimal 64-bit integer */
+  PGCACHE_OVERFLOW = -20,             /* increment: the result does not fit 64 bits; the entry is unchanged */
+  PGCACHE_CONFLICT = -21,             /* the server gave up a conflict (deadlock, lock) repeatedly; nothing was changed */
+  PGCACHE_SERVER_ERROR = -22          /* any other error of the server; see sqlstate */
+} pgcache_status;
+
+/* The name of a status, such as "PGCACHE_MISS"; "PGCACHE_?" for an unknown one. Static storage. Any thread. Since 1.0. */
+PGCACHE_API const char *pgcache_status_name(pgcache_status status);
+
+/* One sentence on what a status means. Static storage. Any thread. Since 1.0. */
+PGCACHE_API const char *pgcache_status_text(pgcache_status status);
+
+/* ---- Error ----------------------------------------------------------------------------------------------------- */
+
+/* The last argument of every call that can fail; owned by the caller, may live on the stack, see [rule:error].
+   Since 1.0. */
+typedef struct pgcache_error {
+  size_t struct_size;    /* sizeof(pgcache_error) */
+  pgcache_status status; /* as returned by the call */
+  char sqlstate[6];      /* the server's five-character code, or "" */
+  char message[506];     /* one line, NUL-terminated, without a newline; cut at the end if too long */
+} pgcache_error;
+
+#define PGCACHE_ERROR_INIT { sizeof(pgcache_error), PGCACHE_OK, { 0 }, { 0 } }
+
+/* Does the same as PGCACHE_ERROR_INIT, for callers without macros. Out: error, whose size is struct_size bytes (at
+   least 16, else nothing is done). Any thread. Since 1.0. */
+PGCACHE_API void pgcache_error_init(pgcache_error *error, size_t struct_size);
+
+/* ---- Per-call options ------------------------------------------------------------------------------------------- */
+
+/* Where a read may be answered from. Since 1.0. */
+typedef enum pgcache_read_mode {
+  PGCACHE_READ_NEAR = 0, /* the process's own copy if it has a valid one, else PostgreSQL; this version keeps no copies */
+  PGCACHE_READ_STORE = 1 /* always ask PostgreSQL */
+} pgcache_read_mode;
+
+/* Options of one call. Since 1.0. */
+typedef struct pgcache_options {
+  size_t struct_size;        /* sizeof(pgcache_options) */
+  int64_t deadline_ms;       /* milliseconds from the call's start, >= 0, or PGCACHE_DEADLINE_DEFAULT; [rule:deadline] */
+  const char *namespace_name; /* NULL: the setting `namespace`; [rule:namespace] */
+  const char *span_name;     /* what the caller is doing, for metrics and traces: up to PGCACHE_SPAN_NAME_MAX bytes, or NULL */
+  pgcache_read_mode read_mode;
+  uint32_t flags;            /* 0; no flag is defined yet, any other value gives PGCACHE_INVALID */
+} pgcache_options;
+
+#define PGCACHE_OPTIONS_INIT { sizeof(pgcache_options), PGCACHE_DEADLINE_DEFAULT, NULL, NULL, PGCACHE_READ_NEAR, 0 }
+
+/* Does the same as PGCACHE_OPTIONS_INIT, for callers without macros. Out: options, whose size is struct_size bytes (at
+   least 16, else nothing is done). Any thread. Since 1.0. */
+PGCACHE_API void pgcache_options_init(pgcache_options *options, size_t struct_size);
+
+/* ---- Configuration ---------------------------------------------------------------------------------------------- */
+
+/* A set of named settings; all values are text. Since 1.0. */
+typedef struct pgcache_config pgcache_config;
+
+/* What there is to know about one setting; all strings have static storage. Since 1.0. */
+typedef struct pgcache_setting {
+  size_t struct_size;        /* sizeof(pgcache_setting) */
+  const char *name;          /* "pool_max" */
+  const char *default_value; /* "10"; "" when there is none */
+  const char *allowed;       /* "0 to 1000" */
+  const char *environment;   /* "PGCACHE_POOL_MAX" */
+  const char *description;   /* one sentence, with the unit */
+} pgcache_setting;
+
+#define PGCACHE_SETTING_INIT { sizeof(pgcache_setting), NULL, NULL, NULL, NULL, NULL }
+
+/* Makes a configuration in which each setting has its default.
+   Out: out, owned by the caller, to be given to pgcache_config_free().
+   Returns PGCACHE_OK, PGCACHE_INVALID (out is NULL), PGCACHE_NO_MEMORY. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_config_new(pgcache_config **out, pgcache_error *error);
+
+/* Sets one setting. In: name; value, checked at once, NULL puts the default back.
+   Returns PGCACHE_OK, PGCACHE_INVALID (config or name is NULL), PGCACHE_BAD_SETTING (the message names the nearest
+   setting or the values allowed; the setting keeps its old value), PGCACHE_NO_MEMORY. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_config_set(pgcache_config *config, const char *name, const char *value,
+                                              pgcache_error *error);
+
+/* The value of a setting; NULL if config is NULL or there is no such setting. Owned by the configuration, valid until
+   the setting is set again or the configuration freed. The url is given as it was set, its password included.
+   Since 1.0. */
+PGCACHE_API const char *pgcache_config_get(const pgcache_config *config, const char *name);
+
+/* Sets each setting whose environment variable (PGCACHE_URL, PGCACHE_POOL_MAX, ...) is there and not empty; if
+   PGCACHE_URL is not, DATABASE_URL gives the url. Not to be called while another thread changes the environment.
+   Returns as pgcache_config_set(); the settings before the one refused stay set. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_config_load_environment(pgcache_config *config, pgcache_error *error);
+
+/* Describes the setting number index, from 0. Out: out.
+   Returns PGCACHE_OK, PGCACHE_MISS (index is past the last one), PGCACHE_INVALID. Any thread. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_config_describe(pgcache_setting *out, size_t index, pgcache_error *error);
+
+/* Frees a configuration; handles made from it are not concerned. NULL is a no-op. Since 1.0. */
+PGCACHE_API void pgcache_config_free(pgcache_config *config);
+
+/* ---- Life cycle --------------------------------------------------------------------------------------------------- */
+
+/* A handle. Since 1.0. */
+typedef struct pgcache pgcache;
+
+/* Makes a handle. Does no input or output: the first call that needs a connection opens it. The setting `url` is needed
+   (any libpq connection string or URI, `null:`, `local:` or `local:/path`).
+   In: config, copied; not NULL. Out: out, owned by the caller, to be given to pgcache_free().
+   Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_BAD_SETTING (the url is missing or cannot be understood; settings
+   contradict each other), PGCACHE_NO_MEMORY. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_new(pgcache **out, const pgcache_config *config, pgcache_error *error);
+
+/* Closes the handle's connections and wakes every waiting call, see [rule:shutdown]. Waits for nothing. NULL is a no-op.
+   Since 1.0. */
+PGCACHE_API void pgcache_shutdown(pgcache *self);
+
+/* Shuts down if that was not done, and frees the handle, see [rule:free]. NULL is a no-op. Since 1.0. */
+PGCACHE_API void pgcache_free(pgcache *self);
+
+/* Makes the cache's schema in the database, or brings an older one up to date. Safe to call from many processes at
+   once, and again. Needs the privilege to create a schema.
+   Returns PGCACHE_OK (made or upgraded), PGCACHE_EXISTS (it was there and current) or a common status; notably
+   PGCACHE_SCHEMA_NEWER, PGCACHE_SCHEMA_DIFFERS. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_init(pgcache *self, const pgcache_options *options, pgcache_error *error);
+
+/* Brings an existing schema up to date, and never makes one.
+   Returns PGCACHE_OK (upgraded), PGCACHE_EXISTS (it was current) or a common status; notably PGCACHE_SCHEMA_MISSING.
+   Since 1.0. */
+PGCACHE_API pgcache_status pgcache_upgrade(pgcache *self, const pgcache_options *options, pgcache_error *error);
+
+/* ---- Values -------------------------------------------------------------------------------------------------------- */
+
+/* What a read found: immutable, reference-counted; all functions on it may be called from any thread. Since 1.0. */
+typedef struct pgcache_value pgcache_value;
+
+/* The SQL that pgcache_init() would run for the settings `schema` and `table`, to be run by an administrator in one go
+   on a database that has no such schema. Asks no server; the url need not be set.
+   In: config. Out: out, the SQL as a value in UTF-8, owned by the caller, to be given to pgcache_value_free().
+   Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_NO_MEMORY. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_init_sql(pgcache_value **out, const pgcache_config *config, pgcache_error *error);
+
+/* The bytes; never NULL for a value that is not NULL; aligned for any type, and followed by a NUL byte that does not
+   count, so that text can be used as a C string. Valid as long as the value. NULL gives NULL. Since 1.0. */
+PGCACHE_API const void *pgcache_value_data(const pgcache_value *value);
+
+/* The number of bytes. NULL gives 0. Since 1.0. */
+PGCACHE_API size_t pgcache_value_size(const pgcache_value *value);
+
+/* The entry's version. NULL gives 0. Since 1.0. */
+PGCACHE_API int64_t pgcache_value_version(const pgcache_value *value);
+
+/* The entry's format. NULL gives 0. Since 1.0. */
+PGCACHE_API int32_t pgcache_value_format(const pgcache_value *value);
+
+/* How long the entry still lives, in milliseconds, counted down on this machine's clock since the read was sent:
+   0 when its time is up, PGCACHE_TTL_NEVER when it does not expire. NULL gives 0. Since 1.0. */
+PGCACHE_API int64_t pgcache_value_ttl_ms(const pgcache_value *value);
+
+/* 1 if the value was past the end of its freshness, though not of its life, when it was read; else 0. NULL gives 0. Since 1.0. */
+PGCACHE_API int pgcache_value_is_stale(const pgcache_value *value);
+
+/* Takes another reference, to be given to pgcache_value_free(). Returns its argument. Since 1.0. */
+PGCACHE_API pgcache_value *pgcache_value_retain(pgcache_value *value);
+
+/* Gives one reference back; the last one frees the value. NULL is a no-op. Since 1.0. */
+PGCACHE_API void pgcache_value_free(pgcache_value *value);
+
+/* ---- One key -------------------------------------------------------------------------------------------------------- */
+
+/* Reads an entry.
+   Out: out, owned by the caller, to be given to pgcache_value_free(); NULL unless PGCACHE_OK.
+   In: key, key_len as [rule:key].
+   Returns PGCACHE_OK, PGCACHE_MISS, PGCACHE_TOO_LARGE or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_get(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
+                                       const pgcache_options *options, pgcache_error *error);
+
+/* Reads an entry into the caller's buffer.
+   Out: buffer, buffer_len bytes long (NULL is allowed when buffer_len is 0); value_size, the value's size in bytes; both
+   are set by PGCACHE_OK, value_size alone by PGCACHE_TOO_SMALL (the buffer is then unchanged).
+   Returns PGCACHE_OK, PGCACHE_MISS, PGCACHE_TOO_SMALL, PGCACHE_TOO_LARGE (the key) or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_get_into(pgcache *self, void *buffer, size_t buffer_len, size_t *value_size,
+                                            const void *key, size_t key_len, const pgcache_options *options,
+                                            pgcache_error *error);
+
+/* Stores an entry, whether there was one or not.
+   Out: version (optional), the entry's new version. With `null:` nothing is stored and the version is 0.
+   In: key, value, format, ttl_ms as the rules of these names.
+   Returns PGCACHE_OK, PGCACHE_TOO_LARGE or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_put(pgcache *self, int64_t *version, const void *key, size_t key_len,
+                                       const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
+                                       const pgcache_options *options, pgcache_error *error);
+
+/* Stores an entry only if there is none; an expired one counts as none. Arguments as pgcache_put().
+   Returns PGCACHE_OK, PGCACHE_EXISTS (nothing was changed), PGCACHE_TOO_LARGE or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_add(pgcache *self, int64_t *version, const void *key, size_t key_len,
+                                       const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
+                                       const pgcache_options *options, pgcache_error *error);
+
+/* Stores an entry only if there is one that has not expired. Arguments as pgcache_put().
+   Returns PGCACHE_OK, PGCACHE_MISS (nothing was stored), PGCACHE_TOO_LARGE or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_replace(pgcache *self, int64_t *version, const void *key, size_t key_len,
+                                           const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
+                                           const pgcache_options *options, pgcache_error *error);
+
+/* Stores an entry only if it still has the version that the caller read. Arguments as pgcache_put(), and
+   In: expected, a version > 0.
+   Returns PGCACHE_OK, PGCACHE_MISS (there is none), PGCACHE_EXISTS (it has another version), PGCACHE_TOO_LARGE or a
+   common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_compare_and_swap(pgcache *self, int64_t *version, const void *key, size_t key_len,
+                                                    const void *value, size_t value_len, int32_t format,
+                                                    int64_t ttl_ms, int64_t expected, const pgcache_options *options,
+                                                    pgcache_error *error);
+
+/* Removes an entry.
+   Returns PGCACHE_OK, PGCACHE_MISS (nothing was removed), PGCACHE_TOO_LARGE (the key) or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_remove(pgcache *self, const void *key, size_t key_len,
+                                          const pgcache_options *options, pgcache_error *error);
+
+/* Gives an entry a new TTL without sending its value.
+   Out: version (optional): a touch is a write and gives a new version. In: key; ttl_ms.
+   Returns PGCACHE_OK, PGCACHE_MISS, PGCACHE_TOO_LARGE (the key) or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_touch(pgcache *self, int64_t *version, const void *key, size_t key_len,
+                                         int64_t ttl_ms, const pgcache_options *options, pgcache_error *error);
+
+/* Asks whether an entry is there, without reading its value.
+   Returns PGCACHE_OK, PGCACHE_MISS, PGCACHE_TOO_LARGE (the key) or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_exists(pgcache *self, const void *key, size_t key_len,
+                                          const pgcache_options *options, pgcache_error *error);
+
+/* Adds delta to a counter: an entry of format PGCACHE_FORMAT_JSON that holds a decimal 64-bit integer.
+   Out: counter (optional), the new number; version (optional). In: key; delta, may be negative; initial and ttl_ms, used
+   only if there is no entry: it is then stored as initial + delta with that TTL. An existing entry keeps its expiry.
+   Returns PGCACHE_OK, PGCACHE_NOT_A_COUNTER, PGCACHE_OVERFLOW, PGCACHE_TOO_LARGE (the key) or a common status.
+   Since 1.0. */
+PGCACHE_API pgcache_status pgcache_increment(pgcache *self, int64_t *counter, int64_t *version, const void *key,
+                                             size_t key_len, int64_t delta, int64_t initial, int64_t ttl_ms,
+                                             const pgcache_options *options, pgcache_error *error);
+
+/* ---- Many keys -------------------------------------------------------------------------------------------------------- */
+
+/* One element of a multi-key call. An array's elements all have the same struct_size. Since 1.0. */
+typedef struct pgcache_item {
+  size_t struct_size;    /* in: sizeof(pgcache_item) */
+  const void *key;       /* in */
+  size_t key_len;        /* in: bytes */
+  const void *value;     /* in: put_many only */
+  size_t value_len;      /* in: put_many only, bytes */
+  int64_t ttl_ms;        /* in: put_many only */
+  int32_t format;        /* in: put_many only */
+  pgcache_status status; /* out: what became of this key */
+  int64_t version;       /* out: the entry's version; 0 unless PGCACHE_OK; 0 for remove_many */
+  pgcache_value *result; /* out: get_many only: owned by the caller, to be given to pgcache_value_free(); else NULL */
+} pgcache_item;
+
+#define PGCACHE_ITEM_INIT { sizeof(pgcache_item), NULL, 0, NULL, 0, PGCACHE_TTL_DEFAULT, PGCACHE_FORMAT_BYTES, \
+                            PGCACHE_OK, 0, NULL }
+
+/* Rules of the multi-key calls: [rule:batch]
+   In and out: items, an array of count elements (0 is allowed and does nothing). Up to PGCACHE_BATCH_MAX keys go in one
+   round trip and one statement; longer arrays (and puts of more than 64 MiB) are split. Duplicate keys are allowed: all
+   of them get the same answer, and of duplicate puts the last one is stored. Every item is checked before anything is
+   sent: one bad item refuses the call with that item's status, and the message gives its index.
+   The call's status is PGCACHE_OK when every key was answered, else the first error; each item has its own status then:
+   the parts before the failed one are done, the part that failed has its error, and the parts behind it, which were not
+   sent, have the same error, or PGCACHE_UNAVAILABLE where that is PGCACHE_UNKNOWN: nothing was changed there. */
+
+/* Reads many entries. Per item PGCACHE_OK with result and version, or PGCACHE_MISS.
+   Returns PGCACHE_OK, PGCACHE_TOO_LARGE or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_get_many(pgcache *self, pgcache_item *items, size_t count,
+                                            const pgcache_options *options, pgcache_error *error);
+
+/* Stores many entries. Per item PGCACHE_OK with version.
+   Returns PGCACHE_OK, PGCACHE_TOO_LARGE or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_put_many(pgcache *self, pgcache_item *items, size_t count,
+                                            const pgcache_options *options, pgcache_error *error);
+
+/* Removes many entries. Per item PGCACHE_OK, or PGCACHE_MISS if there was none.
+   Returns PGCACHE_OK, PGCACHE_TOO_LARGE or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_remove_many(pgcache *self, pgcache_item *items, size_t count,
+                                               const pgcache_options *options, pgcache_error *error);
+
+/* ---- The cache as a whole ------------------------------------------------------------------------------------------------ */
+
+/* What pgcache_flush() empties. Since 1.0. */
+typedef enum pgcache_flush_scope {
+  PGCACHE_FLUSH_NAMESPACE = 0, /* the namespace of the options, or of the handle */
+  PGCACHE_FLUSH_ALL = 1        /* every namespace of the schema */
+} pgcache_flush_scope;
+
+/* Removes every entry that was stored before the call began.
+   Out: removed (optional), how many rows that was, expired ones included. In: scope.
+   Returns PGCACHE_OK or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_flush(pgcache *self, int64_t *removed, pgcache_flush_scope scope,
+                                         const pgcache_options *options, pgcache_error *error);
+
+/* Deletes expired rows of all namespaces, in small batches; an entry that is refreshed meanwhile stays.
+   Out: removed (optional), how many, also after an error.
+   Returns PGCACHE_OK or a common status; PGCACHE_TIMEOUT means that there may be more to delete. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_cleanup(pgcache *self, int64_t *removed, const pgcache_options *options,
+                                           pgcache_error *error);
+
+/* Figures of the store. Since 1.0. */
+typedef struct pgcache_store_stats {
+  size_t struct_size;        /* sizeof(pgcache_store_stats) */
+  int64_t entries;           /* entries that have not expired, all namespaces, counted now */
+  int64_t expired;           /* rows that have expired and wait for cleanup */
+  int64_t value_bytes;       /* the values' bytes of both, as stored */
+  int64_t relation_bytes;    /* the table on disk, with its index and out-of-line values */
+  int32_t schema_version;
+  int32_t epoch;
+  int32_t logged;            /* 1 if the table is logged, 0 if unlogged */
+  int32_t pool_open;         /* connections this handle has open */
+  int32_t pool_idle;         /* of these, not in use */
+  int32_t server_version;    /* as PostgreSQL's server_version_num, such as 150018 */
+} pgcache_store_stats;
+
+#define PGCACHE_STORE_STATS_INIT { sizeof(pgcache_store_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* Counts what the store holds; reads the whole table, so it is for people and monitors, not for the request path.
+   Out: out. With `null:` all figures are 0.
+   Returns PGCACHE_OK or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_stats(pgcache *self, pgcache_store_stats *out, const pgcache_options *options,
+                                         pgcache_error *error);
+
+/* Lists the keys of a namespace in the order of their bytes, a page at a time; reads the whole table, so it is for
+   people, not for the request path.
+   Out: keys, an array of keys_len elements (1 to PGCACHE_BATCH_MAX): each a value whose bytes are the key and whose
+   version, format and TTL are the entry's, owned by the caller; count, how many were set, fewer than keys_len on the
+   last page.
+   In: prefix, only keys that begin with it (NULL or length 0: all); after, only keys behind this one: the last key of the
+   page before (NULL or length 0: from the beginning).
+   Returns PGCACHE_OK, PGCACHE_TOO_LARGE (prefix or after is longer than a key) or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_keys(pgcache *self, pgcache_value **keys, size_t keys_len, size_t *count,
+                                        const void *prefix, size_t prefix_len, const void *after, size_t after_len,
+                                        const pgcache_options *options, pgcache_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PGCACHE_H */
