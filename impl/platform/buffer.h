@@ -1,0 +1,37 @@
+/*
+ * buffer.h - a byte string that grows while it is written. Failure is sticky: write on, look once at the end.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_PLATFORM_BUFFER_H
+#define PGC_PLATFORM_BUFFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct pgc_buffer {
+  unsigned char *data;
+  size_t size;
+  size_t capacity;
+  bool failed; /* an allocation failed; what was written since is lost */
+} pgc_buffer;
+
+#define PGC_BUFFER_INIT                                                                                                \
+  { NULL, 0, 0, false }
+
+/* Makes room for size more bytes at once. */
+void pgc_buffer_reserve(pgc_buffer *buffer, size_t size);
+void pgc_buffer_append(pgc_buffer *buffer, const void *bytes, size_t size);
+void pgc_buffer_append_text(pgc_buffer *buffer, const char *text);
+void pgc_buffer_append_u32(pgc_buffer *buffer, uint32_t number); /* big-endian */
+void pgc_buffer_append_u64(pgc_buffer *buffer, uint64_t number); /* big-endian */
+void pgc_buffer_clear(pgc_buffer *buffer);
+
+/* Big-endian numbers in memory that need not be aligned. */
+void pgc_store_u32(unsigned char *bytes, uint32_t number);
+void pgc_store_u64(unsigned char *bytes, uint64_t number);
+uint32_t pgc_load_u32(const unsigned char *bytes);
+uint64_t pgc_load_u64(const unsigned char *bytes);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * clock.c - see clock.h. Reads clocks, keeps nothing.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "platform/clock.h"
+
+#include <limits.h>
+#include <time.h>
+
+static int64_t read_clock_us(clockid_t clock) {
+  struct timespec now;
+  clock_gettime(clock, &now);
+  return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t pgc_now_us(void) {
+  return read_clock_us(CLOCK_BOOTTIME);
+}
+
+int64_t pgc_monotonic_us(void) {
+  return read_clock_us(CLOCK_MONOTONIC);
+}
+
+pgc_deadline pgc_deadline_in(int64_t timeout_ms) {
+  int64_t now = pgc_monotonic_us();
+  if (timeout_ms >= (PGC_NO_DEADLINE - now) / 1000)
+    return PGC_NO_DEADLINE;
+  return now + timeout_ms * 1000;
+}
+
+int pgc_deadline_poll_ms(pgc_deadline deadline) {
+  if (deadline == PGC_NO_DEADLINE)
+    return -1;
+  int64_t left_us = deadline - pgc_monotonic_us();
+  if (left_us <= 0)
+    return 0;
+  int64_t left_ms = (left_us + 999) / 1000;
+  return left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+}

@@ -1,0 +1,27 @@
+/*
+ * clock.h - the two clocks of the library. Never the wall clock: whether an entry has expired is the server's to say.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_PLATFORM_CLOCK_H
+#define PGC_PLATFORM_CLOCK_H
+
+#include <stdint.h>
+
+/* Microseconds on CLOCK_BOOTTIME, which also counts while the machine is suspended: for what is left of a TTL. */
+int64_t pgc_now_us(void);
+
+/* Microseconds on CLOCK_MONOTONIC, which condition variables can wait on: for deadlines. */
+int64_t pgc_monotonic_us(void);
+
+/* A point on pgc_monotonic_us()'s clock; PGC_NO_DEADLINE never comes. */
+typedef int64_t pgc_deadline;
+#define PGC_NO_DEADLINE INT64_MAX
+
+/* The deadline that lies timeout_ms (>= 0) from now; saturates. */
+pgc_deadline pgc_deadline_in(int64_t timeout_ms);
+
+/* Milliseconds to the deadline as poll() takes them: rounded up, 0 when it has passed, -1 for none. */
+int pgc_deadline_poll_ms(pgc_deadline deadline);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * memory.c - allocation through two replaceable functions. Owns nothing else.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "platform/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void *(*alloc_hook)(size_t) = malloc;
+static void *(*resize_hook)(void *, size_t) = realloc;
+
+void pgc_memory_set_hooks(void *(*alloc)(size_t), void *(*resize)(void *, size_t)) {
+  alloc_hook = alloc != NULL ? alloc : malloc;
+  resize_hook = resize != NULL ? resize : realloc;
+}
+
+void *pgc_alloc(size_t size) {
+  return alloc_hook(size == 0 ? 1 : size);
+}
+
+void *pgc_alloc_zero(size_t size) {
+  void *block = pgc_alloc(size);
+  if (block != NULL)
+    memset(block, 0, size);
+  return block;
+}
+
+void *pgc_realloc(void *block, size_t size) {
+  return resize_hook(block, size == 0 ? 1 : size);
+}
+
+void pgc_free(void *block) {
+  free(block);
+}
+
+char *pgc_strdup(const char *text) {
+  size_t size = strlen(text) + 1;
+  char *copy = pgc_alloc(size);
+  if (copy != NULL)
+    memcpy(copy, text, size);
+  return copy;
+}
