@@ -1,0 +1,72 @@
+/*
+ * config.h - the settings: one table that drives setting, reading, describing, the environment and the documentation.
+ *
+ * Owns: the names, defaults and limits of all settings, and their typed form. Must never: print a value in a message
+ * (a value may hold a password, and may have been given under the wrong name), do input or output, or know libpq.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#ifndef PGC_PURE_CONFIG_H
+#define PGC_PURE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pgcache.h"
+
+#define PGC_SCHEMA_MAX 31
+
+/* The number of each setting: its place in the table and in a configuration. */
+typedef enum pgc_setting_id {
+  PGC_SETTING_URL,
+  PGC_SETTING_SCHEMA,
+  PGC_SETTING_NAMESPACE,
+  PGC_SETTING_TABLE,
+  PGC_SETTING_POOL_MIN,
+  PGC_SETTING_POOL_MAX,
+  PGC_SETTING_TIMEOUT_MS,
+  PGC_SETTING_MAINTENANCE_TIMEOUT_MS,
+  PGC_SETTING_DEFAULT_TTL_MS,
+  PGC_SETTING_MAX_VALUE_BYTES,
+  PGC_SETTING_COUNT
+} pgc_setting_id;
+
+struct pgcache_config {
+  char *values[PGC_SETTING_COUNT]; /* as they were set; NULL: the default */
+};
+
+/* The settings in the types that the store and the operations use. */
+typedef struct pgc_settings {
+  char *url; /* never NULL; "" when it was not set */
+  char schema[PGC_SCHEMA_MAX + 1];
+  char namespace_name[PGCACHE_NAMESPACE_MAX + 1];
+  bool logged; /* setting `table` */
+  int pool_min;
+  int pool_max;
+  int64_t timeout_ms;
+  int64_t maintenance_timeout_ms;
+  int64_t default_ttl_ms; /* > 0; PGCACHE_TTL_NEVER for "never" */
+  int64_t max_value_bytes;
+} pgc_settings;
+
+/* Copies config into out. PGCACHE_OK, PGCACHE_BAD_SETTING (pool_min is above pool_max) or PGCACHE_NO_MEMORY; out is
+   zeroed on an error. Whether the url can be understood is the business of pgc_address_parse(). */
+pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config, pgcache_error *error);
+
+/* Frees what pgc_settings_load() allocated, and zeroes it. NULL and zeroed settings are no-ops. */
+void pgc_settings_clear(pgc_settings *settings);
+
+/* [rule:namespace] */
+bool pgc_namespace_ok(const char *name);
+
+/* What the exported functions of the same names do; these here trust their pointers. */
+pgcache_config *pgc_config_new(void);
+pgcache_status pgc_config_set(pgcache_config *config, const char *name, const char *value, pgcache_error *error);
+const char *pgc_config_get(const pgcache_config *config, const char *name);
+pgcache_status pgc_config_load_environment(pgcache_config *config, pgcache_error *error);
+bool pgc_config_describe(pgcache_setting *out, size_t index);
+void pgc_config_free(pgcache_config *config);
+
+#endif
