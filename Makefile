@@ -1,0 +1,321 @@
+# Makefile - builds, tests and installs pgcache. `make help` lists the targets.
+#
+# SPDX-License-Identifier: MIT
+#
+# Everything is made under build/ (build/VARIANT/ for a variant). All paths are relative, so that the tree may stand in
+# a folder whose name has spaces. Nothing here writes outside of build/ but install, uninstall and format.
+
+.DEFAULT_GOAL := all
+VARIANT ?=
+B := build$(if $(VARIANT),/$(VARIANT))
+
+# ---- What may be set from outside ------------------------------------------------------------------------------------
+
+ifeq ($(origin CC),default)
+CC := cc
+endif
+ifeq ($(origin CXX),default)
+CXX := c++
+endif
+AR ?= ar
+WERROR ?=
+ARGS ?=
+
+PREFIX ?= /usr/local
+prefix ?= $(PREFIX)
+exec_prefix ?= $(prefix)
+bindir ?= $(exec_prefix)/bin
+libdir ?= $(exec_prefix)/lib
+includedir ?= $(prefix)/include
+datadir ?= $(prefix)/share
+mandir ?= $(datadir)/man
+docdir ?= $(datadir)/doc/pgcache
+pkgconfigdir ?= $(libdir)/pkgconfig
+bashcompletiondir ?= $(datadir)/bash-completion/completions
+zshcompletiondir ?= $(datadir)/zsh/site-functions
+fishcompletiondir ?= $(datadir)/fish/vendor_completions.d
+DESTDIR ?=
+
+# ---- Variants ----------------------------------------------------------------------------------------------------------
+
+VARIANTS := asan tsan coverage fuzz
+ifneq ($(filter-out $(VARIANTS),$(VARIANT)),)
+$(error VARIANT must be empty or one of: $(VARIANTS))
+endif
+
+variant_flags_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+variant_flags_tsan := -fsanitize=thread -fno-omit-frame-pointer
+variant_flags_coverage := --coverage -fprofile-update=atomic
+variant_flags_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+variant_optimize_asan := -O1 -g
+variant_optimize_tsan := -O1 -g
+variant_optimize_coverage := -O0 -g
+variant_optimize_fuzz := -O1 -g
+VARIANT_FLAGS := $(variant_flags_$(VARIANT))
+CFLAGS ?= $(or $(variant_optimize_$(VARIANT)),-O2 -g)
+CXXFLAGS ?= $(or $(variant_optimize_$(VARIANT)),-O1 -g)
+
+# ---- Files -------------------------------------------------------------------------------------------------------------
+
+VERSION := $(shell sed -n 's/^.define PGCACHE_VERSION_STRING "\(.*\)"/\1/p' abi/pgcache.h)
+SOVERSION := $(firstword $(subst ., ,$(VERSION)))
+LIB_SOURCES := $(sort $(wildcard $(foreach layer,platform pure state store engine operations api,impl/$(layer)/*.c)))
+SQL_FILES := $(sort $(wildcard impl/sql/*.sql impl/sql/*/*.sql))
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(B)/obj/%.o) $(B)/obj/gen/pgc_sql.o
+CLI_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard impl/cli/*.c)))
+# What the command shares with the library beside the public interface: reading addresses.
+CLI_INTERNAL := $(filter $(B)/obj/impl/pure/address.o $(B)/obj/impl/pure/error.o $(B)/obj/impl/platform/memory.o, \
+  $(LIB_OBJECTS))
+EXAMPLES := $(patsubst abi/examples/%.c,$(B)/examples/%,$(sort $(wildcard abi/examples/*.c)))
+BENCH_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/bench/*.c)))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+# A suite is a folder of tests/ with Catch2 tests; it becomes one program. tests/support helps those that need a server.
+SUITES := $(foreach suite,unit store cli faults,$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
+SUPPORT_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(filter-out %/main.cpp,$(sort $(wildcard tests/support/*.cpp))))
+SUPPORT_MAIN := $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/support/main.cpp))
+TEST_SCRIPTS := $(sort $(wildcard tests/cli/*.sh))
+
+SHARED := $(B)/libpgcache.so.$(VERSION)
+SHARED_LINKS := $(B)/libpgcache.so.$(SOVERSION) $(B)/libpgcache.so
+STATIC := $(B)/libpgcache.a
+COMMAND := $(if $(CLI_OBJECTS),$(B)/pgcache)
+
+# ---- Flags ---------------------------------------------------------------------------------------------------------------
+
+# These targets start before there is a compiler, or need none.
+SIMPLE_TARGETS := check check-long demo clean help format check-format tidy dist uninstall
+ifneq ($(filter-out $(SIMPLE_TARGETS),$(or $(MAKECMDGOALS),all)),)
+# The answers of ci/probe-flags, asked anew for another compiler or other flags.
+PROBE := $(B)/probe-$(shell printf '%s' '$(CC) $(CFLAGS) $(VARIANT_FLAGS)' | cksum | tr -d ' ').mk
+include $(PROBE)
+endif
+$(PROBE): ci/probe-flags
+	@mkdir -p $(B)
+	@CC='$(CC)' CFLAGS='$(CFLAGS) $(VARIANT_FLAGS)' ci/probe-flags >$@.tmp && mv $@.tmp $@
+
+# A sanitizer brings its own checks, and with clang its run-time stands in the program alone.
+ifneq ($(filter asan tsan fuzz,$(VARIANT)),)
+HARDENING_CFLAGS :=
+SHARED_LDFLAGS := $(filter-out %defs,$(SHARED_LDFLAGS))
+endif
+
+INCLUDES := -Iimpl -Iabi -I$(B)/gen
+ALL_CPPFLAGS := $(INCLUDES) -D_GNU_SOURCE $(PQ_CFLAGS) $(SODIUM_CFLAGS) $(CPPFLAGS)
+ALL_CFLAGS := -std=c11 $(WARNINGS) $(if $(WERROR),-Werror) -fvisibility=hidden -fPIC -pthread $(HARDENING_CFLAGS) \
+  $(CFLAGS) $(VARIANT_FLAGS)
+ALL_CXXFLAGS := -std=c++17 -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Werror) -pthread $(CXXFLAGS) \
+  $(VARIANT_FLAGS)
+ALL_LDFLAGS := -pthread $(HARDENING_LDFLAGS) $(VARIANT_FLAGS) $(LDFLAGS)
+LIBS := $(PQ_LIBS) $(SODIUM_LIBS)
+
+# ---- Default ---------------------------------------------------------------------------------------------------------------
+
+.PHONY: all FORCE
+.DELETE_ON_ERROR:
+.SUFFIXES:
+all: $(SHARED) $(SHARED_LINKS) $(STATIC) $(COMMAND) $(B)/pgcache.pc
+
+FORCE:
+
+# Recompile what was compiled with another compiler or other flags, and link again when a file was removed.
+$(B)/flags: FORCE
+	@mkdir -p $(B)
+	@printf '%s\n' '$(CC) $(CXX) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS)' >$@.tmp
+	@cmp -s $@.tmp $@ && rm -f $@.tmp || mv $@.tmp $@
+$(B)/files: FORCE
+	@mkdir -p $(B)
+	@printf '%s\n' $(LIB_SOURCES) $(SQL_FILES) >$@.tmp
+	@cmp -s $@.tmp $@ && rm -f $@.tmp || mv $@.tmp $@
+
+# ---- Compile -----------------------------------------------------------------------------------------------------------------
+
+$(B)/gen/pgc_sql.c: impl/sql/embed $(SQL_FILES) $(B)/files
+	@mkdir -p $(@D)
+	impl/sql/embed $(B)/gen/pgc_sql.h $(B)/gen/pgc_sql.c impl/sql $(SQL_FILES)
+$(B)/gen/pgc_sql.h: $(B)/gen/pgc_sql.c ;
+
+$(B)/obj/gen/%.o: $(B)/gen/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/obj/%.o: %.c $(B)/flags | $(B)/gen/pgc_sql.h
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/obj/%.o: %.cpp $(B)/flags | $(B)/gen/pgc_sql.h
+	@mkdir -p $(@D)
+	$(CXX) $(ALL_CPPFLAGS) -Itests -Itests/support $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell test -d $(B)/obj && find $(B)/obj -name '*.d')
+
+# ---- Link ------------------------------------------------------------------------------------------------------------------------
+
+$(SHARED): $(LIB_OBJECTS) abi/pgcache.map $(B)/files
+	$(CC) -shared -Wl,-soname,libpgcache.so.$(SOVERSION) -Wl,--version-script=abi/pgcache.map $(SHARED_LDFLAGS) \
+	  $(ALL_LDFLAGS) -o $@ $(LIB_OBJECTS) $(LIBS)
+$(SHARED_LINKS): $(SHARED)
+	ln -sf $(notdir $(SHARED)) $@
+
+$(STATIC): $(LIB_OBJECTS) $(B)/files
+	rm -f $@
+	$(AR) rcs $@ $(LIB_OBJECTS)
+
+$(B)/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(SHARED_LINKS)
+	$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(CLI_OBJECTS) $(CLI_INTERNAL) -L$(B) -lpgcache
+# The same without the build tree's search path.
+$(B)/install/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(SHARED_LINKS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $(CLI_OBJECTS) $(CLI_INTERNAL) -L$(B) -lpgcache
+
+$(B)/pgcache.pc: pgcache.pc.in abi/pgcache.h Makefile FORCE
+	@mkdir -p $(B)
+	@sed -e 's|@prefix@|$(prefix)|; s|@exec_prefix@|$(exec_prefix)|; s|@libdir@|$(libdir)|' \
+	  -e 's|@includedir@|$(includedir)|; s|@version@|$(VERSION)|' pgcache.pc.in >$@.tmp
+	@cmp -s $@.tmp $@ && rm -f $@.tmp || mv $@.tmp $@
+
+.PHONY: examples
+examples: $(EXAMPLES)
+$(B)/examples/%: $(B)/obj/abi/examples/%.o $(SHARED_LINKS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN/..' -o $@ $< -L$(B) -lpgcache $(PQ_LIBS) -lm
+
+$(B)/bench: $(BENCH_OBJECTS) $(SHARED_LINKS)
+	$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(BENCH_OBJECTS) -L$(B) -lpgcache $(PQ_LIBS) -lm
+
+# ---- Tests -----------------------------------------------------------------------------------------------------------------------
+
+# One program for each suite; a suite without a main.cpp of its own takes that of tests/support.
+suite_objects = $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/$(1)/*.cpp))) \
+  $(if $(wildcard tests/$(1)/main.cpp),,$(SUPPORT_MAIN)) $(if $(filter-out unit,$(1)),$(SUPPORT_OBJECTS))
+define suite_rule
+$(B)/tests/$(1): $(call suite_objects,$(1)) $(STATIC)
+	@mkdir -p $$(@D)
+	$$(CXX) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o,$$^) $(STATIC) $$(CATCH2_LIBS) $$(LIBS) -ldl
+endef
+$(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
+
+.PHONY: tests test-unit test-store test-cli test-faults
+tests: $(SUITES:%=$(B)/tests/%) $(EXAMPLES)
+
+# ARGS go to the test program: make test-store ARGS='[A07]'
+test-unit: $(B)/tests/unit
+	$(B)/tests/unit $(ARGS)
+test-store: $(B)/tests/store all
+	ci/with-postgres $(B)/tests/store $(ARGS)
+test-faults: $(B)/tests/faults all
+	ci/with-postgres $(B)/tests/faults $(ARGS)
+test-cli: all $(if $(filter cli,$(SUITES)),$(B)/tests/cli)
+	$(if $(filter cli,$(SUITES)),PGCACHE_COMMAND=$(B)/pgcache ci/with-postgres $(B)/tests/cli $(ARGS))
+	@set -e; for script in $(TEST_SCRIPTS); do \
+	  echo "$$script"; PGCACHE_COMMAND=$(B)/pgcache ci/with-postgres "$$script"; done
+
+.PHONY: check check-long check-all light-checks
+check:
+	ci/setup check
+	$(MAKE) check-all
+check-long:
+	ci/setup check
+	PGCACHE_LONG=1 $(MAKE) check-all
+check-all: all tests light-checks
+	$(MAKE) $(SUITES:%=test-%) $(if $(TEST_SCRIPTS),$(if $(filter cli,$(SUITES)),,test-cli))
+light-checks: all
+	ci/check-symbols
+	ci/check-header
+	ci/check-layers
+	ci/check-workplace
+
+# ---- Fuzzing ---------------------------------------------------------------------------------------------------------------------
+
+FUZZ_SECONDS ?= 20
+.PHONY: fuzz fuzzers
+fuzz:
+	$(MAKE) VARIANT=fuzz CC=clang CXX=clang++ fuzzers
+	@set -e; for fuzzer in $(patsubst tests/fuzz/%.c,build/fuzz/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c))); do \
+	  echo "$$fuzzer, $(FUZZ_SECONDS) s"; mkdir -p "$$fuzzer.corpus"; \
+	  "$$fuzzer" -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -artifact_prefix="$$fuzzer-" \
+	    "$$fuzzer.corpus"; done
+fuzzers: $(FUZZERS)
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(STATIC)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(STATIC) $(LIBS)
+
+# ---- Demo and measurements --------------------------------------------------------------------------------------------------------
+
+.PHONY: demo bench
+demo:
+	ci/setup demo
+	$(MAKE) all examples
+	ci/demo
+# ONLY=store runs one group of measurements.
+bench: $(B)/bench all
+	ONLY='$(ONLY)' ci/with-postgres $(B)/bench $(ARGS)
+
+# ---- Install ----------------------------------------------------------------------------------------------------------------------
+
+# $(call put,MODE,FILE,FOLDER[,NAME])
+put = install -d '$(DESTDIR)$(3)' && install -m $(1) $(2) '$(DESTDIR)$(3)/$(or $(4),$(notdir $(2)))'
+COMPLETION_BASH := $(wildcard impl/cli/completion/pgcache.bash)
+COMPLETION_ZSH := $(wildcard impl/cli/completion/_pgcache)
+COMPLETION_FISH := $(wildcard impl/cli/completion/pgcache.fish)
+MANPAGE := $(wildcard impl/cli/pgcache.1)
+DOCUMENTS := $(wildcard LICENSE README.md CHANGELOG.md abi/ABI.md)
+
+.PHONY: install uninstall installcheck dist
+install: all $(if $(COMMAND),$(B)/install/pgcache)
+	$(call put,644,abi/pgcache.h,$(includedir))
+	$(call put,755,$(SHARED),$(libdir))
+	ln -sf libpgcache.so.$(VERSION) '$(DESTDIR)$(libdir)/libpgcache.so.$(SOVERSION)'
+	ln -sf libpgcache.so.$(VERSION) '$(DESTDIR)$(libdir)/libpgcache.so'
+	$(call put,644,$(STATIC),$(libdir))
+	$(call put,644,$(B)/pgcache.pc,$(pkgconfigdir))
+	$(if $(COMMAND),$(call put,755,$(B)/install/pgcache,$(bindir)))
+	$(if $(MANPAGE),$(call put,644,$(MANPAGE),$(mandir)/man1))
+	$(if $(COMPLETION_BASH),$(call put,644,$(COMPLETION_BASH),$(bashcompletiondir),pgcache))
+	$(if $(COMPLETION_ZSH),$(call put,644,$(COMPLETION_ZSH),$(zshcompletiondir)))
+	$(if $(COMPLETION_FISH),$(call put,644,$(COMPLETION_FISH),$(fishcompletiondir)))
+	@$(foreach document,$(DOCUMENTS),$(call put,644,$(document),$(docdir)) &&) :
+	@test -n '$(DESTDIR)' || ldconfig 2>/dev/null || :
+
+uninstall:
+	rm -f '$(DESTDIR)$(includedir)/pgcache.h' '$(DESTDIR)$(libdir)/libpgcache.so.$(VERSION)' \
+	  '$(DESTDIR)$(libdir)/libpgcache.so.$(SOVERSION)' '$(DESTDIR)$(libdir)/libpgcache.so' \
+	  '$(DESTDIR)$(libdir)/libpgcache.a' '$(DESTDIR)$(pkgconfigdir)/pgcache.pc' '$(DESTDIR)$(bindir)/pgcache' \
+	  '$(DESTDIR)$(mandir)/man1/pgcache.1' '$(DESTDIR)$(bashcompletiondir)/pgcache' \
+	  '$(DESTDIR)$(zshcompletiondir)/_pgcache' '$(DESTDIR)$(fishcompletiondir)/pgcache.fish' \
+	  $(foreach document,$(DOCUMENTS),'$(DESTDIR)$(docdir)/$(notdir $(document))')
+	@ci/prune-folders '$(DESTDIR)$(prefix)' '$(DESTDIR)$(includedir)' '$(DESTDIR)$(pkgconfigdir)' '$(DESTDIR)$(libdir)' \
+	  '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1' '$(DESTDIR)$(bashcompletiondir)' \
+	  '$(DESTDIR)$(zshcompletiondir)' '$(DESTDIR)$(fishcompletiondir)' '$(DESTDIR)$(docdir)'
+	@test -n '$(DESTDIR)' || ldconfig 2>/dev/null || :
+
+installcheck: all
+	ci/installcheck
+
+dist:
+	ci/dist $(VERSION) build
+
+# ---- Care of the source ------------------------------------------------------------------------------------------------------------
+
+.PHONY: format check-format tidy clean help
+format:
+	ci/check-format --fix
+check-format:
+	ci/check-format
+tidy:
+	$(MAKE) build/gen/pgc_sql.h
+	ci/check-tidy
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make                 the library (shared and static), the command, pgcache.pc, under build/'
+	@echo 'make check           installs what is missing, builds, runs all tests and light checks (check-long: longer runs)'
+	@echo 'make demo            installs what is missing, builds, shows pgcache at work'
+	@echo 'make bench           measures; ONLY=store runs one group'
+	@echo 'make test-unit       one suite; also test-store, test-cli, test-faults; ARGS="[A07]" picks tests'
+	@echo 'make fuzz            runs each fuzz target for FUZZ_SECONDS (20)'
+	@echo 'make install         DESTDIR, PREFIX, libdir, ... as usual; uninstall; installcheck'
+	@echo 'make dist            a tarball of the last commit, build/pgcache-$(VERSION).tar.gz'
+	@echo 'make format          formats C and C++; check-format and tidy only look'
+	@echo 'VARIANT=asan|tsan|coverage|fuzz builds under build/VARIANT/ with that instrument; WERROR=1 forbids warnings'
