@@ -33,8 +33,9 @@ typedef struct pgc_address {
    asks the environment (XDG_DATA_HOME, HOME) and who the user is. */
 pgcache_status pgc_address_parse(pgc_address *out, const char *url, pgcache_error *error);
 
-/* The same check without a result and without the environment: may the setting `url` have this value? "" may. */
-pgcache_status pgc_address_check(const char *url, pgcache_error *error);
+/* Why the setting `url` cannot have this value, in words that show nothing of it; NULL if it can. "" can: not set.
+   Looks at the text alone, so that a configuration may be written on another machine than it is used on. */
+const char *pgc_address_problem(const char *url);
 
 /* Frees what pgc_address_parse() allocated, and zeroes it. NULL and a zeroed address are no-ops. */
 void pgc_address_clear(pgc_address *address);

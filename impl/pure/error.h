@@ -11,6 +11,7 @@
 #define PGC_PURE_ERROR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "pgcache.h"
 
@@ -20,6 +21,9 @@
 /* True if error is NULL or has a struct_size that some version had; each exported function asks this first and gives
    PGCACHE_INVALID (and touches nothing) if it is not so [rule:sizes]. */
 bool pgc_error_ok(const pgcache_error *error);
+
+/* What pgcache_error_init() does. */
+void pgc_error_init(pgcache_error *error, size_t struct_size);
 
 /* Fills error, which may be NULL or of a bad size (then nothing is written), and returns status, so that one can write
    `return pgc_fail(error, PGCACHE_INVALID, "...");`. Control characters in the message become spaces; what does not

@@ -1,0 +1,277 @@
+/*
+ * config.c - the settings: one table that drives setting, reading, describing, the environment and the documentation.
+ *
+ * Owns: the table, and the text of each setting that was set. Must never: print a value in a message.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "pure/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/memory.h"
+#include "pure/address.h"
+#include "pure/error.h"
+#include "pure/sizes.h"
+#include "pure/suggest.h"
+
+/* ---- Checks ------------------------------------------------------------------------------------------------------- */
+
+typedef struct setting_row setting_row;
+
+struct setting_row {
+  pgcache_setting public; /* its struct_size is not used */
+  bool (*check)(const setting_row *row, const char *value);
+  int64_t min; /* of the settings that are numbers */
+  int64_t max;
+};
+
+/* Reads a whole number: digits only, no sign, no spaces. *out is set only if the number lies within the row's limits. */
+static bool parse_integer(int64_t *out, const setting_row *row, const char *text) {
+  int64_t number = 0;
+  size_t i = 0;
+  for (; text[i] >= '0' && text[i] <= '9'; i++) {
+    number = number * 10 + (text[i] - '0');
+    if (number > row->max) /* keeps the next round from overflowing: no max is near a tenth of INT64_MAX */
+      return false;
+  }
+  if (i == 0 || text[i] != '\0' || number < row->min)
+    return false;
+  *out = number;
+  return true;
+}
+
+static bool parse_ttl(int64_t *out, const setting_row *row, const char *text) {
+  if (strcmp(text, "never") != 0)
+    return parse_integer(out, row, text);
+  *out = PGCACHE_TTL_NEVER;
+  return true;
+}
+
+static bool check_integer(const setting_row *row, const char *value) {
+  int64_t number;
+  return parse_integer(&number, row, value);
+}
+
+static bool check_ttl(const setting_row *row, const char *value) {
+  int64_t number;
+  return parse_ttl(&number, row, value);
+}
+
+static bool check_url(const setting_row *row, const char *value) {
+  (void)row;
+  return pgc_address_problem(value) == NULL;
+}
+
+/* A schema's name goes into SQL text: of these letters none needs quotes and none can end them. */
+static bool check_schema(const setting_row *row, const char *value) {
+  (void)row;
+  size_t length = strnlen(value, PGC_SCHEMA_MAX + 1);
+  if (length == 0 || length > PGC_SCHEMA_MAX || (value[0] >= '0' && value[0] <= '9'))
+    return false;
+  return strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
+}
+
+bool pgc_namespace_ok(const char *name) {
+  size_t length = strnlen(name, PGCACHE_NAMESPACE_MAX + 1);
+  if (length == 0 || length > PGCACHE_NAMESPACE_MAX)
+    return false;
+  for (size_t i = 0; i < length; i++) {
+    if ((unsigned char)name[i] < 0x21 || (unsigned char)name[i] > 0x7E)
+      return false;
+  }
+  return true;
+}
+
+static bool check_namespace(const setting_row *row, const char *value) {
+  (void)row;
+  return pgc_namespace_ok(value);
+}
+
+static bool check_table(const setting_row *row, const char *value) {
+  (void)row;
+  return strcmp(value, "unlogged") == 0 || strcmp(value, "logged") == 0;
+}
+
+/* ---- The table ---------------------------------------------------------------------------------------------------- */
+
+#define TEXT(name, environment, default_value, check, allowed, description)                                            \
+  { {0, name, default_value, allowed, environment, description}, check, 0, 0 }
+/* The limits are checked and described from the same numbers. */
+#define INTEGER(name, environment, default_value, min, max, description)                                               \
+  { {0, name, default_value, #min " to " #max, environment, description}, check_integer, min, max }
+#define TTL(name, environment, default_value, min, max, description)                                                   \
+  { {0, name, default_value, #min " to " #max ", or never", environment, description}, check_ttl, min, max }
+
+/* clang-format off */
+static const setting_row table[PGC_SETTING_COUNT] = {
+    [PGC_SETTING_URL] = TEXT("url", "PGCACHE_URL", "", check_url,
+        "a libpq connection string or URI, null:, local: or local:/path",
+        "The server that holds the cache; needed. Without PGCACHE_URL the environment's DATABASE_URL is taken."),
+    [PGC_SETTING_SCHEMA] = TEXT("schema", "PGCACHE_SCHEMA", "pgcache", check_schema,
+        "1 to 31 of a-z, 0-9 and _, not beginning with a digit",
+        "The schema of the database that holds the cache's tables and functions."),
+    [PGC_SETTING_NAMESPACE] = TEXT("namespace", "PGCACHE_NAMESPACE", "default", check_namespace,
+        "1 to 63 visible ASCII characters",
+        "The part of the cache that keys live in when a call names no other."),
+    [PGC_SETTING_TABLE] = TEXT("table", "PGCACHE_TABLE", "unlogged", check_table,
+        "unlogged or logged",
+        "How the schema is made: logged entries survive a crash of the server, unlogged ones are written much faster."),
+    [PGC_SETTING_POOL_MIN] = INTEGER("pool_min", "PGCACHE_POOL_MIN", "0", 0, 1000,
+        "The connections that are kept open when idle, once they were needed."),
+    [PGC_SETTING_POOL_MAX] = INTEGER("pool_max", "PGCACHE_POOL_MAX", "10", 1, 1000,
+        "The most connections that a handle opens; further calls wait for one."),
+    [PGC_SETTING_TIMEOUT_MS] = INTEGER("timeout_ms", "PGCACHE_TIMEOUT_MS", "5000", 1, 86400000,
+        "The deadline of a call that sets none, in milliseconds."),
+    [PGC_SETTING_MAINTENANCE_TIMEOUT_MS] = INTEGER("maintenance_timeout_ms", "PGCACHE_MAINTENANCE_TIMEOUT_MS",
+        "300000", 1, 86400000,
+        "The same for flush, cleanup, stats, keys, init and upgrade, in milliseconds."),
+    [PGC_SETTING_DEFAULT_TTL_MS] = TTL("default_ttl_ms", "PGCACHE_DEFAULT_TTL_MS", "300000", 1, 315360000000,
+        "How long an entry lives when its write does not say, in milliseconds."),
+    [PGC_SETTING_MAX_VALUE_BYTES] = INTEGER("max_value_bytes", "PGCACHE_MAX_VALUE_BYTES", "16777216", 1, 268435456,
+        "The longest value that is stored, in bytes."),
+};
+/* clang-format on */
+
+/* ---- Setting and reading -------------------------------------------------------------------------------------------- */
+
+/* The row's number, or PGC_SETTING_COUNT. */
+static size_t find(const char *name) {
+  size_t id = 0;
+  while (id < PGC_SETTING_COUNT && strcmp(table[id].public.name, name) != 0)
+    id++;
+  return id;
+}
+
+static const char *text_of(const pgcache_config *config, size_t id) {
+  return config->values[id] != NULL ? config->values[id] : table[id].public.default_value;
+}
+
+/* The name that was given is not printed: somebody may have mixed up name and value. */
+static pgcache_status fail_name(const char *name, pgcache_error *error) {
+  const char *names[PGC_SETTING_COUNT];
+  char list[PGC_SETTING_COUNT * 32] = "";
+  for (size_t id = 0; id < PGC_SETTING_COUNT; id++) {
+    names[id] = table[id].public.name;
+    strcat(list, id == 0 ? "" : ", "); /* ten short names of our own: a unit test compares the whole list */
+    strcat(list, names[id]);
+  }
+  const char *nearest = pgc_suggest(name, names, PGC_SETTING_COUNT);
+  if (nearest != NULL)
+    return pgc_fail(error, PGCACHE_BAD_SETTING, "there is no setting of that name; the nearest is %s", nearest);
+  return pgc_fail(error, PGCACHE_BAD_SETTING, "there is no setting of that name; there are %s", list);
+}
+
+/* Checks and copies one value. source is what the message calls the setting: its name, or the environment variable's. */
+static pgcache_status set_value(pgcache_config *config, size_t id, const char *source, const char *value,
+                                pgcache_error *error) {
+  char *copy = NULL;
+  if (value != NULL) {
+    if (!table[id].check(&table[id], value)) {
+      if (id == PGC_SETTING_URL)
+        return pgc_fail(error, PGCACHE_BAD_SETTING, "%s: %s", source, pgc_address_problem(value));
+      return pgc_fail(error, PGCACHE_BAD_SETTING, "%s: the value must be %s", source, table[id].public.allowed);
+    }
+    copy = pgc_strdup(value);
+    if (copy == NULL)
+      return pgc_fail_memory(error);
+  }
+  pgc_free(config->values[id]);
+  config->values[id] = copy;
+  return PGCACHE_OK;
+}
+
+pgcache_config *pgc_config_new(void) {
+  return pgc_alloc_zero(sizeof(pgcache_config));
+}
+
+pgcache_status pgc_config_set(pgcache_config *config, const char *name, const char *value, pgcache_error *error) {
+  size_t id = find(name);
+  if (id == PGC_SETTING_COUNT)
+    return fail_name(name, error);
+  return set_value(config, id, table[id].public.name, value, error);
+}
+
+const char *pgc_config_get(const pgcache_config *config, const char *name) {
+  size_t id = find(name);
+  return id == PGC_SETTING_COUNT ? NULL : text_of(config, id);
+}
+
+pgcache_status pgc_config_load_environment(pgcache_config *config, pgcache_error *error) {
+  for (size_t id = 0; id < PGC_SETTING_COUNT; id++) {
+    const char *variable = table[id].public.environment;
+    const char *value = getenv(variable);
+    if (id == PGC_SETTING_URL && (value == NULL || value[0] == '\0')) {
+      variable = "DATABASE_URL";
+      value = getenv(variable);
+    }
+    if (value == NULL || value[0] == '\0')
+      continue;
+    pgcache_status status = set_value(config, id, variable, value, error);
+    if (status != PGCACHE_OK)
+      return status;
+  }
+  return PGCACHE_OK;
+}
+
+bool pgc_config_describe(pgcache_setting *out, size_t index) {
+  size_t size = out->struct_size;
+  memset(out, 0, size); /* a newer, larger struct too: what we do not know is NULL */
+  out->struct_size = size;
+  if (index >= PGC_SETTING_COUNT)
+    return false;
+  /* An older, smaller struct gets the fields that it holds whole; they have one size, so the rest of a division is
+     what is left of a field that is not whole. */
+  size_t known = size < sizeof *out ? size - size % sizeof(const char *) : sizeof *out;
+  size_t start = offsetof(pgcache_setting, name);
+  memcpy((char *)out + start, (const char *)&table[index].public + start, known - start);
+  return true;
+}
+
+void pgc_config_free(pgcache_config *config) {
+  if (config == NULL)
+    return;
+  for (size_t id = 0; id < PGC_SETTING_COUNT; id++)
+    pgc_free(config->values[id]);
+  pgc_free(config);
+}
+
+/* ---- The typed form ------------------------------------------------------------------------------------------------- */
+
+/* Every text here was checked when it was set, and the defaults are right, so these cannot fail. */
+static int64_t integer_of(const pgcache_config *config, size_t id) {
+  int64_t number = 0;
+  (void)parse_ttl(&number, &table[id], text_of(config, id));
+  return number;
+}
+
+pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config, pgcache_error *error) {
+  memset(out, 0, sizeof *out);
+  int pool_min = (int)integer_of(config, PGC_SETTING_POOL_MIN);
+  int pool_max = (int)integer_of(config, PGC_SETTING_POOL_MAX);
+  if (pool_min > pool_max)
+    return pgc_fail(error, PGCACHE_BAD_SETTING, "pool_min is %d and must not be above pool_max, which is %d", pool_min,
+                    pool_max);
+  out->url = pgc_strdup(text_of(config, PGC_SETTING_URL));
+  if (out->url == NULL)
+    return pgc_fail_memory(error);
+  strcpy(out->schema, text_of(config, PGC_SETTING_SCHEMA)); /* their lengths were checked, too */
+  strcpy(out->namespace_name, text_of(config, PGC_SETTING_NAMESPACE));
+  out->logged = strcmp(text_of(config, PGC_SETTING_TABLE), "logged") == 0;
+  out->pool_min = pool_min;
+  out->pool_max = pool_max;
+  out->timeout_ms = integer_of(config, PGC_SETTING_TIMEOUT_MS);
+  out->maintenance_timeout_ms = integer_of(config, PGC_SETTING_MAINTENANCE_TIMEOUT_MS);
+  out->default_ttl_ms = integer_of(config, PGC_SETTING_DEFAULT_TTL_MS);
+  out->max_value_bytes = integer_of(config, PGC_SETTING_MAX_VALUE_BYTES);
+  return PGCACHE_OK;
+}
+
+void pgc_settings_clear(pgc_settings *settings) {
+  if (settings == NULL)
+    return;
+  pgc_free(settings->url);
+  memset(settings, 0, sizeof *settings);
+}
