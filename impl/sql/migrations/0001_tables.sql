@@ -1,0 +1,101 @@
+-- Schema version 1, first half: the tables. Run inside one transaction; :"schema" is the cache's schema, :persistence is
+-- UNLOGGED or nothing, :logged is true or false. The tables have their final columns: what later versions of the library
+-- add are statements and functions.
+CREATE SCHEMA IF NOT EXISTS :"schema";
+
+-- What must survive a crash: one row, always logged.
+CREATE TABLE :"schema".cache (
+  only_row          boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+  schema_version    integer     NOT NULL,
+  logged            boolean     NOT NULL,             -- is the table entries logged?
+  epoch             integer     NOT NULL CHECK (epoch BETWEEN 1 AND 65535),
+  system_identifier bigint      NOT NULL,             -- of the cluster that the epoch was raised on
+  created_at        timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Present only while the unlogged tables are intact: a crash or a fail-over empties it, and nothing is written before
+-- new_epoch() has raised the logged epoch and put the row back. So a version never repeats, although the sequence does.
+CREATE UNLOGGED TABLE :"schema".marker (
+  only_row boolean  PRIMARY KEY DEFAULT true CHECK (only_row),
+  epoch    integer  NOT NULL,
+  nonce    uuid     NOT NULL,                         -- differs after each crash; listeners compare it
+  floor    bigint   NOT NULL DEFAULT 0,               -- the change stream reaches back to this position
+  slot     smallint NOT NULL DEFAULT 0                -- the partition of the change stream that is being written
+);
+
+-- A version is epoch << 47 | sequence: 16 bits of epoch, 47 of sequence, always positive.
+CREATE UNLOGGED SEQUENCE :"schema".version_seq MAXVALUE 140737488355327 NO CYCLE;
+
+CREATE :persistence TABLE :"schema".entries (
+  digest       uuid        PRIMARY KEY,               -- see the function digest()
+  version      bigint      NOT NULL,
+  expires_at   timestamptz NOT NULL,                  -- 'infinity': never. Not indexed: an index would end HOT updates
+  fresh_until  timestamptz NOT NULL,                  -- at most expires_at; between the two the entry is stale
+  accessed_at  timestamptz NOT NULL,                  -- coarse: of the last write, or a batched touch of hot entries
+  asof         xid8        NOT NULL,                  -- the entry holds what transactions before this one had committed,
+  format       integer     NOT NULL,
+  flags        integer     NOT NULL,                  -- 0: none is defined yet
+  load_ms      integer     NOT NULL,                  -- how long the value took to compute, 0: not known
+  namespace    text COLLATE "C" NOT NULL,
+  key          bytea,                                 -- NULL when the key is hidden behind a keyed digest
+  snapshot     pg_snapshot,                           -- and, when some were in progress then, which of the later ones
+  dependencies uuid[]      NOT NULL,                  -- digests whose invalidation ends the entry, its own included
+  value        bytea       NOT NULL
+) WITH (
+  fillfactor = 70,                                    -- room on the page for the next version of a row: HOT updates
+  autovacuum_vacuum_scale_factor = 0.05,
+  autovacuum_vacuum_cost_delay = 0,
+  autovacuum_analyze_scale_factor = 0.2,
+  toast.autovacuum_vacuum_scale_factor = 0.05,
+  toast.autovacuum_vacuum_cost_delay = 0
+);
+-- The server's own compression costs more than it saves on cache values, and it would run on every read.
+ALTER TABLE :"schema".entries ALTER COLUMN value SET STORAGE EXTERNAL;
+ALTER TABLE :"schema".entries ALTER COLUMN key SET STORAGE MAIN;
+
+-- Who may load a missing entry, until when, and what the database looked like at the miss.
+CREATE UNLOGGED TABLE :"schema".leases (
+  digest   uuid        PRIMARY KEY,
+  token    uuid        NOT NULL,
+  deadline timestamptz NOT NULL,
+  asof     xid8        NOT NULL,
+  snapshot pg_snapshot,
+  version  bigint      NOT NULL                       -- of the entry at the miss, 0: there was none
+);
+
+-- Invalidations, appended in the application's own transactions. Always logged: a prepared transaction must keep its
+-- invalidation through a crash.
+CREATE TABLE :"schema".invalidations (
+  digest uuid NOT NULL,
+  xid    xid8 NOT NULL DEFAULT pg_current_xact_id(),
+  PRIMARY KEY (digest, xid)
+);
+
+-- The change stream: what near caches must forget. Three partitions, so that the oldest can be truncated.
+CREATE TABLE :"schema".changes (
+  slot  smallint NOT NULL,
+  xid   xid8     NOT NULL DEFAULT pg_current_xact_id(),
+  kind  smallint NOT NULL,
+  event bytea    NOT NULL                             -- n * (digest 16 bytes | version 8 bytes)
+) PARTITION BY LIST (slot);
+CREATE UNLOGGED TABLE :"schema".changes_0 PARTITION OF :"schema".changes FOR VALUES IN (0);
+CREATE UNLOGGED TABLE :"schema".changes_1 PARTITION OF :"schema".changes FOR VALUES IN (1);
+CREATE UNLOGGED TABLE :"schema".changes_2 PARTITION OF :"schema".changes FOR VALUES IN (2);
+CREATE INDEX changes_xid ON :"schema".changes (xid);
+
+-- The process that passes the change stream on.
+CREATE UNLOGGED TABLE :"schema".relay (
+  only_row boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+  holder   uuid        NOT NULL,
+  until    timestamptz NOT NULL
+);
+
+-- What differs from namespace to namespace.
+CREATE TABLE :"schema".namespaces (
+  name     text COLLATE "C" PRIMARY KEY,
+  settings jsonb NOT NULL DEFAULT '{}'
+);
+
+INSERT INTO :"schema".cache (schema_version, logged, epoch, system_identifier)
+SELECT 1, :logged, 1, system_identifier FROM pg_control_system();
+INSERT INTO :"schema".marker (epoch, nonce) VALUES (1, gen_random_uuid());

@@ -1,0 +1,23 @@
+-- Stores an entry if there is none. Parameters as in put.sql.
+-- One row: the version, or NULL when an entry is there; no row: as in put.sql.
+WITH written AS (
+  INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
+                                 namespace, key, snapshot, dependencies, value)
+  SELECT $1::uuid, m.epoch::bigint << 47 | nextval(:'version_seq'), t.expires, t.expires, t.now, pg_snapshot_xmin(t.snap),
+         $5::int, 0, 0, $2::text, $3::bytea,
+         CASE WHEN pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap) AND pg_column_size(t.snap) <= 24 + 8 * 64
+              THEN t.snap END,
+         ARRAY[$1::uuid], $4::bytea
+    FROM :"schema".marker m,
+         (SELECT clock_timestamp() AS now, pg_current_snapshot() AS snap,
+                 coalesce(clock_timestamp() + $6::bigint * interval '1 millisecond', 'infinity') AS expires) t
+  ON CONFLICT (digest) DO UPDATE
+     SET version = EXCLUDED.version >> 47 << 47 | nextval(:'version_seq'),
+         expires_at = EXCLUDED.expires_at, fresh_until = EXCLUDED.fresh_until, accessed_at = EXCLUDED.accessed_at,
+         asof = EXCLUDED.asof, format = EXCLUDED.format, flags = EXCLUDED.flags, load_ms = EXCLUDED.load_ms,
+         namespace = EXCLUDED.namespace, key = EXCLUDED.key, snapshot = EXCLUDED.snapshot,
+         dependencies = EXCLUDED.dependencies, value = EXCLUDED.value
+   WHERE e.expires_at <= clock_timestamp()
+  RETURNING e.version
+)
+SELECT w.version FROM :"schema".marker m LEFT JOIN written w ON true

@@ -1,0 +1,1 @@
+SELECT :"schema".flush_all()

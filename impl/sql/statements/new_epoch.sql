@@ -1,0 +1,1 @@
+SELECT :"schema".new_epoch()

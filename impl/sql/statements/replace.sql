@@ -1,0 +1,17 @@
+-- Stores an entry if there is one. Parameters as in put.sql ($2 and $3 are what the row already holds).
+-- One row: the version, or NULL when there is no entry; no row: as in put.sql.
+WITH written AS (
+  UPDATE :"schema".entries e
+     SET version = m.epoch::bigint << 47 | nextval(:'version_seq'),
+         expires_at = t.expires, fresh_until = t.expires, accessed_at = t.now, asof = pg_snapshot_xmin(t.snap),
+         format = $5::int, flags = 0, load_ms = 0, namespace = $2::text, key = $3::bytea,
+         snapshot = CASE WHEN pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap)
+                              AND pg_column_size(t.snap) <= 24 + 8 * 64 THEN t.snap END,
+         dependencies = ARRAY[$1::uuid], value = $4::bytea
+    FROM :"schema".marker m,
+         (SELECT clock_timestamp() AS now, pg_current_snapshot() AS snap,
+                 coalesce(clock_timestamp() + $6::bigint * interval '1 millisecond', 'infinity') AS expires) t
+   WHERE e.digest = $1::uuid AND e.expires_at > clock_timestamp()
+  RETURNING e.version
+)
+SELECT w.version FROM :"schema".marker m LEFT JOIN written w ON true

@@ -1,0 +1,14 @@
+-- Gives an entry a new expiry. $1 digest, $2 TTL in ms (NULL: for ever)
+-- One row: the new version, or NULL when there is no entry; no row: as in put.sql.
+-- What the entry is as of does not change: a touch says nothing new about the value.
+WITH written AS (
+  UPDATE :"schema".entries e
+     SET version = m.epoch::bigint << 47 | nextval(:'version_seq'),
+         expires_at = t.expires, fresh_until = t.expires, accessed_at = t.now
+    FROM :"schema".marker m,
+         (SELECT clock_timestamp() AS now,
+                 coalesce(clock_timestamp() + $2::bigint * interval '1 millisecond', 'infinity') AS expires) t
+   WHERE e.digest = $1::uuid AND e.expires_at > clock_timestamp()
+  RETURNING e.version
+)
+SELECT w.version FROM :"schema".marker m LEFT JOIN written w ON true
