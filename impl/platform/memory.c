@@ -1,5 +1,5 @@
 /*
- * memory.c - allocation through two replaceable functions. Owns nothing else.
+ * memory.c - allocation through replaceable functions. Owns nothing else.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -10,10 +10,15 @@
 
 static void *(*alloc_hook)(size_t) = malloc;
 static void *(*resize_hook)(void *, size_t) = realloc;
+static void (*release_hook)(void *) = free;
 
 void pgc_memory_set_hooks(void *(*alloc)(size_t), void *(*resize)(void *, size_t)) {
   alloc_hook = alloc != NULL ? alloc : malloc;
   resize_hook = resize != NULL ? resize : realloc;
+}
+
+void pgc_memory_set_free_hook(void (*release)(void *)) {
+  release_hook = release != NULL ? release : free;
 }
 
 void *pgc_alloc(size_t size) {
@@ -32,7 +37,7 @@ void *pgc_realloc(void *block, size_t size) {
 }
 
 void pgc_free(void *block) {
-  free(block);
+  release_hook(block);
 }
 
 char *pgc_strdup(const char *text) {

@@ -20,4 +20,7 @@ char *pgc_strdup(const char *text);
    called while another thread allocates. */
 void pgc_memory_set_hooks(void *(*alloc)(size_t), void *(*resize)(void *, size_t));
 
+/* For tests: replaces free, to count what is still there. NULL puts libc's back. */
+void pgc_memory_set_free_hook(void (*release)(void *));
+
 #endif
