@@ -1,0 +1,38 @@
+/*
+ * interpose.hpp - this program's own getaddrinfo() and clock_gettime(), which stand before libc's for everything that
+ * runs in it: a name look-up that hangs, a clock that is wrong. Both behave as libc's until a test asks otherwise, and
+ * do again when its object goes. Never changes the monotonic clocks.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#ifndef PGCACHE_TESTS_INTERPOSE_HPP
+#define PGCACHE_TESTS_INTERPOSE_HPP
+
+#include <cstdint>
+
+namespace test {
+
+/* While it lives, looking up a name that ends in ".hangs.invalid" takes until the object goes. The destructor waits for
+   the look-ups that hang, so that no thread outlives its test. */
+class HangingNames {
+public:
+  HangingNames();
+  HangingNames(const HangingNames &) = delete;
+  HangingNames &operator=(const HangingNames &) = delete;
+  ~HangingNames();
+  static int started(); /* look-ups that have begun, ever */
+};
+
+/* While it lives, this process's wall clock is off by so much. */
+class WrongClock {
+public:
+  explicit WrongClock(int64_t seconds);
+  WrongClock(const WrongClock &) = delete;
+  WrongClock &operator=(const WrongClock &) = delete;
+  ~WrongClock();
+};
+
+} // namespace test
+
+#endif
