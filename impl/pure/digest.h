@@ -1,0 +1,24 @@
+/*
+ * digest.h - the name under which an entry is stored. SQL computes the same: see digest() in impl/sql.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_PURE_DIGEST_H
+#define PGC_PURE_DIGEST_H
+
+#include <stddef.h>
+
+#define PGC_DIGEST_SIZE 16
+
+typedef struct pgc_digest {
+  unsigned char bytes[PGC_DIGEST_SIZE];
+} pgc_digest;
+
+/* The first 16 bytes of sha256(kind 'k' | length of the namespace as a big-endian int4 | namespace | key). The length
+   makes it impossible that two pairs of namespace and key give the same input. */
+void pgc_digest_of_key(pgc_digest *digest, const char *namespace_name, const void *key, size_t key_len);
+
+/* As memcmp(): the order of PostgreSQL's uuid type, which every multi-key statement locks rows in. */
+int pgc_digest_compare(const pgc_digest *left, const pgc_digest *right);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * sql_text.c - see sql_text.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "pure/sql_text.h"
+
+#include <stddef.h>
+#include <string.h>
+
+void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool logged) {
+  const struct {
+    const char *name;
+    const char *before, *middle, *after;
+  } variables[] = {
+      {":\"schema\"", "\"", schema, "\""},
+      {":'version_seq'", "'", schema, ".version_seq'"},
+      {":'entries'", "'", schema, ".entries'"},
+      {":persistence", "", logged ? "" : "UNLOGGED", ""},
+      {":logged", "", logged ? "true" : "false", ""},
+  };
+
+  for (const char *rest = text; *rest != '\0';) {
+    size_t plain = strcspn(rest, ":");
+    pgc_buffer_append(out, rest, plain);
+    rest += plain;
+    size_t found = 0;
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0] && found == 0; i++) {
+      size_t length = strlen(variables[i].name);
+      if (strncmp(rest, variables[i].name, length) != 0)
+        continue;
+      pgc_buffer_append_text(out, variables[i].before);
+      pgc_buffer_append_text(out, variables[i].middle);
+      pgc_buffer_append_text(out, variables[i].after);
+      found = length;
+    }
+    if (found == 0 && *rest == ':') { /* a cast, or a colon in a comment */
+      found = strspn(rest, ":");
+      pgc_buffer_append(out, rest, found);
+    }
+    rest += found;
+  }
+}
