@@ -93,7 +93,7 @@ TEST_CASE("[A08] A transaction's age does not matter to the server's functions",
   store.pg.exec("BEGIN");
   store.pg.one("SELECT now()");
   sleep_ms(400);
-  CHECK(store.pg.one(store.sql("SELECT {s}.exists('default', 'k'::bytea)")) == "f");
+  CHECK(store.pg.one(store.sql("SELECT {s}.exists('k'::text)")) == "f");
   store.pg.exec("COMMIT");
 }
 
@@ -192,7 +192,7 @@ TEST_CASE("[A05] cleanup deletes what has expired and nothing else, and says how
 
   /* Many rows, in all namespaces, in more than one batch. */
   const int n = 3500;
-  store.pg.exec(store.sql("SELECT {s}.put('ns' || (i % 7), convert_to('k' || i, 'UTF8'), 'v'::bytea, ttl_ms => 1) "
+  store.pg.exec(store.sql("SELECT {s}.put('k' || i, 'v'::bytea, interval '1 ms', 'ns' || (i % 7)) "
                           "FROM generate_series(1, " +
                           std::to_string(n) + ") i"));
   sleep_ms(10);
@@ -240,7 +240,7 @@ TEST_CASE("[A10] cleanup passes by a row that a writer holds", "[A10][cleanup]")
   REQUIRE(store.cache.put("free", "v", 1) == PGCACHE_OK);
   sleep_ms(10);
   store.pg.exec("BEGIN");
-  store.pg.exec(store.sql("SELECT {s}.put('default', 'held'::bytea, 'refreshed'::bytea, ttl_ms => 60000)"));
+  store.pg.exec(store.sql("SELECT {s}.put('held'::text, 'refreshed'::bytea, interval '1 minute')"));
   const Answer cleaned = store.cache.cleanup(deadline(5000));
   CHECK(cleaned == PGCACHE_OK);
   CHECK(cleaned.number == 1);

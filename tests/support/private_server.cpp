@@ -38,7 +38,7 @@ const passwd *server_user() {
 }
 
 std::string binary(const char *name) {
-  const char *given = getenv("PGCACHE_PG_BIN");
+  const char *given = getenv("PGCACHE_TEST_BINDIR");
   if (given != nullptr && *given != '\0')
     return std::string(given) + "/" + name;
   glob_t found;

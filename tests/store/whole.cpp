@@ -1,0 +1,205 @@
+/*
+ * whole.cpp - the cache as a whole: flush, keys, stats.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "support/catch.hpp"
+#include "support/server.hpp"
+
+#include <algorithm>
+#include <set>
+#include <thread>
+
+using namespace test;
+using std::string;
+
+namespace {
+
+struct Page {
+  pgcache_status status = PGCACHE_OK;
+  std::vector<string> keys;
+  std::vector<Value> values;
+};
+
+Page page(Cache &cache, size_t room, const string &prefix = "", const string &after = "", const Options &options = {}) {
+  Page out;
+  std::vector<pgcache_value *> values(room, reinterpret_cast<pgcache_value *>(1));
+  size_t count = 99999;
+  out.status = pgcache_keys(cache.raw(), values.data(), room, &count, prefix.data(), prefix.size(), after.data(),
+                            after.size(), &options, nullptr);
+  for (size_t i = 0; i < room; i++) {
+    if (i < count) {
+      out.values.emplace_back(values[i]);
+      out.keys.push_back(out.values.back().bytes());
+    } else if (values[i] != nullptr) {
+      throw std::runtime_error("an unused element is not NULL");
+    }
+  }
+  return out;
+}
+
+std::vector<string> all_keys(Cache &cache, size_t room, const string &prefix = "", const Options &options = {}) {
+  std::vector<string> out;
+  for (;;) {
+    const Page p = page(cache, room, prefix, out.empty() ? "" : out.back(), options);
+    if (p.status != PGCACHE_OK)
+      throw std::runtime_error(pgcache_status_name(p.status));
+    out.insert(out.end(), p.keys.begin(), p.keys.end());
+    if (p.keys.size() < room)
+      return out;
+  }
+}
+
+} // namespace
+
+TEST_CASE("[A06] flush empties the cache, or one namespace of it, and says how many rows that was", "[A06][flush]") {
+  Store store;
+  Cache &cache = store.cache;
+  for (const char *key : {"a", "b", "c", "d"})
+    REQUIRE(cache.put(key, "v") == PGCACHE_OK);
+  Answer flushed = cache.flush(PGCACHE_FLUSH_ALL);
+  REQUIRE(flushed == PGCACHE_OK);
+  CHECK(flushed.number == 4);
+  for (const char *key : {"a", "b", "c", "d"})
+    CHECK(cache.get(key) == PGCACHE_MISS);
+  CHECK(cache.flush(PGCACHE_FLUSH_ALL).number == 0);
+
+  REQUIRE(cache.put("a", "v") == PGCACHE_OK);
+  REQUIRE(cache.put("expired", "v", 1) == PGCACHE_OK);
+  REQUIRE(cache.put("a", "v", in_namespace("other")) == PGCACHE_OK);
+  REQUIRE(cache.put("b", "v", in_namespace("other")) == PGCACHE_OK);
+  REQUIRE(cache.put("a", "v", in_namespace("third")) == PGCACHE_OK);
+  sleep_ms(10);
+  flushed = cache.flush(PGCACHE_FLUSH_NAMESPACE, in_namespace("other"));
+  REQUIRE(flushed == PGCACHE_OK);
+  CHECK(flushed.number == 2);
+  CHECK(cache.get("a") == PGCACHE_OK);
+  CHECK(cache.get("a", in_namespace("other")) == PGCACHE_MISS);
+  CHECK(cache.get("a", in_namespace("third")) == PGCACHE_OK);
+  CHECK(cache.flush(PGCACHE_FLUSH_NAMESPACE).number == 2); /* the handle's namespace, an expired row included */
+  CHECK(cache.flush(PGCACHE_FLUSH_ALL).number == 1);
+  CHECK(pgcache_flush(cache.raw(), nullptr, PGCACHE_FLUSH_ALL, nullptr, nullptr) == PGCACHE_OK);
+  CHECK(cache.flush(static_cast<pgcache_flush_scope>(7)) == PGCACHE_INVALID);
+}
+
+TEST_CASE("[A06] flush works beside a transaction that reads, and beside one that writes", "[A06][flush]") {
+  Store store;
+  for (int i = 0; i < 10; i++)
+    REQUIRE(store.cache.put("k" + std::to_string(i), "v") == PGCACHE_OK);
+  store.pg.exec("BEGIN ISOLATION LEVEL REPEATABLE READ");
+  CHECK(store.pg.one(store.sql("SELECT count(*) FROM {s}.entries")) == "10");
+  const Answer flushed = store.cache.flush(PGCACHE_FLUSH_ALL, deadline(10000));
+  CHECK(flushed == PGCACHE_OK);
+  CHECK(flushed.number == 10);
+  CHECK(store.cache.get("k1") == PGCACHE_MISS);
+  CHECK(store.cache.put("k1", "v") == PGCACHE_OK);
+  store.pg.exec("COMMIT");
+
+  /* A row that an open transaction has written makes flush wait for its end, not longer. */
+  store.pg.exec("BEGIN");
+  store.pg.exec(store.sql("SELECT {s}.put('k1'::text, 'w'::bytea)"));
+  CHECK(store.cache.flush(PGCACHE_FLUSH_ALL, deadline(500)) == PGCACHE_TIMEOUT);
+  std::thread ends([&] {
+    sleep_ms(300);
+    store.pg.exec("COMMIT");
+  });
+  const Answer after = store.cache.flush(PGCACHE_FLUSH_ALL, deadline(10000));
+  ends.join();
+  CHECK(after == PGCACHE_OK);
+  CHECK(after.number == 1);
+  CHECK(store.cache.get("k1") == PGCACHE_MISS);
+}
+
+TEST_CASE("keys lists a namespace in the order of its bytes, a page at a time", "[keys]") {
+  Store store;
+  Cache &cache = store.cache;
+  CHECK(page(cache, 10).status == PGCACHE_OK);
+  CHECK(page(cache, 10).keys.empty());
+  std::vector<string> keys = {
+      "a",        "aa",       "ab", "abc", "b",    string("\0", 1), string("a\0b", 3), "\xff",
+      "\xff\xff", "\xff\x01", "A",  "z",   "\x7f", "\x80",          "a\xff",           string(PGCACHE_KEY_MAX, 'q')};
+  for (const auto &key : keys)
+    REQUIRE(cache.put(key, "value", 60000, 3) == PGCACHE_OK);
+  REQUIRE(cache.put("gone", "v", 1) == PGCACHE_OK);
+  REQUIRE(cache.put("elsewhere", "v", in_namespace("other")) == PGCACHE_OK);
+  sleep_ms(10);
+  std::sort(keys.begin(), keys.end(), [](const string &x, const string &y) { return x.compare(y) < 0; });
+  const auto with_prefix = [&](const string &prefix) {
+    std::vector<string> out;
+    for (const auto &key : keys) {
+      if (key.compare(0, prefix.size(), prefix) == 0)
+        out.push_back(key);
+    }
+    return out;
+  };
+  for (const size_t room : {size_t{1}, size_t{3}, size_t{7}, keys.size(), size_t{1000}}) {
+    INFO("pages of " << room);
+    CHECK(all_keys(cache, room) == keys);
+    for (const string &prefix : {string("a"), string("ab"), string("\xff"), string("\xff\xff"), string("\0", 1),
+                                 string("zz"), string("a\xff"), string(PGCACHE_KEY_MAX, '\xff')}) {
+      CHECK(all_keys(cache, room, prefix) == with_prefix(prefix));
+    }
+  }
+  CHECK(all_keys(cache, 5, "", in_namespace("other")) == std::vector<string>{"elsewhere"});
+  const Page first = page(cache, 1, "ab");
+  REQUIRE(first.values.size() == 1);
+  CHECK(first.values[0].version() == cache.get("ab").version);
+  CHECK(first.values[0].format() == 3);
+  CHECK(first.values[0].ttl_ms() > 30000);
+  CHECK(first.values[0].ttl_ms() <= 60000);
+  CHECK(page(cache, 10, "", "nonexistent").keys.front() == string(PGCACHE_KEY_MAX, 'q'));
+}
+
+TEST_CASE("keys refuses what cannot be", "[keys][rule:refuse]") {
+  Store store;
+  pgcache_value *out[2];
+  size_t count = 9;
+  pgcache *self = store.cache.raw();
+  const string long_key(PGCACHE_KEY_MAX + 1, 'k');
+  CHECK(pgcache_keys(self, out, 0, &count, nullptr, 0, nullptr, 0, nullptr, nullptr) == PGCACHE_INVALID);
+  CHECK(pgcache_keys(self, out, 1001, &count, nullptr, 0, nullptr, 0, nullptr, nullptr) == PGCACHE_INVALID);
+  CHECK(pgcache_keys(self, nullptr, 2, &count, nullptr, 0, nullptr, 0, nullptr, nullptr) == PGCACHE_INVALID);
+  CHECK(pgcache_keys(self, out, 2, nullptr, nullptr, 0, nullptr, 0, nullptr, nullptr) == PGCACHE_INVALID);
+  CHECK(pgcache_keys(self, out, 2, &count, nullptr, 1, nullptr, 0, nullptr, nullptr) == PGCACHE_INVALID);
+  CHECK(pgcache_keys(self, out, 2, &count, nullptr, 0, nullptr, 1, nullptr, nullptr) == PGCACHE_INVALID);
+  CHECK(pgcache_keys(self, out, 2, &count, long_key.data(), long_key.size(), nullptr, 0, nullptr, nullptr) ==
+        PGCACHE_TOO_LARGE);
+  CHECK(pgcache_keys(self, out, 2, &count, nullptr, 0, long_key.data(), long_key.size(), nullptr, nullptr) ==
+        PGCACHE_TOO_LARGE);
+  CHECK(count == 0);
+}
+
+TEST_CASE("stats counts what is there", "[stats]") {
+  Store store;
+  Cache &cache = store.cache;
+  pgcache_store_stats s = cache.stats();
+  CHECK(s.entries == 0);
+  CHECK(s.expired == 0);
+  CHECK(s.value_bytes == 0);
+  CHECK(s.schema_version >= 1);
+  CHECK(s.epoch >= 1);
+  CHECK(s.logged == 0);
+  CHECK(s.pool_open == 1);
+  CHECK(s.pool_idle >= 0);
+  CHECK(s.pool_idle <= 1);
+  CHECK(std::to_string(s.server_version) == store.pg.one("SHOW server_version_num"));
+  REQUIRE(cache.put("a", string(1000, 'a')) == PGCACHE_OK);
+  REQUIRE(cache.put("b", string(50, 'b'), in_namespace("other")) == PGCACHE_OK);
+  REQUIRE(cache.put("c", string(7, 'c'), 1) == PGCACHE_OK);
+  sleep_ms(10);
+  s = cache.stats();
+  CHECK(s.entries == 2);
+  CHECK(s.expired == 1);
+  CHECK(s.value_bytes == 1057);
+  CHECK(s.relation_bytes >= 8192);
+  in_threads(6, [&](int) { cache.get("a"); });
+  s = cache.stats();
+  CHECK(s.pool_open >= 1);
+  CHECK(s.pool_open <= 10);
+  CHECK(s.pool_idle <= s.pool_open);
+  CHECK(pgcache_stats(cache.raw(), nullptr, nullptr, nullptr) == PGCACHE_INVALID);
+
+  Store logged(Settings{{"table", "logged"}});
+  CHECK(logged.cache.stats().logged == 1);
+}
