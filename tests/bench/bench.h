@@ -1,0 +1,106 @@
+/*
+ * bench.h - what the parts of the measuring program share.
+ *
+ * Owns the types only. The program uses the public interface of pgcache for the one side of a comparison and libpq with the
+ * library's own statement texts for the other; never an internal function of the library.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGCACHE_BENCH_H
+#define PGCACHE_BENCH_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pgcache.h"
+
+enum { MOST_THREADS = 8, BATCH = 100, KEY_LEN = 14, MOST_ROUNDS = 25 };
+#define TTL_MS 3600000
+
+/* ---- bench.c: the run as a whole ------------------------------------------------------------------------------------ */
+
+typedef struct bench {
+  const char *url;
+  double seconds; /* of one slice of a comparison */
+  int rounds;     /* slices of each side */
+  bool big;
+  PGconn *admin;
+} bench;
+
+_Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int64_t now_ns(void);
+PGconn *connect_or_die(const bench *self);
+PGresult *query_or_die(PGconn *connection, ExecStatusType expected, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+double query_number(PGconn *connection, const char *statement);
+
+/* Puts this thread, the threads that it starts, and all backends of the server on one CPU, or back on all. Waking another
+   CPU costs more than a round trip, so one client alone is measured on one CPU. False when that is not permitted or the
+   server runs on another machine: then the figure is marked as not pinned. */
+bool pin_to_one_cpu(bench *self, bool on);
+
+/* ---- report.c --------------------------------------------------------------------------------------------------------- */
+
+typedef struct measurement {
+  const char *name;
+  int threads; /* 0 where it means nothing */
+  size_t value_bytes;
+  int64_t keys;
+  double value, floor, ratio;
+  const char *unit;
+  double target; /* 0: none */
+  bool at_most;  /* the target is a most, not a least */
+  bool pinned;
+} measurement;
+
+void report_open(const bench *self, const char *path);
+void report(const bench *self, const measurement *what);
+void report_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void report_close(void);
+
+/* ---- data.c: a schema with its entries ---------------------------------------------------------------------------------- */
+
+typedef struct dataset {
+  const bench *of;
+  char schema[32];
+  pgcache *cache;
+  int64_t keys;
+  size_t value_bytes;
+  unsigned char *value; /* the bytes of every value */
+} dataset;
+
+void dataset_open(dataset *self, const bench *of, const char *schema); /* makes the schema anew */
+void dataset_fill(dataset *self, int64_t keys, size_t value_bytes);    /* empties it, then stores keys 0 to keys - 1 */
+void dataset_disconnect(dataset *self);                                /* so that its backends publish their figures */
+void dataset_close(dataset *self);                                     /* drops the schema */
+double dataset_bytes(const dataset *self);                             /* on disk, index and TOAST included */
+double dataset_hot_share(const dataset *self);                         /* of all updates so far, in percent */
+void key_of(char key[KEY_LEN + 2], int64_t number);
+
+/* ---- sides.c: the same work through pgcache and through libpq ------------------------------------------------------------ */
+
+typedef enum operation { GET, PUT, GET_MANY, PUT_MANY } operation;
+
+typedef struct side side;
+side *side_new(dataset *data, operation what, bool raw); /* both sides of a comparison draw the same keys */
+void side_free(side *self);
+
+/* Lets that many threads work for the time given. Returns operations a second, keys a second for GET_MANY and PUT_MANY.
+   p50_us (may be NULL): the median latency, for one thread. */
+double side_run(side *self, int threads, double seconds, double *p50_us);
+void side_updates(dataset *data, int64_t updates); /* that many puts on random keys, by 8 threads */
+
+/* Interleaves the two sides, A B B A A B..., and reports the medians of both and of the ratios of neighbours. */
+double median(double *numbers, int count); /* sorts them */
+void compare(bench *of, side *a, side *b, int threads, measurement *result);
+
+/* ---- The cases ------------------------------------------------------------------------------------------------------------ */
+
+void case_speed(bench *self, operation what); /* cases_speed.c */
+void case_growth(bench *self);                /* cases_table.c */
+void case_size(bench *self);
+void case_profile(bench *self);
+
+#endif /* PGCACHE_BENCH_H */
