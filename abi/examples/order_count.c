@@ -314,6 +314,9 @@ static void run_both(PGconn *database, const paint *colours) {
     app.use_cache = true;
     run_part(database, workers, colours, &with, truth);
   }
+  if (interrupted) {
+    printf("Stopped by a signal; this is what there is.\n");
+  }
   if (result_requests(&without) > 0) {
     show_table(colours, &without, &with);
     show_histogram(colours, &without, &with);

@@ -157,7 +157,7 @@ static void end_progress(const paint *colours) {
 /* ---- The report ----------------------------------------------------------------------------------------------------- */
 
 static void row(const char *label, const char *without, const char *with, const char *note) {
-  printf("  %-34s %17s %17s   %s\n", label, without, with, note);
+  printf("  %-34s %17s %17s%s%s\n", label, without, with, *note != '\0' ? "   " : "", note);
 }
 
 static void row_latency(const char *label, const result *without, const result *with, int kind, double share) {
@@ -196,15 +196,18 @@ static void show_table(const paint *colours, const result *without, const result
 /* One line for each power of two of microseconds; each part's bars are relative to that part's longest. */
 static void show_histogram(const paint *colours, const result *without, const result *with) {
   const result *parts[2] = {without, with};
-  enum { WIDTH = 28, POWERS = 64 };
-  static int64_t sums[2][POWERS];
+  enum { WIDTH = 28, POWERS = 64, FIRST = 9 };
+  int64_t sums[2][POWERS] = {{0}};
   int64_t longest[2] = {1, 1};
   int first = POWERS, last = -1;
   for (int part = 0; part < 2; part++) {
     for (int power = 0; power < POWERS; power++) {
-      sums[part][power] = 0;
       for (int kind = 0; kind < KINDS; kind++) {
         sums[part][power] += histogram_in_power(&parts[part]->latency[kind], (size_t)power);
+      }
+      if (power < FIRST) { /* under a microsecond it is all the same */
+        sums[part][FIRST] += sums[part][power];
+        sums[part][power] = 0;
       }
       if (sums[part][power] > 0) {
         first = power < first ? power : first;
@@ -225,8 +228,12 @@ static void show_histogram(const paint *colours, const result *without, const re
       printf(" |%s", part == 0 ? colours->faint : colours->good);
       repeat('#', length);
       printf("%s", colours->plain);
-      repeat(' ', WIDTH - length);
-      printf(sums[part][power] > 0 ? "%6.2f %%" : "        ", 100 * share);
+      if (sums[part][power] > 0) {
+        repeat(' ', WIDTH - length);
+        printf("%6.2f %%", 100 * share);
+      } else if (part == 0) {
+        repeat(' ', WIDTH + 8);
+      }
     }
     putchar('\n');
   }

@@ -234,6 +234,9 @@ static PGconn *raw_connect(const dataset *data) {
                     {"get_many", pgc_sql_statements_get_many},
                     {"put_many", pgc_sql_statements_put_many}};
   PGconn *connection = connect_or_die(data->of);
+  /* The planner's settings of the library's connections, so that both sides run the same plans. */
+  PQclear(query_or_die(connection, PGRES_COMMAND_OK,
+                       "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"));
   for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
     char *text = wire_statement(statements[i].text, data->schema);
     PGresult *answer = PQprepare(connection, statements[i].name, text, 0, NULL);
