@@ -19,11 +19,18 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic" /* C's flexible array members */
 extern "C" {
+#include "platform/buffer.h"
 #include "platform/clock.h"
 #include "platform/memory.h"
+#include "platform/sync.h"
 #include "pure/address.h"
+#include "pure/codec.h"
 #include "pure/config.h"
+#include "pure/digest.h"
 #include "pure/error.h"
+#include "pure/migrations.h"
+#include "pure/sql_text.h"
+#include "pure/sqlstate.h"
 #include "pure/status.h"
 #include "pure/suggest.h"
 #include "state/value.h"

@@ -1,0 +1,86 @@
+/*
+ * sql_text.cpp - tests of putting a cache's names into the SQL files, and of the script that makes a schema.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "unit.hpp"
+
+namespace {
+
+std::string resolve(const char *text, const char *schema = "s", bool logged = false) {
+  pgc_buffer buffer = PGC_BUFFER_INIT;
+  pgc_sql_resolve(&buffer, text, schema, logged);
+  std::string out(reinterpret_cast<const char *>(buffer.data), buffer.size);
+  pgc_buffer_clear(&buffer);
+  return out;
+}
+
+std::string script(const char *schema, bool logged) {
+  pgc_buffer buffer = PGC_BUFFER_INIT;
+  pgc_migrations_script(&buffer, schema, logged);
+  std::string out(reinterpret_cast<const char *>(buffer.data), buffer.size);
+  pgc_buffer_clear(&buffer);
+  return out;
+}
+
+size_t count(const std::string &text, const std::string &part) {
+  size_t found = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size()))
+    found++;
+  return found;
+}
+
+} // namespace
+
+TEST_CASE("the variables of SQL files are resolved", "[sql]") {
+  CHECK(resolve("") == "");
+  CHECK(resolve("SELECT 1") == "SELECT 1");
+  CHECK(resolve("FROM :\"schema\".entries") == "FROM \"s\".entries");
+  CHECK(resolve(":\"schema\".a, :\"schema\".b", "pgcache_x") == "\"pgcache_x\".a, \"pgcache_x\".b");
+  CHECK(resolve("nextval(:'version_seq')") == "nextval('s.version_seq')");
+  CHECK(resolve("nextval(:'version_seq')", "t") == "nextval('t.version_seq')");
+  CHECK(resolve("CREATE :persistence TABLE") == "CREATE UNLOGGED TABLE");
+  CHECK(resolve("CREATE :persistence TABLE", "s", true) == "CREATE  TABLE");
+  CHECK(resolve("VALUES (:logged)") == "VALUES (false)");
+  CHECK(resolve("VALUES (:logged)", "s", true) == "VALUES (true)");
+}
+
+TEST_CASE("other colons stay as they are", "[sql]") {
+  CHECK(resolve("a::uuid") == "a::uuid");
+  CHECK(resolve("a::bytea :logged") == "a::bytea false");
+  CHECK(resolve("-- note: this") == "-- note: this");
+  CHECK(resolve(":") == ":");
+  CHECK(resolve("::") == "::");
+  CHECK(resolve("a:") == "a:");
+  CHECK(resolve(":\"schem\"") == ":\"schem\"");
+  CHECK(resolve("x := 1") == "x := 1");
+  CHECK(resolve("::logged") == "::logged"); /* a cast to a type of that name */
+}
+
+TEST_CASE("the script makes a schema and leaves no variable open", "[sql]") {
+  for (bool logged : {false, true}) {
+    const std::string text = script("my_cache", logged);
+    INFO("logged " << logged);
+    CHECK(text.rfind("BEGIN;\n", 0) == 0);
+    CHECK(text.substr(text.size() - 8) == "COMMIT;\n");
+    CHECK(count(text, "CREATE SCHEMA") == 1);
+    CHECK(test::contains(text, "\"my_cache\".entries"));
+    CHECK(test::contains(text, "'my_cache.version_seq'"));
+    CHECK(test::contains(text, "CREATE UNLOGGED TABLE \"my_cache\".entries") == !logged);
+    for (const char *open :
+         {":\"schema\"", ":'version_seq'", ":'entries'", ":persistence TABLE", " :logged,", "(:logged"})
+      CHECK_FALSE(test::contains(text, open));
+  }
+}
+
+TEST_CASE("the steps lead forward to this library's version", "[sql]") {
+  pgc_migrations migrations = pgc_migrations_list();
+  REQUIRE(migrations.count > 0);
+  CHECK(migrations.steps[0].version == 1);
+  for (size_t i = 1; i < migrations.count; i++) {
+    CHECK(migrations.steps[i].version >= migrations.steps[i - 1].version);
+    CHECK(migrations.steps[i].version <= migrations.steps[i - 1].version + 1);
+  }
+  CHECK(pgc_migrations_version(migrations) == migrations.steps[migrations.count - 1].version);
+}
