@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -137,4 +139,20 @@ TEST_CASE("random numbers differ", "[sync]") {
   for (int i = 0; i < 100; i++)
     numbers.insert(pgc_random_u64());
   CHECK(numbers.size() == 100);
+}
+
+/* This program's getrandom(), which stands before libc's; it can be told that there is no randomness yet. */
+static bool no_randomness = false;
+extern "C" ssize_t getrandom(void *buffer, size_t size, unsigned int flags) {
+  return no_randomness ? -1 : syscall(SYS_getrandom, buffer, size, flags);
+}
+
+TEST_CASE("random numbers differ even before the machine has gathered randomness", "[sync]") {
+  no_randomness = true;
+  uint64_t first = pgc_random_u64();
+  usleep(10);
+  uint64_t second = pgc_random_u64();
+  no_randomness = false;
+  CHECK(first != 0);
+  CHECK(first != second);
 }
