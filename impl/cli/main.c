@@ -1,0 +1,160 @@
+/*
+ * main.c - the command `pgcache`: its table of commands, and how one of them is run.
+ *
+ * Owns the table, the standard descriptors, the configuration and the handle of a run. It must never know what a
+ * command does.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "cli.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "output.h"
+#include "platform/memory.h"
+#include "watch.h"
+
+#define KEY OPTION_BIT(OPTION_KEY_BASE64)
+#define TTL OPTION_BIT(OPTION_TTL)
+#define DIRECTORY OPTION_BIT(OPTION_DIR)
+#define CONDITIONS (OPTION_BIT(OPTION_IF_ABSENT) | OPTION_BIT(OPTION_IF_PRESENT) | OPTION_BIT(OPTION_IF_VERSION))
+#define PAGING (OPTION_BIT(OPTION_LIMIT) | OPTION_BIT(OPTION_AFTER) | OPTION_BIT(OPTION_PAGE_SIZE))
+
+/* clang-format off */
+const cli_command cli_commands[] = {
+    {"get", "KEY", "print the value of a key",
+     "Writes the bytes as they are; a newline is added only on a terminal. Exit 3: there is no such entry.",
+     KEY, 1, 1, true, command_get},
+    {"put", "KEY [VALUE]", "store a value",
+     "The value is the argument, what --file names, or else standard input. Exit 3: a condition did not hold.",
+     KEY | TTL | CONDITIONS | OPTION_BIT(OPTION_FILE) | OPTION_BIT(OPTION_FORMAT), 1, 2, true, command_put},
+    {"remove", "KEY", "remove an entry",
+     "Exit 3: there was no such entry.",
+     KEY, 1, 1, true, command_remove},
+    {"exists", "KEY", "ask whether there is an entry",
+     "Exit 3: there is no such entry.",
+     KEY, 1, 1, true, command_exists},
+    {"touch", "KEY", "give an entry a new time to live",
+     "Exit 3: there is no such entry.",
+     KEY | TTL, 1, 1, true, command_touch},
+    {"incr", "KEY [DELTA]", "add to a counter and print it",
+     "DELTA is 1 if not given and may be negative. --ttl counts only if the counter is made by this call.",
+     KEY | TTL | OPTION_BIT(OPTION_INITIAL), 1, 2, true, command_incr},
+    {"keys", "[PREFIX]", "list the keys of the namespace",
+     "One key a line, in the order of their bytes, with control characters, invalid UTF-8 and the backslash written\n"
+     "as \\n, \\t, \\r, \\\\ and \\xNN. Reads the whole table.",
+     KEY | PAGING, 0, 1, true, command_keys},
+    {"flush", "", "remove every entry of the namespace, or of all",
+     "Asks first if a person can answer. Exit 3: the answer was no.",
+     OPTION_BIT(OPTION_ALL) | OPTION_BIT(OPTION_YES), 0, 0, true, command_flush},
+    {"cleanup", "", "delete the rows that have expired", "Works on all namespaces, in small batches.",
+     0, 0, 0, true, command_cleanup},
+    {"stats", "", "show figures of the store", "Reads the whole table.",
+     0, 0, 0, true, command_stats},
+    {"init", "", "make the cache's schema in the database",
+     "May be run again and by many at once. Without an address, or with --dry-run, prints the SQL and runs nothing.",
+     OPTION_BIT(OPTION_DRY_RUN), 0, 0, true, command_init},
+    {"upgrade", "", "bring an existing schema up to date", "Never makes a schema.",
+     0, 0, 0, true, command_upgrade},
+    {"local start", "", "start a private PostgreSQL for development, and init it",
+     "Makes the server on the first start. It listens on a Unix socket in its own folder only.",
+     DIRECTORY, 0, 0, true, command_local_start},
+    {"local stop", "", "stop it", "Waits until it has stopped. Nothing to stop is no error.",
+     DIRECTORY, 0, 0, true, command_local_stop},
+    {"local status", "", "say whether it runs", "Exit 3: it does not run.",
+     DIRECTORY, 0, 0, true, command_local_status},
+    {"local url", "", "print its address",
+     "A libpq connection string, for pgcache and for any other program: DATABASE_URL=$(pgcache local url).",
+     DIRECTORY, 0, 0, true, command_local_url},
+    {"local psql", "[-- ARGUMENT...]", "open psql on it", "What follows -- is given to psql.",
+     DIRECTORY, 0, SIZE_MAX, true, command_local_psql},
+    {"version", "", "print the version", "",
+     0, 0, 0, false, command_version},
+    {"help", "[COMMAND]", "explain pgcache or one of its commands", "",
+     0, 0, 2, false, command_help},
+    {NULL, NULL, NULL, NULL, 0, 0, 0, false, NULL}};
+/* clang-format on */
+
+int session_configure(cli_session *session) {
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  const char *name = session->command->name;
+  pgcache_status status = pgcache_config_new(&session->config, &error);
+  if (status == PGCACHE_OK)
+    status = pgcache_config_load_environment(session->config, &error);
+  if (status != PGCACHE_OK)
+    return out_failure(name, status, &error);
+  for (size_t index = 0; index < session->setting_count; index += 2) {
+    status = pgcache_config_set(session->config, session->settings[index], session->settings[index + 1], &error);
+    if (status != PGCACHE_OK) {
+      int code = out_failure(name, status, &error);
+      /* A wrong address is an error like a server that cannot be reached; a wrong number is a slip of the hand. */
+      return strcmp(session->settings[index], "url") == 0 ? code : CLI_USAGE;
+    }
+  }
+  return CLI_OK;
+}
+
+int session_open(cli_session *session) {
+  if (pgcache_config_get(session->config, "url")[0] == '\0') {
+    out_error("no address: give --url, or set PGCACHE_URL or DATABASE_URL; `pgcache local start` starts a server");
+    return CLI_USAGE;
+  }
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  pgcache_status status = pgcache_new(&session->cache, session->config, &error);
+  return status == PGCACHE_OK ? CLI_OK : out_failure(session->command->name, status, &error);
+}
+
+void session_close(cli_session *session) {
+  pgcache_free(session->cache);
+  pgcache_config_free(session->config);
+  session->cache = NULL;
+  session->config = NULL;
+}
+
+/* A descriptor from 0 to 2 that the caller closed would go to the next file or socket that is opened, and what is
+   meant for standard output into it. It is taken by /dev/null instead, the wrong way round: using it is an error. */
+static void keep_standard_descriptors(void) {
+  for (int descriptor = 0; descriptor <= 2; descriptor++)
+    if (fcntl(descriptor, F_GETFD) < 0 && open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDONLY) != descriptor)
+      _exit(CLI_ERROR);
+}
+
+/* Runs what the parsed command line asks for. */
+static int run(cli_session *session) {
+  if (cli_given(session, OPTION_VERSION))
+    return command_version(session);
+  if (cli_given(session, OPTION_HELP))
+    return command_help(session);
+  if (session->command->settings) {
+    int code = session_configure(session);
+    if (code != CLI_OK)
+      return code;
+  }
+  return session->command->run(session);
+}
+
+int main(int argc, char **argv) {
+  keep_standard_descriptors();
+  signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write, and that an exit code */
+  out_start(false);
+
+  cli_session session = {0};
+  int code = options_parse(&session, argc, argv);
+  if (code == CLI_OK) {
+    out_start(cli_given(&session, OPTION_JSON));
+    code = run(&session);
+  }
+  session_close(&session);
+  pgc_free(session.operand_block);
+  pgc_free(session.settings);
+  code = out_finish(code);
+  if (watch_signal() != 0)
+    watch_die(watch_signal());
+  return code;
+}

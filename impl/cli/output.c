@@ -1,0 +1,384 @@
+/*
+ * output.c - everything that the command prints.
+ *
+ * Owns standard output and standard error: lines for line tools, colours for people on a terminal, JSON for machines,
+ * errors in one line, the progress line. It must never let a failed write pass for success, nor send an escape
+ * sequence of its own to what is not a terminal.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "output.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "watch.h"
+
+static struct {
+  bool json;
+  bool people;
+  bool colours;
+  bool errors_on_terminal;
+  bool progress_shown;
+  bool member_before; /* JSON: a comma is due before the next member */
+  int write_errno;    /* of the first write that failed, 0 if none did */
+} out;
+
+void out_start(bool json) {
+  const char *no_color = getenv("NO_COLOR");
+  const char *terminal = getenv("TERM");
+  bool dumb = terminal == NULL || strcmp(terminal, "dumb") == 0;
+  out.json = json;
+  out.people = !json && isatty(STDOUT_FILENO) == 1;
+  out.colours = out.people && (no_color == NULL || no_color[0] == '\0') && !dumb;
+  out.errors_on_terminal = isatty(STDERR_FILENO) == 1 && !dumb;
+}
+
+bool out_for_people(void) {
+  return out.people;
+}
+
+bool out_is_json(void) {
+  return out.json;
+}
+
+/* ---- Standard output ------------------------------------------------------------------------------------------- */
+
+void out_write(const void *data, size_t size) {
+  errno = 0;
+  if (size > 0 && fwrite(data, 1, size, stdout) < size && out.write_errno == 0)
+    out.write_errno = errno != 0 ? errno : EIO;
+}
+
+void out_text(const char *text) {
+  out_write(text, strlen(text));
+}
+
+void out_format(const char *format, ...) {
+  char line[1024];
+  va_list arguments;
+  va_start(arguments, format);
+  int length = vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  if (length > 0)
+    out_write(line, (size_t)length < sizeof line ? (size_t)length : sizeof line - 1);
+}
+
+void out_style(const char *style) {
+  if (out.colours)
+    out_format("\033[%sm", style);
+}
+
+bool out_flush(void) {
+  errno = 0;
+  if (fflush(stdout) != 0 && out.write_errno == 0)
+    out.write_errno = errno != 0 ? errno : EIO;
+  return out.write_errno == 0;
+}
+
+int out_finish(int code) {
+  out_progress_clear();
+  out_flush();
+  /* Some file systems report a full disk only at the close. */
+  errno = 0;
+  if (fclose(stdout) != 0 && out.write_errno == 0)
+    out.write_errno = errno != 0 ? errno : EIO;
+  if (out.write_errno == 0)
+    return code;
+  out_error("cannot write to standard output: %s", strerror(out.write_errno));
+  return CLI_ERROR;
+}
+
+/* The length of the valid UTF-8 sequence at data, 0 if there is none; *point is its character. */
+static size_t utf8_sequence(const unsigned char *data, size_t size, uint32_t *point) {
+  static const struct {
+    unsigned char mask, lead;
+    uint32_t least;
+  } forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+
+  for (size_t length = 1; length <= 4 && length <= size; length++) {
+    if ((data[0] & forms[length - 1].mask) != forms[length - 1].lead)
+      continue;
+    *point = data[0] & (uint32_t)(unsigned char)~forms[length - 1].mask;
+    for (size_t index = 1; index < length; index++) {
+      if ((data[index] & 0xc0) != 0x80)
+        return 0;
+      *point = *point << 6 | (data[index] & 0x3fU);
+    }
+    bool surrogate = *point >= 0xd800 && *point <= 0xdfff;
+    return *point < forms[length - 1].least || *point > 0x10ffff || surrogate ? 0 : length;
+  }
+  return 0;
+}
+
+static bool is_utf8(const unsigned char *data, size_t size) {
+  uint32_t point = 0;
+  while (size > 0) {
+    size_t length = utf8_sequence(data, size, &point);
+    if (length == 0)
+      return false;
+    data += length;
+    size -= length;
+  }
+  return true;
+}
+
+void out_escaped(const void *data, size_t size) {
+  const unsigned char *bytes = data;
+  while (size > 0) {
+    uint32_t point = 0;
+    size_t length = utf8_sequence(bytes, size, &point);
+    bool control = point < 0x20 || (point >= 0x7f && point <= 0x9f);
+    if (length > 0 && point == '\n')
+      out_text("\\n");
+    else if (length > 0 && point == '\t')
+      out_text("\\t");
+    else if (length > 0 && point == '\r')
+      out_text("\\r");
+    else if (length > 0 && point == '\\')
+      out_text("\\\\");
+    else if (length > 0 && !control)
+      out_write(bytes, length);
+    else
+      for (size_t index = 0; index < (length > 0 ? length : 1); index++)
+        out_format("\\x%02x", bytes[index]);
+    bytes += length > 0 ? length : 1;
+    size -= length > 0 ? length : 1;
+  }
+}
+
+const char *out_duration(char *buffer, int64_t milliseconds) {
+  int64_t seconds = milliseconds / 1000;
+  if (milliseconds == PGCACHE_TTL_NEVER)
+    snprintf(buffer, 32, "never");
+  else if (milliseconds < 1000)
+    snprintf(buffer, 32, "%" PRId64 "ms", milliseconds);
+  else if (seconds < 60)
+    snprintf(buffer, 32, "%" PRId64 "s", seconds);
+  else if (seconds < 3600)
+    snprintf(buffer, 32, "%" PRId64 "m %" PRId64 "s", seconds / 60, seconds % 60);
+  else if (seconds < 86400)
+    snprintf(buffer, 32, "%" PRId64 "h %" PRId64 "m", seconds / 3600, seconds % 3600 / 60);
+  else
+    snprintf(buffer, 32, "%" PRId64 "d %" PRId64 "h", seconds / 86400, seconds % 86400 / 3600);
+  return buffer;
+}
+
+const char *out_size(char *buffer, int64_t bytes) {
+  static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+  double amount = (double)bytes;
+  size_t unit = 0;
+  while (amount >= 1024 && unit + 1 < sizeof units / sizeof units[0]) {
+    amount /= 1024;
+    unit++;
+  }
+  snprintf(buffer, 32, unit == 0 ? "%.0f %s" : "%.1f %s", amount, units[unit]);
+  return buffer;
+}
+
+/* ---- Standard error -------------------------------------------------------------------------------------------- */
+
+void out_error(const char *format, ...) {
+  char line[1024];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  /* One line, whatever stood in a path or a server's message. */
+  for (char *character = line; *character != '\0'; character++)
+    if ((unsigned char)*character < 0x20 || *character == 0x7f)
+      *character = ' ';
+  out_progress_clear();
+  fprintf(stderr, "pgcache: %s\n", line);
+}
+
+bool out_progress_possible(void) {
+  return out.errors_on_terminal;
+}
+
+void out_progress(const char *what, int64_t seconds) {
+  if (!out.errors_on_terminal)
+    return;
+  fprintf(stderr, "\r%s... %" PRId64 " s\033[K", what, seconds);
+  fflush(stderr);
+  out.progress_shown = true;
+}
+
+void out_progress_clear(void) {
+  if (!out.progress_shown)
+    return;
+  fputs("\r\033[K", stderr);
+  fflush(stderr);
+  out.progress_shown = false;
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------------------------ */
+
+/* Writes valid UTF-8 as a JSON string. */
+static void json_quote(const unsigned char *data, size_t size) {
+  out_text("\"");
+  size_t plain = 0;
+  for (size_t index = 0; index < size; index++) {
+    unsigned char byte = data[index];
+    if (byte >= 0x20 && byte != '"' && byte != '\\' && byte != 0x7f)
+      continue;
+    out_write(data + plain, index - plain);
+    plain = index + 1;
+    if (byte == '\n')
+      out_text("\\n");
+    else if (byte == '"' || byte == '\\')
+      out_format("\\%c", byte);
+    else
+      out_format("\\u%04x", byte);
+  }
+  out_write(data + plain, size - plain);
+  out_text("\"");
+}
+
+static void json_name(const char *name, const char *suffix) {
+  out_format("%s\"%s%s\":", out.member_before ? "," : "", name, suffix);
+  out.member_before = true;
+}
+
+static void json_base64(const unsigned char *data, size_t size) {
+  static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  out_text("\"");
+  for (size_t index = 0; index < size; index += 3) {
+    size_t left = size - index;
+    uint32_t bits = (uint32_t)data[index] << 16;
+    bits |= left > 1 ? (uint32_t)data[index + 1] << 8 : 0;
+    bits |= left > 2 ? (uint32_t)data[index + 2] : 0;
+    char four[4] = {alphabet[bits >> 18], alphabet[bits >> 12 & 63], left > 1 ? alphabet[bits >> 6 & 63] : '=',
+                    left > 2 ? alphabet[bits & 63] : '='};
+    out_write(four, sizeof four);
+  }
+  out_text("\"");
+}
+
+void json_open(const char *command) {
+  out_text("{");
+  out.member_before = false;
+  json_string("command", command);
+}
+
+void json_string(const char *name, const char *text) {
+  size_t size = strlen(text);
+  /* Paths and messages may hold any byte; what is not UTF-8 is replaced, because JSON must be UTF-8. */
+  json_name(name, "");
+  if (is_utf8((const unsigned char *)text, size)) {
+    json_quote((const unsigned char *)text, size);
+    return;
+  }
+  out_text("\"");
+  for (size_t index = 0; index < size; index++) {
+    unsigned char byte = (unsigned char)text[index];
+    if (byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\')
+      out_write(&byte, 1);
+    else
+      out_text("?");
+  }
+  out_text("\"");
+}
+
+void json_bytes(const char *name, const void *data, size_t size) {
+  json_name(name, "_base64");
+  json_base64(data, size);
+  if (is_utf8(data, size)) {
+    json_name(name, "");
+    json_quote(data, size);
+  }
+}
+
+void json_integer(const char *name, int64_t number) {
+  json_name(name, "");
+  out_format("%" PRId64, number);
+}
+
+void json_integer_text(const char *name, int64_t number) {
+  json_name(name, "");
+  out_format("\"%" PRId64 "\"", number);
+}
+
+void json_boolean(const char *name, bool value) {
+  json_name(name, "");
+  out_text(value ? "true" : "false");
+}
+
+void json_null(const char *name) {
+  json_name(name, "");
+  out_text("null");
+}
+
+void json_ttl(const char *name, int64_t milliseconds) {
+  if (milliseconds == PGCACHE_TTL_NEVER)
+    json_null(name);
+  else
+    json_integer(name, milliseconds);
+}
+
+void json_array_open(const char *name) {
+  json_name(name, "");
+  out_text("[");
+  out.member_before = false;
+}
+
+void json_array_close(void) {
+  out_text("]");
+  out.member_before = true;
+}
+
+void json_item_open(void) {
+  out_text(out.member_before ? ",\n{" : "\n{");
+  out.member_before = false;
+}
+
+void json_item_close(void) {
+  out_text("}");
+  out.member_before = true;
+}
+
+void json_close(void) {
+  out_text("}\n");
+}
+
+/* ---- Results of the library ------------------------------------------------------------------------------------ */
+
+int out_failure(const char *command, pgcache_status status, const pgcache_error *error) {
+  const char *message = error->message[0] != '\0' ? error->message : pgcache_status_text(status);
+  if (watch_signal() != 0)
+    message = status == PGCACHE_UNKNOWN ? "interrupted; the write may or may not have happened" : "interrupted";
+  out_error("%s", message);
+  if (out.json) {
+    if (command != NULL)
+      json_open(command);
+    json_string("status", pgcache_status_name(status));
+    json_string("error", message);
+    json_string("sqlstate", error->sqlstate);
+    json_close();
+  }
+  return CLI_ERROR;
+}
+
+void out_outcome(const char *command, pgcache_status status, const char *word, const char *style) {
+  if (out.json) {
+    json_open(command);
+    json_string("status", pgcache_status_name(status));
+    json_string("outcome", word);
+    json_close();
+    return;
+  }
+  out_style(style);
+  out_text(word);
+  out_style(STYLE_OFF);
+  out_text("\n");
+}
+
+int out_code(pgcache_status status) {
+  return status == PGCACHE_OK ? CLI_OK : CLI_NEGATIVE;
+}

@@ -1,0 +1,88 @@
+/*
+ * output.h - everything that the command prints: lines, JSON, colours, errors, progress.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#ifndef PGC_CLI_OUTPUT_H
+#define PGC_CLI_OUTPUT_H
+
+#include "cli.h"
+
+#if defined(__GNUC__)
+#define CLI_PRINTF(format_index) __attribute__((format(printf, format_index, format_index + 1)))
+#else
+#define CLI_PRINTF(format_index)
+#endif
+
+/* Styles for out_style(); they do nothing unless a person reads standard output on a terminal. */
+#define STYLE_BOLD "1"
+#define STYLE_DIM "2"
+#define STYLE_GOOD "32"
+#define STYLE_BAD "33"
+#define STYLE_OFF "0"
+
+/* Looks at the streams and the environment; to be called first. json: the command was asked for JSON. */
+void out_start(bool json);
+
+/* True when a person reads standard output on a terminal and JSON was not asked for. */
+bool out_for_people(void);
+
+/* True when JSON was asked for. */
+bool out_is_json(void);
+
+/* Standard output. A failure is kept and reported by out_finish(). */
+void out_write(const void *data, size_t size);
+void out_text(const char *text);
+void out_format(const char *format, ...) CLI_PRINTF(1);
+void out_style(const char *style);
+
+/* A key for people and line tools: UTF-8 as it is, control characters, invalid bytes and the backslash as \n, \t, \r,
+   \\ or \xNN, so that each line is one key and nothing can play with the terminal. */
+void out_escaped(const void *data, size_t size);
+
+/* Milliseconds as "4m 12s", PGCACHE_TTL_NEVER as "never"; bytes as "1.5 MiB". buffer is at least 32 bytes. */
+const char *out_duration(char *buffer, int64_t milliseconds);
+const char *out_size(char *buffer, int64_t bytes);
+
+/* Sends what is buffered. False if writing has failed: there is no use in going on. */
+bool out_flush(void);
+
+/* Flushes; a failure of standard output gives one line and CLI_ERROR, else the code is handed back. */
+int out_finish(int code);
+
+/* One line "pgcache: ..." on standard error. */
+void out_error(const char *format, ...) CLI_PRINTF(1);
+
+/* The progress line on standard error, only if that is a terminal. */
+bool out_progress_possible(void);
+void out_progress(const char *what, int64_t seconds);
+void out_progress_clear(void);
+
+/* One JSON object on standard output: json_open(), members, json_close(). A member called `name` in json_bytes()
+   becomes name_base64 and, if the bytes are UTF-8, name. */
+void json_open(const char *command);
+void json_string(const char *name, const char *text);
+void json_bytes(const char *name, const void *data, size_t size);
+void json_integer(const char *name, int64_t number);
+void json_integer_text(const char *name, int64_t number);
+void json_boolean(const char *name, bool value);
+void json_null(const char *name);
+void json_ttl(const char *name, int64_t milliseconds);
+void json_array_open(const char *name);
+void json_array_close(void);
+void json_item_open(void);
+void json_item_close(void);
+void json_close(void);
+
+/* Reports an error of the library: the line, and with --json the object. Gives CLI_ERROR. `command` is NULL when the
+   object is already open. */
+int out_failure(const char *command, pgcache_status status, const pgcache_error *error);
+
+/* Reports an outcome without more facts: the word (with a style), or the object. */
+void out_outcome(const char *command, pgcache_status status, const char *word, const char *style);
+
+/* The code for an outcome of the library: CLI_OK or CLI_NEGATIVE. */
+int out_code(pgcache_status status);
+
+#endif /* PGC_CLI_OUTPUT_H */
