@@ -8,6 +8,7 @@
 #include "support/server.hpp"
 
 #include <atomic>
+#include <mutex>
 #include <thread>
 
 using namespace test;

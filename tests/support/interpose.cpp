@@ -18,6 +18,7 @@
 namespace {
 
 std::atomic<bool> names_hang{false};
+std::atomic<bool> no_names{false};
 std::atomic<int> look_ups{0};
 std::atomic<int> hanging{0};
 std::atomic<int64_t> clock_offset{0};
@@ -41,6 +42,8 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *node, const c
     hanging--;
     return EAI_AGAIN;
   }
+  if (no_names && node != nullptr && (hints == nullptr || (hints->ai_flags & AI_NUMERICHOST) == 0))
+    return EAI_NONAME;
   using Function = int (*)(const char *, const char *, const addrinfo *, addrinfo **);
   static const Function real = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "getaddrinfo"));
   return real(node, service, hints, result);
@@ -87,6 +90,14 @@ HangingNames::~HangingNames() {
 
 int HangingNames::started() {
   return look_ups;
+}
+
+NoNames::NoNames() {
+  no_names = true;
+}
+
+NoNames::~NoNames() {
+  no_names = false;
 }
 
 WrongClock::WrongClock(int64_t seconds) {

@@ -24,6 +24,15 @@ public:
   static int started(); /* look-ups that have begun, ever */
 };
 
+/* While it lives, no name can be looked up: each fails at once, and nobody's name servers are asked. */
+class NoNames {
+public:
+  NoNames();
+  NoNames(const NoNames &) = delete;
+  NoNames &operator=(const NoNames &) = delete;
+  ~NoNames();
+};
+
 /* While it lives, this process's wall clock is off by so much. */
 class WrongClock {
 public:

@@ -1,0 +1,221 @@
+/*
+ * secrets.cpp - no message carries a password, a key or a value, however the address was mistyped. The canaries are
+ * words that occur nowhere else; connections really fail.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "support/catch.hpp"
+#include "support/interpose.hpp"
+#include "support/private_server.hpp"
+#include "support/server.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+using namespace test;
+using std::string;
+
+namespace {
+
+const char CANARY[] = "Xanary"; /* every secret begins with it; in no case does it pass */
+
+string lower(string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+struct Said {
+  string text;
+  int errors = 0;
+  int successes = 0;
+};
+
+/* Everything that the library says about an address: when it is set, when a handle is made, when it is used. */
+Said everything_said(const string &address) {
+  Said said;
+  pgcache_config *config = nullptr;
+  pgcache *cache = nullptr;
+  Error error;
+  const auto note = [&](pgcache_status status) {
+    if (status < 0)
+      said.errors++;
+    said.text += error.text() + " " + error.sqlstate + "\n";
+  };
+  REQUIRE(pgcache_config_new(&config, nullptr) == PGCACHE_OK);
+  pgcache_status status = pgcache_config_set(config, "url", address.c_str(), &error);
+  note(status);
+  if (status == PGCACHE_OK) {
+    status = pgcache_new(&cache, config, &error);
+    note(status);
+  }
+  if (status == PGCACHE_OK) {
+    const Options options = deadline(1500);
+    status = pgcache_put(cache, nullptr, "XanaryKey", 9, "XanaryValue", 11, 0, 1000, &options, &error);
+    note(status);
+    if (status == PGCACHE_OK)
+      said.successes++;
+    note(pgcache_init(cache, &options, &error) == PGCACHE_OK ? PGCACHE_OK : PGCACHE_UNAVAILABLE);
+  }
+  pgcache_free(cache);
+  pgcache_config_free(config);
+  return said;
+}
+
+void check_silent(const string &address) {
+  const Said said = everything_said(address);
+  INFO("address " << address);
+  INFO("said " << said.text);
+  CHECK(lower(said.text).find(lower(CANARY)) == string::npos);
+}
+
+string percent(const string &text) {
+  string out;
+  for (const char c : text) {
+    char code[4];
+    snprintf(code, sizeof code, "%%%02x", static_cast<unsigned char>(c));
+    out += code;
+  }
+  return out;
+}
+
+} // namespace
+
+TEST_CASE("[A62] A wrong password never shows: keyword form, URI, percent-encoded, quoted", "[A62][A22][secrets]") {
+  PrivateServer server({}, {"local all keeper scram-sha-256"});
+  Pg admin(server.conninfo());
+  admin.exec("CREATE ROLE keeper LOGIN SUPERUSER PASSWORD 'XanaryRight'");
+  const string host = percent(server.socket_folder()), folder = server.socket_folder();
+
+  const Said right = everything_said("host=" + folder + " user=keeper dbname=postgres password=XanaryRight");
+  CHECK(right.successes == 0); /* there is no schema before init(), which it then makes */
+  CHECK(everything_said("postgresql://keeper:XanaryRight@" + host + "/postgres").successes == 1);
+
+  NoNames no_names;
+  for (const string password : {"XanaryWrong", "Xanary Wrong", "Xanary'Wrong", "Xanary\\Wrong", "Xanary@Wrong",
+                                "Xanary/Wrong", "Xanary:Wrong", "Xanary%Wrong", "Xanary?Wrong", "Xanary#Wrong",
+                                "Xanary=Wrong&x", "Xanary\"Wrong", "Xanary\xc3\xa9", "Xanary\nWrong"}) {
+    string quoted;
+    for (const char c : password) {
+      if (c == '\'' || c == '\\')
+        quoted += '\\';
+      quoted += c;
+    }
+    const string correct = "host=" + folder + " user=keeper dbname=postgres password='" + quoted + "'";
+    const Said said = everything_said(correct);
+    INFO(said.text);
+    CHECK(said.errors >= 1);
+    CHECK(said.text.find("28P01") != string::npos);
+    check_silent(correct);
+    check_silent("postgresql://keeper:" + percent(password) + "@" + host + "/postgres");
+    /* As people type it: split in the wrong places, so that parts become host, port, database or parameter. */
+    check_silent("postgresql://keeper:" + password + "@" + host + "/postgres");
+    check_silent("postgresql://keeper:" + password + "@" + host + ":" + password + "/postgres");
+    check_silent("postgresql://" + password + "@" + host + "/postgres");
+    check_silent("postgresql://keeper@" + host + ":" + password + "/postgres");
+    check_silent("postgresql://keeper@" + host + "/" + password);
+    check_silent("postgresql://keeper@" + host + "/postgres?" + password);
+    check_silent("postgresql://keeper@" + host + "/postgres?password=" + password);
+    check_silent("postgresql://keeper@" + host + "/postgres?sslmode=" + password);
+    check_silent("postgresql:/keeper:" + password + "@" + host + "/postgres");
+    check_silent("postgres:keeper:" + password + "@" + host);
+    check_silent("mysql://keeper:" + password + "@" + host);
+    check_silent("host=" + folder + " user=keeper password=" + password);
+    check_silent("host=" + folder + " user=keeper " + password);
+    check_silent("host=" + folder + " user=" + password);
+    check_silent("host=" + folder + " user=keeper dbname=" + password + " password='" + quoted);
+    check_silent("host=" + password + " user=keeper");
+    check_silent("hostaddr=" + password + " user=keeper");
+    check_silent("host=" + folder + " port=" + password);
+    check_silent("host=" + folder + " sslmode=" + password);
+    check_silent("host=" + folder + " passwd=" + password);
+    check_silent("service=" + password);
+    check_silent("local:" + password);
+    check_silent("local:/" + password);
+    check_silent("null:" + password);
+    check_silent(password);
+  }
+}
+
+TEST_CASE("[A62] Fuzzed addresses never show their secrets", "[A62][secrets][fuzz]") {
+  PrivateServer server({}, {"local all keeper scram-sha-256"});
+  Pg(server.conninfo()).exec("CREATE ROLE keeper LOGIN PASSWORD 'XanaryRight'");
+  const string folder = server.socket_folder(), host = percent(folder);
+  const std::vector<string> models = {
+      "postgresql://keeper:XanaryOne@" + host + "/postgres",
+      "postgresql://keeper:XanaryOne@" + host + ":5432/postgres?application_name=a&password=XanaryTwo",
+      "postgres://keeper:XanaryOne@127.0.0.1:1," + host + ":5432/postgres?connect_timeout=2",
+      "postgresql://XanaryUser:XanaryOne@[::1]:1/postgres",
+      "host=" + folder + " user=keeper password=XanaryOne dbname=postgres",
+      "host='" + folder + "' password='XanaryOne XanaryTwo' user=keeper sslmode=prefer",
+      "user=keeper password='Xanary\\'One' hostaddr=127.0.0.1 port=1",
+      "local:/XanaryOne:XanaryTwo@x",
+  };
+  const char specials[] = "@:/?#%'\\= &,[]+\"\n\t\x7f\xc3~";
+  NoNames no_names;
+  INFO("PGCACHE_TEST_SEED=" << seed());
+  std::mt19937_64 random(seed());
+  int used = 0;
+  for (int round = 0; round < longer(400, 20000); round++) {
+    string address = models[random() % models.size()];
+    for (uint64_t changes = 1 + random() % 3; changes > 0; changes--) {
+      const size_t at = random() % address.size();
+      /* The canary's word itself stays whole: it is what we look for. */
+      const size_t word = address.rfind(CANARY, at);
+      if (word != string::npos && at > word && at < word + strlen(CANARY))
+        continue;
+      const char special = specials[random() % (sizeof specials - 1)];
+      switch (random() % 4) {
+      case 0:
+        address.insert(at, 1, special);
+        break;
+      case 1:
+        address[at] = special;
+        break;
+      case 2:
+        address.erase(at, 1);
+        break;
+      default:
+        address.insert(at, string(":XanaryMore@").substr(random() % 2));
+        break;
+      }
+      if (address.empty())
+        address = "x";
+    }
+    check_silent(address);
+    used++;
+  }
+  CHECK(used == longer(400, 20000));
+}
+
+TEST_CASE("[A62] Errors of operations show neither key nor value", "[A62][secrets]") {
+  Store store(Settings{{"max_value_bytes", "100000"}});
+  const string long_key = "XanaryKey" + string(PGCACHE_KEY_MAX, 'k');
+  const string long_value = "XanaryValue" + string(100000, 'v');
+  string said;
+  const auto note = [&](const Answer &answer) {
+    REQUIRE(answer.status < 0);
+    said += answer.error.text() + "\n";
+  };
+  note(store.cache.put(long_key, "v"));
+  note(store.cache.put("XanaryKey", long_value));
+  note(store.cache.get(long_key));
+  note(store.cache.put("XanaryKey", "XanaryValue", 0));
+  note(store.cache.get("k", in_namespace("Xanary namespace")));
+  REQUIRE(store.cache.put("XanaryKey", "XanaryValue") == PGCACHE_OK);
+  note(store.cache.increment("XanaryKey"));
+  REQUIRE(store.cache.put("XanaryKey", "Xanary", PGCACHE_TTL_DEFAULT, PGCACHE_FORMAT_JSON) == PGCACHE_OK);
+  note(store.cache.increment("XanaryKey"));
+  /* The server's own message and its details would show the row. */
+  store.pg.exec(store.sql("ALTER TABLE {s}.entries ADD CONSTRAINT mine CHECK (octet_length(value) < 50) NOT VALID"));
+  note(store.cache.put("XanaryKey", "XanaryValue" + string(100, 'v')));
+  store.pg.exec(store.sql("ALTER TABLE {s}.entries DROP CONSTRAINT mine"));
+  store.pg.exec(
+      store.sql("CREATE FUNCTION {s}.tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'key % value %', "
+                "convert_from(NEW.key, 'UTF8'), convert_from(NEW.value, 'UTF8'); END $$;"
+                "CREATE TRIGGER tell BEFORE INSERT ON {s}.entries FOR EACH ROW EXECUTE FUNCTION {s}.tell()"));
+  note(store.cache.put("XanaryKey", "XanaryValue"));
+  INFO(said);
+  CHECK(lower(said).find(lower(CANARY)) == string::npos);
+}

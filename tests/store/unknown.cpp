@@ -1,0 +1,206 @@
+/*
+ * unknown.cpp - the answer of a write that never came: PGCACHE_UNKNOWN, whether it happened or not, and never a
+ * success or a failure that would be a guess.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "support/catch.hpp"
+#include "support/proxy.hpp"
+#include "support/server.hpp"
+
+#include <atomic>
+#include <functional>
+#include <thread>
+
+using namespace test;
+using std::string;
+
+namespace {
+
+struct Write {
+  const char *name;
+  std::function<Answer(Cache &)> run;
+  const char *done; /* SQL that says whether it happened */
+};
+
+Answer put_many(Cache &cache, bool remove) {
+  Answer answer;
+  Items items;
+  items.add("k", "new");
+  items.add("also", "new");
+  answer.status = remove ? pgcache_remove_many(cache.raw(), items.data(), 2, nullptr, &answer.error)
+                         : pgcache_put_many(cache.raw(), items.data(), 2, nullptr, &answer.error);
+  if (answer.status != PGCACHE_OK && (items[0].status != answer.status || items[1].version != 0)) {
+    throw std::runtime_error("the items do not agree with the call");
+  }
+  return answer;
+}
+
+const char STORED[] = "SELECT {s}.get('k'::text) IS NOT DISTINCT FROM 'new'";
+const char GONE[] = "SELECT NOT {s}.exists('k'::text)";
+
+const std::vector<Write> &writes() {
+  static const std::vector<Write> all = {
+      {"put", [](Cache &c) { return c.put("k", "new"); }, STORED},
+      {"replace", [](Cache &c) { return c.replace("k", "new"); }, STORED},
+      {"add", [](Cache &c) { return c.add("fresh", "new"); }, "SELECT {s}.exists('fresh'::text)"},
+      {"compare_and_swap", [](Cache &c) { return c.compare_and_swap("k", "new", c.get("k").version); }, STORED},
+      {"remove", [](Cache &c) { return c.remove("k"); }, GONE},
+      {"touch", [](Cache &c) { return c.touch("k", PGCACHE_TTL_NEVER); },
+       "SELECT expires_at = 'infinity' FROM {s}.entries WHERE key = 'k'"},
+      {"increment", [](Cache &c) { return c.increment("n", 5); }, "SELECT {s}.exists('n'::text)"},
+      {"put_many", [](Cache &c) { return put_many(c, false); }, STORED},
+      {"remove_many", [](Cache &c) { return put_many(c, true); }, GONE},
+      {"flush", [](Cache &c) { return c.flush(PGCACHE_FLUSH_NAMESPACE); }, GONE},
+      {"flush all", [](Cache &c) { return c.flush(PGCACHE_FLUSH_ALL); }, GONE},
+  };
+  return all;
+}
+
+} // namespace
+
+TEST_CASE("A write whose answer was lost is UNKNOWN, and it happened", "[rule:unknown]") {
+  Store store;
+  Proxy proxy;
+  for (const Write &write : writes()) {
+    INFO(write.name);
+    store.pg.exec(store.sql("DELETE FROM {s}.entries"));
+    REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
+    Cache cache = store.open({{"url", proxy.conninfo()}, {"pool_max", "1"}});
+    REQUIRE(cache.get("k") == PGCACHE_OK); /* connected */
+    std::atomic<bool> arm{false};
+    const string name = write.name;
+    Answer answer;
+    std::atomic<bool> done{false};
+    if (name != "compare_and_swap")
+      proxy.hold_answers(true);
+    std::thread thread([&] {
+      if (name == "compare_and_swap") {
+        const int64_t version = cache.get("k").version;
+        proxy.hold_answers(true);
+        answer = cache.compare_and_swap("k", "new", version);
+      } else {
+        answer = write.run(cache);
+      }
+      done = true;
+    });
+    /* With answers held, a statement that this connection must prepare first may not even have been sent. Then the
+       hold is all that happens, and letting go makes the write go on; so it is cut only once the server has done it. */
+    const bool happened = eventually([&] { return done || store.pg.one(store.sql(write.done)) == "t"; }, 1500);
+    if (!happened) {
+      proxy.hold_answers(false);
+      thread.join();
+      INFO(answer);
+      FAIL_CHECK("the write never reached the server while answers were held");
+      continue;
+    }
+    CHECK_FALSE(done);
+    proxy.cut();
+    proxy.hold_answers(false);
+    thread.join();
+    INFO(answer);
+    CHECK(answer == PGCACHE_UNKNOWN);
+    CHECK(answer.error.status == PGCACHE_UNKNOWN);
+    CHECK(answer.error.text().size() > 20);
+    CHECK((answer.version <= 0 && answer.number <= 0));
+    CHECK(store.pg.one(store.sql(write.done)) == "t");
+    const int64_t version = store.cache.get("k").version;
+    sleep_ms(20);
+    CHECK(store.cache.get("k").version == version); /* it is not repeated behind our back */
+    (void)arm;
+  }
+}
+
+TEST_CASE("A write that was cut on its way to the server is UNKNOWN or UNAVAILABLE, and did not happen",
+          "[rule:unknown]") {
+  Store store;
+  Proxy proxy;
+  for (const Write &write : writes()) {
+    INFO(write.name);
+    store.pg.exec(store.sql("DELETE FROM {s}.entries"));
+    REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
+    Cache cache = store.open({{"url", proxy.conninfo()}, {"pool_max", "1"}});
+    REQUIRE(cache.get("k") == PGCACHE_OK);
+    REQUIRE(cache.get("k") == PGCACHE_OK);
+    const bool reads_first = string(write.name) == "compare_and_swap";
+    if (!reads_first)
+      proxy.cut_after(Proxy::TO_SERVER, 3);
+    else {
+      const int64_t version = cache.get("k").version;
+      proxy.cut_after(Proxy::TO_SERVER, 3);
+      const Answer answer = cache.compare_and_swap("k", "new", version);
+      INFO(answer);
+      CHECK(answer.status < 0);
+    }
+    const Answer answer = reads_first ? Answer() : write.run(cache);
+    INFO(answer);
+    if (!reads_first) {
+      /* A statement that cannot have been executed may be sent again on a new connection: then it happened once. */
+      CHECK((answer == PGCACHE_UNKNOWN || answer == PGCACHE_UNAVAILABLE || answer.status >= 0));
+    }
+    if (!reads_first && answer.status != PGCACHE_OK)
+      CHECK(store.pg.one(store.sql(write.done)) == "f");
+    CHECK(proxy.was_cut());
+    CHECK(eventually([&] { return cache.get("k").status >= 0; }));
+  }
+}
+
+TEST_CASE("A backend that is terminated in the middle of a write", "[rule:unknown]") {
+  Store store;
+  const string name = store.schema();
+  Cache cache = store.open({{"url", url_with({{"application_name", name}})}});
+  REQUIRE(cache.put("k", "old") == PGCACHE_OK);
+  store.pg.exec("BEGIN");
+  store.pg.exec(store.sql("UPDATE {s}.entries SET accessed_at = accessed_at"));
+  Answer answer;
+  std::thread writer([&] { answer = cache.put("k", "new"); });
+  CHECK(eventually([&] {
+    return store.pg.one(
+               "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'",
+               {name}) == "1";
+  }));
+  store.pg.one("SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE application_name = $1",
+               {name});
+  store.pg.exec("COMMIT");
+  writer.join();
+  INFO(answer);
+  /* The server said that it gave up (57P01), but not what became of the statement; or the library tried again. */
+  CHECK((answer == PGCACHE_UNKNOWN || answer == PGCACHE_UNAVAILABLE || answer == PGCACHE_OK));
+  const string value = store.cache.get("k").bytes();
+  if (answer == PGCACHE_OK)
+    CHECK(value == "new");
+  if (answer == PGCACHE_UNAVAILABLE)
+    CHECK(value == "old");
+}
+
+TEST_CASE("Of a put_many whose second part was lost the first is done and the third was not sent",
+          "[rule:unknown][rule:batch]") {
+  Store store;
+  Proxy proxy;
+  Cache cache = store.open({{"url", proxy.conninfo()}, {"pool_max", "1"}});
+  std::vector<string> keys;
+  for (int i = 0; i < 2500; i++)
+    keys.push_back("key" + std::to_string(i));
+  Items items;
+  for (const auto &key : keys)
+    items.add(key, "v");
+  REQUIRE(pgcache_put_many(cache.raw(), items.data(), 1, nullptr, nullptr) == PGCACHE_OK);
+  /* Find out how many bytes the first part's answer has, then cut within the second's. */
+  const int64_t before = proxy.bytes(Proxy::TO_CLIENT);
+  REQUIRE(pgcache_put_many(cache.raw(), items.data(), 1000, nullptr, nullptr) == PGCACHE_OK);
+  const int64_t answer = proxy.bytes(Proxy::TO_CLIENT) - before;
+  store.pg.exec(store.sql("DELETE FROM {s}.entries"));
+  proxy.cut_after(Proxy::TO_CLIENT, answer + answer / 2);
+  Error error;
+  CHECK(pgcache_put_many(cache.raw(), items.data(), items.size(), nullptr, &error) == PGCACHE_UNKNOWN);
+  int wrong = 0;
+  for (size_t i = 0; i < 1000; i++)
+    wrong += items[i].status != PGCACHE_OK || items[i].version <= 0;
+  for (size_t i = 1000; i < 2000; i++)
+    wrong += items[i].status != PGCACHE_UNKNOWN || items[i].version != 0;
+  for (size_t i = 2000; i < 2500; i++)
+    wrong += items[i].status != PGCACHE_UNAVAILABLE || items[i].version != 0;
+  CHECK(wrong == 0);
+  CHECK(store.pg.one(store.sql("SELECT count(*) FROM {s}.entries")) == "2000");
+}
