@@ -388,7 +388,8 @@ PGCACHE_API pgcache_status pgcache_exists(pgcache *self, const void *key, size_t
 
 /* Adds delta to a counter: an entry of format PGCACHE_FORMAT_JSON that holds a decimal 64-bit integer.
    Out: counter (optional), the new number; version (optional). In: key; delta, may be negative; initial and ttl_ms, used
-   only if there is no entry: it is then stored as initial + delta with that TTL. An existing entry keeps its expiry.
+   only if there is no entry: it is then stored as initial + delta (which must fit 64 bits) with that TTL. An existing
+   entry keeps its expiry.
    Returns PGCACHE_OK, PGCACHE_NOT_A_COUNTER, PGCACHE_OVERFLOW, PGCACHE_TOO_LARGE (the key) or a common status.
    Since 1.0. */
 PGCACHE_API pgcache_status pgcache_increment(pgcache *self, int64_t *counter, int64_t *version, const void *key,

@@ -14,6 +14,8 @@ void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool
     const char *before, *middle, *after;
   } variables[] = {
       {":\"schema\"", "\"", schema, "\""},
+      {":'schema'", "'", schema, "'"},
+      {":'cache'", "'", schema, ".cache'"},
       {":'version_seq'", "'", schema, ".version_seq'"},
       {":'entries'", "'", schema, ".entries'"},
       {":persistence", "", logged ? "" : "UNLOGGED", ""},

@@ -11,9 +11,10 @@
 #include "platform/buffer.h"
 
 /* Appends the text with psql's notation for variables resolved:
-     :"schema"       the schema, quoted               :persistence   UNLOGGED, or nothing for a logged table
-     :'version_seq'  the sequence's name, a literal   :logged        true or false
-     :'entries'      the table's name, a literal
+     :"schema"       the schema, quoted
+     :'schema'       the schema, as a literal; in the same way :'cache', :'entries' and :'version_seq', with the schema
+     :persistence    UNLOGGED, or nothing for a logged table
+     :logged         true or false
    The schema has been checked to be a plain lower-case identifier. */
 void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool logged);
 

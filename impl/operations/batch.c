@@ -1,0 +1,166 @@
+/*
+ * batch.c - see batch.h. Rows are always locked in the order of their digests: callers with overlapping keys wait for
+ * each other and cannot deadlock.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "operations/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/memory.h"
+#include "pure/error.h"
+
+/* A statement of puts carries no more than this, so that neither side needs much memory at once. */
+#define PART_BYTES_MAX ((size_t)64 * 1024 * 1024)
+
+typedef struct sorted_item {
+  pgc_digest digest;
+  size_t index; /* of the item */
+} sorted_item;
+
+/* Items lie as far apart as the caller's struct is long. */
+static pgcache_item *item_at(pgcache_item *items, size_t index) {
+  return (pgcache_item *)(void *)((char *)items + index * items->struct_size);
+}
+
+static int compare_sorted(const void *left, const void *right) {
+  const sorted_item *a = left, *b = right;
+  int order = pgc_digest_compare(&a->digest, &b->digest);
+  if (order != 0)
+    return order;
+  return (a->index > b->index) - (a->index < b->index);
+}
+
+/* Checks one item with the rules of a single-key call, in call->key. */
+static pgcache_status check_item(pgc_call *call, const pgcache_item *item) {
+  pgcache_status status = pgc_call_set_key(call, item->key, item->key_len);
+  if (status == PGCACHE_OK && call->op.kind == PGC_OP_PUT_MANY)
+    status = pgc_call_set_value(call, item->value, item->value_len, item->format);
+  if (status == PGCACHE_OK && call->op.kind == PGC_OP_PUT_MANY)
+    status = pgc_call_set_ttl(call, item->ttl_ms);
+  return status;
+}
+
+/* Checks all items before anything is sent, and sorts them. */
+static pgcache_status check_and_sort(pgc_call *call, pgcache_item *items, size_t count, sorted_item *sorted) {
+  pgcache_error *error = call->error;
+  for (size_t i = 0; i < count; i++) {
+    pgcache_item *item = item_at(items, i);
+    item->status = PGCACHE_OK;
+    item->version = 0;
+    item->result = NULL;
+  }
+  for (size_t i = 0; i < count; i++) {
+    pgcache_item *item = item_at(items, i);
+    pgcache_error reason = PGCACHE_ERROR_INIT;
+    if (item->struct_size != items->struct_size) {
+      item->status = PGCACHE_INVALID;
+      return pgc_fail(error, PGCACHE_INVALID, "item %zu: struct_size differs from the first item's", i);
+    }
+    call->error = &reason;
+    item->status = check_item(call, item);
+    call->error = error;
+    if (item->status != PGCACHE_OK)
+      return pgc_fail(error, item->status, "item %zu: %s", i, reason.message);
+    sorted[i].digest = call->key.digest;
+    sorted[i].index = i;
+  }
+  qsort(sorted, count, sizeof *sorted, compare_sorted);
+  return PGCACHE_OK;
+}
+
+/* Where the run of items with the same digest as the one at `from` ends. */
+static size_t end_of_run(const sorted_item *sorted, size_t count, size_t from) {
+  size_t end = from + 1;
+  while (end < count && pgc_digest_compare(&sorted[end].digest, &sorted[from].digest) == 0)
+    end++;
+  return end;
+}
+
+/* Fills keys with the next distinct ones, from position `from` of sorted on; gives the position behind them. */
+static size_t fill_part(pgc_call *call, pgcache_item *items, const sorted_item *sorted, size_t count, size_t from,
+                        pgc_op_key *keys) {
+  size_t bytes = 0;
+  call->op.keys = keys;
+  call->op.count = 0;
+  while (from < count && call->op.count < PGCACHE_BATCH_MAX) {
+    size_t end = end_of_run(sorted, count, from);
+    const pgcache_item *item = item_at(items, sorted[end - 1].index); /* of duplicate puts the last one counts */
+    if (call->op.kind == PGC_OP_PUT_MANY) {
+      bytes += item->key_len + item->value_len;
+      if (bytes > PART_BYTES_MAX && call->op.count > 0)
+        break;
+    }
+    pgc_op_key *key = &keys[call->op.count];
+    *key = (pgc_op_key){.digest = sorted[from].digest, .key = item->key, .key_len = item->key_len};
+    if (call->op.kind == PGC_OP_PUT_MANY) {
+      pgc_call_set_ttl(call, item->ttl_ms); /* checked before: this resolves the defaults */
+      key->ttl_ms = call->key.ttl_ms;
+      key->value = item->value;
+      key->value_len = item->value_len;
+      key->format = item->format;
+    }
+    call->op.count++;
+    from = end;
+  }
+  return from;
+}
+
+/* Gives the items of a part their answers. */
+static void spread_answers(const pgc_call *call, pgcache_item *items, const sorted_item *sorted, size_t from,
+                           size_t end) {
+  const pgc_op_key *key = call->op.keys;
+  for (size_t i = from; i < end; i++) {
+    if (i > from && pgc_digest_compare(&sorted[i].digest, &sorted[i - 1].digest) != 0)
+      key++;
+    pgcache_item *item = item_at(items, sorted[i].index);
+    item->status = key->status;
+    item->version = key->status == PGCACHE_OK ? key->version : 0;
+    item->result = key->found;
+    if (key->found != NULL)
+      pgc_value_retain(key->found);
+  }
+  for (size_t i = 0; i < call->op.count; i++) {
+    if (call->op.keys[i].found != NULL)
+      pgc_value_release(call->op.keys[i].found);
+  }
+}
+
+static void spread_failure(pgcache_item *items, const sorted_item *sorted, size_t from, size_t end,
+                           pgcache_status status) {
+  for (size_t i = from; i < end; i++)
+    item_at(items, sorted[i].index)->status = status;
+}
+
+pgcache_status pgc_batch_run(pgc_call *call, pgcache_item *items, size_t count) {
+  if (count == 0)
+    return PGCACHE_OK;
+  if (items == NULL)
+    return pgc_fail(call->error, PGCACHE_INVALID, "items is NULL");
+  if (items->struct_size < sizeof(pgcache_item))
+    return pgc_fail(call->error, PGCACHE_INVALID, "items: struct_size is not set; use PGCACHE_ITEM_INIT");
+  if (items->struct_size % _Alignof(pgcache_item) != 0 || count > SIZE_MAX / 2 / items->struct_size)
+    return pgc_fail(call->error, PGCACHE_INVALID, "items: struct_size or count is out of range");
+
+  size_t part_max = count < PGCACHE_BATCH_MAX ? count : PGCACHE_BATCH_MAX;
+  sorted_item *sorted = pgc_alloc(count * sizeof *sorted);
+  pgc_op_key *keys = pgc_alloc(part_max * sizeof *keys);
+  pgcache_status status =
+      sorted != NULL && keys != NULL ? check_and_sort(call, items, count, sorted) : pgc_fail_memory(call->error);
+  for (size_t from = 0; status == PGCACHE_OK && from < count;) {
+    size_t end = fill_part(call, items, sorted, count, from, keys);
+    status = pgc_call_run(call);
+    if (status == PGCACHE_OK) {
+      spread_answers(call, items, sorted, from, end);
+    } else {
+      spread_failure(items, sorted, from, end, status);
+      spread_failure(items, sorted, end, count, status == PGCACHE_UNKNOWN ? PGCACHE_UNAVAILABLE : status);
+    }
+    from = end;
+  }
+  pgc_free(sorted);
+  pgc_free(keys);
+  return status;
+}

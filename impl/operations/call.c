@@ -1,0 +1,127 @@
+/*
+ * call.c - see call.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "operations/call.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "pure/error.h"
+#include "pure/sizes.h"
+
+/* The first version's required part: the size and the deadline. */
+#define OPTIONS_SIZE_MIN 16
+
+static bool is_maintenance(pgc_op_kind kind) {
+  switch (kind) {
+  case PGC_OP_KEYS:
+  case PGC_OP_STATS:
+  case PGC_OP_FLUSH_NAMESPACE:
+  case PGC_OP_FLUSH_ALL:
+  case PGC_OP_CLEANUP:
+  case PGC_OP_INIT:
+  case PGC_OP_UPGRADE:
+    return true;
+  default:
+    return false;
+  }
+}
+
+/* Options of any size that ever was, as today's struct. */
+static pgcache_status read_options(pgcache_options *out, const pgcache_options *options, pgcache_error *error) {
+  *out = (pgcache_options)PGCACHE_OPTIONS_INIT;
+  if (options == NULL)
+    return PGCACHE_OK;
+  if (options->struct_size < OPTIONS_SIZE_MIN)
+    return pgc_fail(error, PGCACHE_INVALID, "options: struct_size is not set; use PGCACHE_OPTIONS_INIT");
+  memcpy(out, options, options->struct_size < sizeof *out ? options->struct_size : sizeof *out);
+  /* A field that the caller's struct ends in the middle of is not there. */
+  if (!PGC_HOLDS(pgcache_options, options->struct_size, namespace_name))
+    out->namespace_name = NULL;
+  if (!PGC_HOLDS(pgcache_options, options->struct_size, span_name))
+    out->span_name = NULL;
+  if (!PGC_HOLDS(pgcache_options, options->struct_size, read_mode))
+    out->read_mode = PGCACHE_READ_NEAR;
+  if (!PGC_HOLDS(pgcache_options, options->struct_size, flags))
+    out->flags = 0;
+
+  if (out->deadline_ms < 0 && out->deadline_ms != PGCACHE_DEADLINE_DEFAULT)
+    return pgc_fail(error, PGCACHE_INVALID, "options: deadline_ms is negative");
+  if (out->namespace_name != NULL && !pgc_namespace_ok(out->namespace_name))
+    return pgc_fail(error, PGCACHE_INVALID, "options: a namespace has 1 to %d visible ASCII characters",
+                    PGCACHE_NAMESPACE_MAX);
+  if (out->span_name != NULL && strnlen(out->span_name, PGCACHE_SPAN_NAME_MAX + 1) > PGCACHE_SPAN_NAME_MAX)
+    return pgc_fail(error, PGCACHE_INVALID, "options: a span name has at most %d bytes", PGCACHE_SPAN_NAME_MAX);
+  if (out->read_mode != PGCACHE_READ_NEAR && out->read_mode != PGCACHE_READ_STORE)
+    return pgc_fail(error, PGCACHE_INVALID, "options: unknown read_mode");
+  if (out->flags != 0)
+    return pgc_fail(error, PGCACHE_INVALID, "options: unknown flags");
+  return PGCACHE_OK;
+}
+
+pgcache_status pgc_call_begin(pgc_call *call, pgcache *cache, pgc_op_kind kind, const pgcache_options *options,
+                              pgcache_error *error) {
+  pgcache_options read;
+  *call = (pgc_call){.cache = cache, .error = error, .op = {.kind = kind}};
+  if (!pgc_error_ok(error))
+    return PGCACHE_INVALID;
+  if (cache == NULL)
+    return pgc_fail(error, PGCACHE_INVALID, "the handle is NULL");
+  pgcache_status status = read_options(&read, options, error);
+  if (status != PGCACHE_OK)
+    return status;
+  const pgc_settings *settings = &cache->settings;
+  if (read.deadline_ms == PGCACHE_DEADLINE_DEFAULT)
+    read.deadline_ms = is_maintenance(kind) ? settings->maintenance_timeout_ms : settings->timeout_ms;
+  call->op.deadline = pgc_deadline_in(read.deadline_ms);
+  call->op.namespace_name = read.namespace_name != NULL ? read.namespace_name : settings->namespace_name;
+  return PGCACHE_OK;
+}
+
+pgcache_status pgc_call_set_key(pgc_call *call, const void *key, size_t key_len) {
+  if (key == NULL || key_len == 0)
+    return pgc_fail(call->error, PGCACHE_INVALID, "the key is %s", key == NULL ? "NULL" : "empty");
+  if (key_len > PGCACHE_KEY_MAX)
+    return pgc_fail(call->error, PGCACHE_TOO_LARGE, "the key has %zu bytes; at most %d are allowed", key_len,
+                    PGCACHE_KEY_MAX);
+  call->key.key = key;
+  call->key.key_len = key_len;
+  pgc_digest_of_key(&call->key.digest, call->op.namespace_name, key, key_len);
+  call->op.keys = &call->key;
+  call->op.count = 1;
+  return PGCACHE_OK;
+}
+
+pgcache_status pgc_call_set_value(pgc_call *call, const void *value, size_t value_len, int32_t format) {
+  if (value == NULL && value_len != 0)
+    return pgc_fail(call->error, PGCACHE_INVALID, "the value is NULL and its length is not 0");
+  if (value_len > (size_t)call->cache->settings.max_value_bytes)
+    return pgc_fail(call->error, PGCACHE_TOO_LARGE,
+                    "the value has %zu bytes; the setting max_value_bytes allows %" PRId64, value_len,
+                    call->cache->settings.max_value_bytes);
+  if (format < 0)
+    return pgc_fail(call->error, PGCACHE_INVALID, "the format is negative");
+  call->key.value = value;
+  call->key.value_len = value_len;
+  call->key.format = format;
+  return PGCACHE_OK;
+}
+
+pgcache_status pgc_call_set_ttl(pgc_call *call, int64_t ttl_ms) {
+  if (ttl_ms == PGCACHE_TTL_DEFAULT)
+    ttl_ms = call->cache->settings.default_ttl_ms;
+  if (ttl_ms <= 0)
+    return pgc_fail(call->error, PGCACHE_INVALID,
+                    "ttl_ms is zero or negative; use PGCACHE_TTL_NEVER for an entry that does not expire, "
+                    "pgcache_remove() for one that ends now");
+  if (ttl_ms > PGCACHE_TTL_MAX && ttl_ms != PGCACHE_TTL_NEVER)
+    ttl_ms = PGCACHE_TTL_MAX;
+  call->key.ttl_ms = ttl_ms;
+  return PGCACHE_OK;
+}
+
+pgcache_status pgc_call_run(pgc_call *call) {
+  return call->cache->store->run(call->cache->store, &call->op, call->error);
+}

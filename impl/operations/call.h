@@ -1,0 +1,39 @@
+/*
+ * call.h - one call of the public interface on its way to the store: checks every argument, resolves every default.
+ * Nothing reaches the store before all of it has been checked.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_OPERATIONS_CALL_H
+#define PGC_OPERATIONS_CALL_H
+
+#include "pgcache.h"
+#include "store/store.h"
+
+struct pgcache {
+  pgc_store *store;
+  pgc_settings settings;
+};
+
+typedef struct pgc_call {
+  pgcache *cache;
+  pgcache_error *error;
+  pgc_op op;
+  pgc_op_key key; /* of a single-key operation: op.keys points here */
+} pgc_call;
+
+/* Checks handle, error and options, and starts the deadline. PGCACHE_OK or PGCACHE_INVALID. */
+pgcache_status pgc_call_begin(pgc_call *call, pgcache *cache, pgc_op_kind kind, const pgcache_options *options,
+                              pgcache_error *error);
+
+/* Checks a key and takes its digest. PGCACHE_OK, PGCACHE_INVALID, PGCACHE_TOO_LARGE. */
+pgcache_status pgc_call_set_key(pgc_call *call, const void *key, size_t key_len);
+
+/* Checks what is to be stored. PGCACHE_OK, PGCACHE_INVALID, PGCACHE_TOO_LARGE. */
+pgcache_status pgc_call_set_value(pgc_call *call, const void *value, size_t value_len, int32_t format);
+pgcache_status pgc_call_set_ttl(pgc_call *call, int64_t ttl_ms);
+
+/* Hands the operation to the store. */
+pgcache_status pgc_call_run(pgc_call *call);
+
+#endif

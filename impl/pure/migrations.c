@@ -1,0 +1,29 @@
+/*
+ * migrations.c - see migrations.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "pure/migrations.h"
+
+#include "pgc_sql.h"
+#include "pure/sql_text.h"
+
+static const pgc_migration steps[] = {
+    {1, pgc_sql_migrations_0001_tables},
+    {1, pgc_sql_migrations_0001_functions},
+};
+
+pgc_migrations pgc_migrations_list(void) {
+  return (pgc_migrations){steps, sizeof steps / sizeof steps[0]};
+}
+
+int pgc_migrations_version(pgc_migrations migrations) {
+  return migrations.steps[migrations.count - 1].version;
+}
+
+void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged) {
+  pgc_buffer_append_text(out, "BEGIN;\n");
+  for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
+    pgc_sql_resolve(out, steps[i].sql, schema, logged);
+  pgc_buffer_append_text(out, "COMMIT;\n");
+}

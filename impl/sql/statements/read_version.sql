@@ -1,0 +1,1 @@
+SELECT c.schema_version, c.logged FROM :"schema".cache c

@@ -1,0 +1,225 @@
+/*
+ * connect.c - see connect.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "store/connect.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pgc_sql.h"
+#include "platform/memory.h"
+#include "pure/error.h"
+#include "pure/sqlstate.h"
+
+#define OLDEST_SERVER 150000
+#define DEFAULT_CONNECT_TIMEOUT_S 10
+
+pgcache_status pgc_connect_plan_make(pgc_connect_plan *plan, const char *conninfo, const char *local_dir,
+                                     int64_t statement_limit_ms, pgcache_error *error) {
+  *plan = (pgc_connect_plan){.statement_limit_ms = statement_limit_ms};
+  char *problem = NULL;
+  PQconninfoOption *options = PQconninfoParse(conninfo, &problem);
+  if (options == NULL) {
+    bool understood = problem == NULL; /* then it was memory */
+    PQfreemem(problem);
+    if (understood)
+      return pgc_fail_memory(error);
+    /* libpq's own words quote parts of the string, passwords among them. */
+    return pgc_fail(error, PGCACHE_BAD_SETTING,
+                    "setting url: not a connection string or URI that libpq understands; percent-encode special "
+                    "characters in a URI (@ is %%40, / is %%2F), quote values with spaces in a connection string");
+  }
+  int64_t seconds = DEFAULT_CONNECT_TIMEOUT_S;
+  int64_t hosts = 1;
+  for (const PQconninfoOption *option = options; option->keyword != NULL; option++) {
+    if (option->val == NULL)
+      continue;
+    if (strcmp(option->keyword, "connect_timeout") == 0 && atoi(option->val) > 0)
+      seconds = atoi(option->val);
+    if (strcmp(option->keyword, "host") == 0 || strcmp(option->keyword, "hostaddr") == 0) {
+      int64_t named = 1;
+      for (const char *comma = strchr(option->val, ','); comma != NULL; comma = strchr(comma + 1, ','))
+        named++;
+      if (named > hosts)
+        hosts = named;
+    }
+  }
+  PQconninfoFree(options);
+  plan->attempt_limit_ms = seconds * 1000 * hosts;
+  plan->conninfo = pgc_strdup(conninfo);
+  plan->local_dir = local_dir != NULL ? pgc_strdup(local_dir) : NULL;
+  if (plan->conninfo == NULL || (local_dir != NULL && plan->local_dir == NULL)) {
+    pgc_connect_plan_clear(plan);
+    return pgc_fail_memory(error);
+  }
+  return PGCACHE_OK;
+}
+
+void pgc_connect_plan_clear(pgc_connect_plan *plan) {
+  pgc_free(plan->conninfo);
+  pgc_free(plan->local_dir);
+  *plan = (pgc_connect_plan){0};
+}
+
+pgcache_status pgc_connect_check_version(int version, pgcache_error *error) {
+  if (version >= OLDEST_SERVER)
+    return PGCACHE_OK;
+  return pgc_fail(error, PGCACHE_SERVER_TOO_OLD, "the server is PostgreSQL %d; pgcache needs 15 or newer",
+                  version / 10000);
+}
+
+/* The last SQLSTATE in libpq's words, which end a line as "FATAL:  28P01". */
+static bool find_sqlstate(char sqlstate[6], const char *text) {
+  bool found = false;
+  for (const char *line = text; *line != '\0';) {
+    size_t length = strcspn(line, "\n");
+    if (length > 8) {
+      const char *code = line + length - 5;
+      if (strspn(code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") >= 5 && memcmp(code - 3, ":  ", 3) == 0) {
+        memcpy(sqlstate, code, 5);
+        sqlstate[5] = '\0';
+        found = true;
+      }
+    }
+    line += length;
+    line += *line == '\n';
+  }
+  return found;
+}
+
+pgcache_status pgc_connect_explain(const char *text, const char *local_dir, pgcache_error *error) {
+  char sqlstate[6] = "";
+  if (find_sqlstate(sqlstate, text)) {
+    pgc_sqlstate_meaning meaning = pgc_sqlstate_look_up(sqlstate);
+    return pgc_fail_sql(error, meaning.status, sqlstate, "cannot connect: %s", meaning.text);
+  }
+  if (local_dir != NULL)
+    return pgc_fail(error, PGCACHE_UNAVAILABLE, "no local server runs in %s; start it with `pgcache local start`",
+                    local_dir);
+
+  static const struct {
+    const char *words; /* of libpq and the C library, in English; other languages get the last line */
+    pgcache_status status;
+    const char *text;
+  } causes[] = {
+      {"out of memory", PGCACHE_NO_MEMORY, "out of memory"},
+      {"Connection refused", PGCACHE_UNAVAILABLE, "nothing listens there; is the server running, and the port right?"},
+      {"No such file or directory", PGCACHE_UNAVAILABLE, "the Unix socket or a file that the url names is not there"},
+      {"translate host name", PGCACHE_UNAVAILABLE, "the host name of the url cannot be resolved"},
+      {"timeout expired", PGCACHE_UNAVAILABLE, "the server did not answer in time"},
+      {"timed out", PGCACHE_UNAVAILABLE, "the server did not answer in time"},
+      {"no password supplied", PGCACHE_DENIED, "the server wants a password and the url has none"},
+      {"read-only", PGCACHE_READ_ONLY, "target_session_attrs is not met: the server is read-only"},
+      {"session is not", PGCACHE_UNAVAILABLE, "target_session_attrs is not met by any server of the url"},
+      {"SSL", PGCACHE_UNAVAILABLE, "TLS failed; check sslmode and the certificates"},
+      {"certificate", PGCACHE_UNAVAILABLE, "TLS failed; check sslmode and the certificates"},
+  };
+  for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++) {
+    if (strstr(text, causes[i].words) != NULL)
+      return pgc_fail(error, causes[i].status, "cannot connect: %s", causes[i].text);
+  }
+  return pgc_fail(error, PGCACHE_UNAVAILABLE,
+                  "cannot connect to the server that the setting url names; try it in psql");
+}
+
+/* How long to wait between two looks at *stop. */
+#define LOOK_MS 100
+
+/* One step of an attempt: waits until the socket is ready. False when the time is up or the pool was closed. */
+static bool wait_for_socket(PGconn *pg, PostgresPollingStatusType wanted, pgc_deadline deadline,
+                            const atomic_bool *stop) {
+  struct pollfd socket = {.fd = PQsocket(pg), .events = wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+  while (!atomic_load(stop)) {
+    int left_ms = pgc_deadline_poll_ms(deadline);
+    if (left_ms == 0)
+      return false;
+    int ready = poll(&socket, 1, left_ms > LOOK_MS ? LOOK_MS : left_ms);
+    if (ready > 0 || (ready < 0 && errno != EINTR))
+      return true;
+  }
+  return false;
+}
+
+static void ignore_notice(void *unused, const PGresult *notice) {
+  (void)unused;
+  (void)notice;
+}
+
+static pgcache_status set_up_session(pgc_connection *connection, const pgc_connect_plan *plan, pgc_deadline deadline,
+                                     pgcache_error *error) {
+  char limit[24];
+  snprintf(limit, sizeof limit, "%" PRId64, plan->statement_limit_ms);
+  pgc_reply reply = pgc_connection_run_with(connection, pgc_sql_statements_session, limit, deadline);
+  PQclear(reply.result);
+  switch (reply.kind) {
+  case PGC_REPLY_RESULT:
+    return PGCACHE_OK;
+  case PGC_REPLY_NO_MEMORY:
+    return pgc_fail_memory(error);
+  case PGC_REPLY_ERROR:
+    return pgc_fail_sql(error, PGCACHE_SERVER_ERROR, reply.sqlstate, "the server refused the session's settings");
+  case PGC_REPLY_LOST:
+    return pgc_fail_sql(error, PGCACHE_UNAVAILABLE, reply.sqlstate, "cannot connect: the connection broke at once");
+  case PGC_REPLY_TIMEOUT:
+    break;
+  }
+  return pgc_fail(error, PGCACHE_UNAVAILABLE, "cannot connect: the server did not answer in time");
+}
+
+pgcache_status pgc_connect(pgc_connection **out, const pgc_connect_plan *plan, const atomic_bool *stop,
+                           pgcache_error *error) {
+  /* What stands before dbname yields to the url; a dead server is noticed within half a minute. */
+  static const char *const names[] = {"fallback_application_name",
+                                      "keepalives_idle",
+                                      "keepalives_interval",
+                                      "keepalives_count",
+                                      "tcp_user_timeout",
+                                      "dbname",
+                                      NULL};
+  const char *values[] = {"pgcache", "10", "5", "3", "10000", plan->conninfo, NULL};
+
+  *out = NULL;
+  pgc_deadline deadline = pgc_deadline_in(plan->attempt_limit_ms);
+  PGconn *pg = PQconnectStartParams(names, values, 1);
+  if (pg == NULL)
+    return pgc_fail_memory(error);
+  PQsetErrorVerbosity(pg, PQERRORS_SQLSTATE);
+  PQsetNoticeReceiver(pg, ignore_notice, NULL);
+
+  PostgresPollingStatusType wanted = PGRES_POLLING_WRITING;
+  while (PQstatus(pg) != CONNECTION_BAD && wanted != PGRES_POLLING_OK && wanted != PGRES_POLLING_FAILED) {
+    if (!wait_for_socket(pg, wanted, deadline, stop)) {
+      PQfinish(pg);
+      return pgc_fail(error, PGCACHE_UNAVAILABLE, "cannot connect: the server did not answer within %" PRId64 " s",
+                      plan->attempt_limit_ms / 1000);
+    }
+    wanted = PQconnectPoll(pg);
+  }
+  if (PQstatus(pg) != CONNECTION_OK) {
+    pgcache_status status = pgc_connect_explain(PQerrorMessage(pg), plan->local_dir, error);
+    PQfinish(pg);
+    return status;
+  }
+  pgcache_status status = pgc_connect_check_version(PQserverVersion(pg), error);
+  if (status != PGCACHE_OK) {
+    PQfinish(pg);
+    return status;
+  }
+  PQsetErrorVerbosity(pg, PQERRORS_DEFAULT);
+  pgc_connection *connection = pgc_connection_new(pg);
+  if (connection == NULL)
+    return pgc_fail_memory(error);
+  status = set_up_session(connection, plan, deadline, error);
+  if (status != PGCACHE_OK) {
+    pgc_connection_free(connection);
+    return status;
+  }
+  *out = connection;
+  return PGCACHE_OK;
+}

@@ -1,0 +1,60 @@
+/*
+ * connection.h - one connection to PostgreSQL: sends a statement and waits for its answer until a deadline. Knows exactly
+ * whether a statement can have been executed when its answer did not come. One thread at a time.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_STORE_CONNECTION_H
+#define PGC_STORE_CONNECTION_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "platform/clock.h"
+#include "store/statements.h"
+
+typedef struct pgc_connection {
+  PGconn *pg;
+  uint32_t prepared;           /* a bit for each pgc_statement_id */
+  bool checked;                /* the schema was looked at and is ours */
+  bool scans_allowed;          /* see allow_scans.sql */
+  int slot;                    /* the pool's */
+  int64_t idle_since_us;       /* the pool's; on pgc_monotonic_us()'s clock */
+  struct pgc_connection *next; /* the pool's */
+} pgc_connection;
+
+/* How an exchange with the server ended. */
+typedef enum pgc_reply_kind {
+  PGC_REPLY_RESULT,  /* the server did it, committed, and is ready again */
+  PGC_REPLY_ERROR,   /* the server refused it: nothing was changed, and it is ready again */
+  PGC_REPLY_LOST,    /* the connection broke */
+  PGC_REPLY_TIMEOUT, /* the deadline passed; the connection is in the middle of something */
+  PGC_REPLY_NO_MEMORY
+} pgc_reply_kind;
+
+typedef struct pgc_reply {
+  pgc_reply_kind kind;
+  bool sent;        /* LOST, TIMEOUT: the whole statement had left, so the server may have executed it */
+  PGresult *result; /* RESULT, ERROR; also LOST when the server said why. To be given to PQclear() */
+  char sqlstate[6]; /* ERROR, LOST; "" when not known */
+} pgc_reply;
+
+/* Takes an open PGconn, which is closed with the connection. NULL (and pg is closed) when out of memory. */
+pgc_connection *pgc_connection_new(PGconn *pg);
+void pgc_connection_free(pgc_connection *self);
+
+/* Executes a prepared statement, preparing it if this connection has not yet. schema, logged: see pure/sql_text.h. */
+pgc_reply pgc_connection_execute(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
+                                 const char *schema, bool logged, pgc_deadline deadline);
+
+/* Runs SQL text as it stands; several statements are one transaction. The result is the last one's. */
+pgc_reply pgc_connection_run(pgc_connection *self, const char *sql, pgc_deadline deadline);
+
+/* Runs one statement of session settings with one text parameter. */
+pgc_reply pgc_connection_run_with(pgc_connection *self, const char *sql, const char *parameter, pgc_deadline deadline);
+
+/* False if the server has closed the connection while nobody used it. Asks the socket only, never the server. */
+bool pgc_connection_alive(pgc_connection *self);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * null_store.c - the store behind `null:`: an application runs with its cache switched off, and nothing else changes.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "platform/memory.h"
+#include "pure/error.h"
+#include "store/store.h"
+
+typedef struct null_store {
+  pgc_store base;
+  atomic_bool closed;
+} null_store;
+
+static pgcache_status null_run(pgc_store *base, pgc_op *op, pgcache_error *error) {
+  null_store *self = (null_store *)base;
+  if (atomic_load(&self->closed))
+    return pgc_fail(error, PGCACHE_CLOSED, "the handle was shut down");
+
+  switch (op->kind) {
+  case PGC_OP_GET:
+  case PGC_OP_EXISTS:
+  case PGC_OP_REPLACE:
+  case PGC_OP_COMPARE_AND_SWAP:
+  case PGC_OP_REMOVE:
+  case PGC_OP_TOUCH:
+    return PGCACHE_MISS;
+  case PGC_OP_GET_MANY:
+  case PGC_OP_REMOVE_MANY:
+  case PGC_OP_PUT_MANY:
+    for (size_t i = 0; i < op->count; i++)
+      op->keys[i].status = op->kind == PGC_OP_PUT_MANY ? PGCACHE_OK : PGCACHE_MISS;
+    return PGCACHE_OK;
+  case PGC_OP_INCREMENT:
+    op->u.increment.number = op->u.increment.initial + op->u.increment.delta; /* checked by the caller */
+    return PGCACHE_OK;
+  case PGC_OP_INIT:
+  case PGC_OP_UPGRADE:
+    return PGCACHE_EXISTS;
+  case PGC_OP_PUT:
+  case PGC_OP_ADD:
+  case PGC_OP_KEYS:
+  case PGC_OP_STATS:
+  case PGC_OP_FLUSH_NAMESPACE:
+  case PGC_OP_FLUSH_ALL:
+  case PGC_OP_CLEANUP:
+    break;
+  }
+  return PGCACHE_OK;
+}
+
+static void null_shutdown(pgc_store *base) {
+  atomic_store(&((null_store *)base)->closed, true);
+}
+
+static void null_free(pgc_store *base) {
+  pgc_free(base);
+}
+
+pgc_store *pgc_null_store_new(void) {
+  null_store *self = pgc_alloc_zero(sizeof *self);
+  if (self == NULL)
+    return NULL;
+  self->base = (pgc_store){null_run, null_shutdown, null_free};
+  return &self->base;
+}

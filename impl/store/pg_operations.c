@@ -1,0 +1,465 @@
+/*
+ * pg_operations.c - see pg_operations.h. Each function is one operation: parameters, statement, answer.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "store/pg_operations.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "pure/codec.h"
+#include "pure/error.h"
+#include "store/pg_schema.h"
+
+static void add_digest(pgc_parameters *parameters, const pgc_digest *digest) {
+  pgc_parameters_add_bytes(parameters, digest->bytes, PGC_DIGEST_SIZE);
+}
+
+/* A write found the table `marker` empty. Nothing was written; the store makes a new epoch and comes again. */
+static pgcache_status no_marker(pgc_session *session) {
+  session->no_marker = true;
+  return pgc_fail(session->error, PGCACHE_CONFLICT,
+                  "schema %s has lost its marker again and again; is the server crashing, or somebody emptying it?",
+                  session->schema);
+}
+
+/* ---- One key ---- */
+
+static pgcache_status get(pgc_session *session, pgc_op *op) {
+  pgc_parameters parameters = {0};
+  PGresult *result;
+  add_digest(&parameters, &op->keys[0].digest);
+  int64_t sent_us = pgc_now_us();
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_GET, &parameters, &result);
+  if (status != PGCACHE_OK)
+    return status;
+  status = PQntuples(result) == 0 ? PGCACHE_MISS : pgc_session_value(session, result, 0, sent_us, &op->keys[0].found);
+  PQclear(result);
+  return status;
+}
+
+static pgcache_status exists(pgc_session *session, pgc_op *op) {
+  pgc_parameters parameters = {0};
+  PGresult *result;
+  add_digest(&parameters, &op->keys[0].digest);
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_EXISTS, &parameters, &result);
+  if (status == PGCACHE_OK && PQntuples(result) == 0)
+    status = PGCACHE_MISS;
+  PQclear(result);
+  return status;
+}
+
+/* Executes a statement that gives the entry's new version, or NULL when it did not apply: then the status is refused.
+   No row at all: no marker. */
+static pgcache_status write_version(pgc_session *session, pgc_statement_id id, const pgc_parameters *parameters,
+                                    pgcache_status refused, int64_t *version) {
+  PGresult *result;
+  pgcache_status status = pgc_session_execute(session, id, parameters, &result);
+  if (status != PGCACHE_OK)
+    return status;
+  if (PQntuples(result) == 0)
+    status = no_marker(session);
+  else if (PQgetisnull(result, 0, 0))
+    status = refused;
+  else
+    status = pgc_session_int8(session, result, 0, 0, version);
+  PQclear(result);
+  return status;
+}
+
+static void add_entry(pgc_parameters *parameters, const pgc_op *op) {
+  const pgc_op_key *entry = &op->keys[0];
+  add_digest(parameters, &entry->digest);
+  pgc_parameters_add_text(parameters, op->namespace_name);
+  pgc_parameters_add_bytes(parameters, entry->key, entry->key_len);
+  pgc_parameters_add_bytes(parameters, entry->value, entry->value_len);
+  pgc_parameters_add_int4(parameters, entry->format);
+  pgc_parameters_add_ttl(parameters, entry->ttl_ms);
+}
+
+static pgcache_status store_entry(pgc_session *session, pgc_op *op, pgc_statement_id id, pgcache_status refused) {
+  pgc_parameters parameters = {0};
+  add_entry(&parameters, op);
+  return write_version(session, id, &parameters, refused, &op->keys[0].version);
+}
+
+static pgcache_status compare_and_swap(pgc_session *session, pgc_op *op) {
+  pgc_parameters parameters = {0};
+  add_entry(&parameters, op);
+  pgc_parameters_add_int8(&parameters, op->u.expected_version);
+  pgcache_status status =
+      write_version(session, PGC_STATEMENT_COMPARE_AND_SWAP, &parameters, PGCACHE_MISS, &op->keys[0].version);
+  if (status != PGCACHE_MISS)
+    return status;
+  /* Not swapped. Whether there is no entry or one of another version is asked in a second statement, whose snapshot is
+     newer than whatever made the first one fail; a version that was overtaken never comes back. */
+  session->writes = false;
+  status = exists(session, op);
+  return status == PGCACHE_OK ? PGCACHE_EXISTS : status;
+}
+
+static pgcache_status touch(pgc_session *session, pgc_op *op) {
+  pgc_parameters parameters = {0};
+  add_digest(&parameters, &op->keys[0].digest);
+  pgc_parameters_add_ttl(&parameters, op->keys[0].ttl_ms);
+  return write_version(session, PGC_STATEMENT_TOUCH, &parameters, PGCACHE_MISS, &op->keys[0].version);
+}
+
+static pgcache_status remove_entry(pgc_session *session, pgc_op *op) {
+  pgc_parameters parameters = {0};
+  PGresult *result;
+  add_digest(&parameters, &op->keys[0].digest);
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_REMOVE, &parameters, &result);
+  if (status != PGCACHE_OK)
+    return status;
+  bool alive = false;
+  if (PQntuples(result) > 0)
+    status = pgc_session_bool(session, result, 0, 0, &alive);
+  PQclear(result);
+  return status == PGCACHE_OK && !alive ? PGCACHE_MISS : status;
+}
+
+static pgcache_status increment(pgc_session *session, pgc_op *op) {
+  pgc_parameters parameters = {0};
+  PGresult *result;
+  const pgc_op_key *entry = &op->keys[0];
+  add_digest(&parameters, &entry->digest);
+  pgc_parameters_add_text(&parameters, op->namespace_name);
+  pgc_parameters_add_bytes(&parameters, entry->key, entry->key_len);
+  pgc_parameters_add_int8(&parameters, op->u.increment.initial + op->u.increment.delta); /* checked not to overflow */
+  pgc_parameters_add_int8(&parameters, op->u.increment.delta);
+  pgc_parameters_add_ttl(&parameters, entry->ttl_ms);
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_INCREMENT, &parameters, &result);
+  if (status == PGCACHE_SERVER_ERROR && strcmp(session->error->sqlstate, "22003") == 0)
+    return pgc_fail_sql(session->error, PGCACHE_OVERFLOW, "22003",
+                        "the counter would leave the range of 64-bit integers; it is unchanged");
+  if (status != PGCACHE_OK)
+    return status;
+  if (PQntuples(result) == 0)
+    status = no_marker(session);
+  else if (PQgetisnull(result, 0, 0))
+    status = pgc_fail(session->error, PGCACHE_NOT_A_COUNTER,
+                      "the entry is no counter: it needs format 1 and a decimal 64-bit integer");
+  else
+    status = pgc_session_int8(session, result, 0, 0, &op->u.increment.number);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 1, &op->keys[0].version);
+  PQclear(result);
+  return status;
+}
+
+/* ---- Many keys ---- */
+
+static void encode_digests(pgc_buffer *out, const pgc_op *op) {
+  pgc_buffer_reserve(out, 20 + op->count * (4 + PGC_DIGEST_SIZE));
+  pgc_encode_array_header(out, PGC_OID_UUID, op->count);
+  for (size_t i = 0; i < op->count; i++) {
+    pgc_buffer_append_u32(out, PGC_DIGEST_SIZE);
+    pgc_buffer_append(out, op->keys[i].digest.bytes, PGC_DIGEST_SIZE);
+  }
+}
+
+static int compare_to_key(const void *digest, const void *key) {
+  return memcmp(digest, ((const pgc_op_key *)key)->digest.bytes, PGC_DIGEST_SIZE);
+}
+
+/* The key that a row's digest belongs to. */
+static pgc_op_key *find_key(const pgc_op *op, const PGresult *result, int row, int column) {
+  if (PQgetlength(result, row, column) != PGC_DIGEST_SIZE)
+    return NULL;
+  return bsearch(PQgetvalue(result, row, column), op->keys, op->count, sizeof *op->keys, compare_to_key);
+}
+
+static pgcache_status stray_row(pgc_session *session) {
+  session->broken = true;
+  return pgc_fail(session->error, PGCACHE_SCHEMA_CHANGED, "the server answered for a key that was not asked for");
+}
+
+static pgcache_status get_many(pgc_session *session, pgc_op *op) {
+  pgc_buffer digests = PGC_BUFFER_INIT;
+  pgc_parameters parameters = {0};
+  PGresult *result = NULL;
+  encode_digests(&digests, op);
+  pgcache_status status = digests.failed ? pgc_fail_memory(session->error) : PGCACHE_OK;
+  int64_t sent_us = pgc_now_us();
+  if (status == PGCACHE_OK) {
+    pgc_parameters_add_bytes(&parameters, digests.data, digests.size);
+    status = pgc_session_execute(session, PGC_STATEMENT_GET_MANY, &parameters, &result);
+  }
+  for (size_t i = 0; i < op->count; i++)
+    op->keys[i].status = PGCACHE_MISS;
+  for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
+    pgc_op_key *key = find_key(op, result, row, 6);
+    if (key == NULL || key->found != NULL) {
+      status = stray_row(session);
+      break;
+    }
+    status = pgc_session_value(session, result, row, sent_us, &key->found);
+    if (status == PGCACHE_OK) {
+      key->status = PGCACHE_OK;
+      key->version = key->found->version;
+    }
+  }
+  PQclear(result);
+  pgc_buffer_clear(&digests);
+  return status;
+}
+
+/* The columns of put_many.sql as arrays. */
+typedef struct put_arrays {
+  pgc_buffer digests, keys, values, formats, ttls;
+} put_arrays;
+
+static void encode_bytes(pgc_buffer *out, const void *bytes, size_t size) {
+  pgc_buffer_append_u32(out, (uint32_t)size);
+  pgc_buffer_append(out, bytes, size);
+}
+
+static void encode_puts(put_arrays *arrays, const pgc_op *op) {
+  size_t key_bytes = 0, value_bytes = 0;
+  for (size_t i = 0; i < op->count; i++) {
+    key_bytes += 4 + op->keys[i].key_len;
+    value_bytes += 4 + op->keys[i].value_len;
+  }
+  encode_digests(&arrays->digests, op);
+  pgc_buffer_reserve(&arrays->keys, 20 + key_bytes);
+  pgc_buffer_reserve(&arrays->values, 20 + value_bytes);
+  pgc_buffer_reserve(&arrays->formats, 20 + 8 * op->count);
+  pgc_buffer_reserve(&arrays->ttls, 20 + 12 * op->count);
+  pgc_encode_array_header(&arrays->keys, PGC_OID_BYTEA, op->count);
+  pgc_encode_array_header(&arrays->values, PGC_OID_BYTEA, op->count);
+  pgc_encode_array_header(&arrays->formats, PGC_OID_INT4, op->count);
+  pgc_encode_array_header(&arrays->ttls, PGC_OID_INT8, op->count);
+  for (size_t i = 0; i < op->count; i++) {
+    const pgc_op_key *entry = &op->keys[i];
+    encode_bytes(&arrays->keys, entry->key, entry->key_len);
+    encode_bytes(&arrays->values, entry->value, entry->value_len);
+    pgc_buffer_append_u32(&arrays->formats, 4);
+    pgc_buffer_append_u32(&arrays->formats, (uint32_t)entry->format);
+    if (entry->ttl_ms == PGCACHE_TTL_NEVER) {
+      pgc_buffer_append_u32(&arrays->ttls, UINT32_MAX); /* a length of -1: NULL */
+    } else {
+      pgc_buffer_append_u32(&arrays->ttls, 8);
+      pgc_buffer_append_u64(&arrays->ttls, (uint64_t)entry->ttl_ms);
+    }
+  }
+}
+
+static pgcache_status send_puts(pgc_session *session, const pgc_op *op, const put_arrays *arrays, PGresult **result) {
+  pgc_parameters parameters = {0};
+  *result = NULL;
+  if (arrays->digests.failed || arrays->keys.failed || arrays->values.failed || arrays->formats.failed ||
+      arrays->ttls.failed)
+    return pgc_fail_memory(session->error);
+  pgc_parameters_add_bytes(&parameters, arrays->digests.data, arrays->digests.size);
+  pgc_parameters_add_text(&parameters, op->namespace_name);
+  pgc_parameters_add_bytes(&parameters, arrays->keys.data, arrays->keys.size);
+  pgc_parameters_add_bytes(&parameters, arrays->values.data, arrays->values.size);
+  pgc_parameters_add_bytes(&parameters, arrays->formats.data, arrays->formats.size);
+  pgc_parameters_add_bytes(&parameters, arrays->ttls.data, arrays->ttls.size);
+  return pgc_session_execute(session, PGC_STATEMENT_PUT_MANY, &parameters, result);
+}
+
+static pgcache_status put_many(pgc_session *session, pgc_op *op) {
+  put_arrays arrays = {PGC_BUFFER_INIT, PGC_BUFFER_INIT, PGC_BUFFER_INIT, PGC_BUFFER_INIT, PGC_BUFFER_INIT};
+  PGresult *result;
+  encode_puts(&arrays, op);
+  pgcache_status status = send_puts(session, op, &arrays, &result);
+  if (status == PGCACHE_OK && PQntuples(result) == 0)
+    status = no_marker(session);
+  for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
+    pgc_op_key *key = find_key(op, result, row, 0);
+    if (key == NULL) {
+      status = stray_row(session);
+      break;
+    }
+    key->status = PGCACHE_OK;
+    status = pgc_session_int8(session, result, row, 1, &key->version);
+  }
+  PQclear(result);
+  pgc_buffer_clear(&arrays.digests);
+  pgc_buffer_clear(&arrays.keys);
+  pgc_buffer_clear(&arrays.values);
+  pgc_buffer_clear(&arrays.formats);
+  pgc_buffer_clear(&arrays.ttls);
+  return status;
+}
+
+static pgcache_status remove_many(pgc_session *session, pgc_op *op) {
+  pgc_buffer digests = PGC_BUFFER_INIT;
+  pgc_parameters parameters = {0};
+  PGresult *result = NULL;
+  encode_digests(&digests, op);
+  pgcache_status status = digests.failed ? pgc_fail_memory(session->error) : PGCACHE_OK;
+  if (status == PGCACHE_OK) {
+    pgc_parameters_add_bytes(&parameters, digests.data, digests.size);
+    status = pgc_session_execute(session, PGC_STATEMENT_REMOVE_MANY, &parameters, &result);
+  }
+  for (size_t i = 0; i < op->count; i++)
+    op->keys[i].status = PGCACHE_MISS;
+  for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
+    bool alive = false;
+    pgc_op_key *key = find_key(op, result, row, 0);
+    status = key == NULL ? stray_row(session) : pgc_session_bool(session, result, row, 1, &alive);
+    if (alive)
+      key->status = PGCACHE_OK;
+  }
+  PQclear(result);
+  pgc_buffer_clear(&digests);
+  return status;
+}
+
+/* ---- The cache as a whole ---- */
+
+static pgcache_status keys(pgc_session *session, pgc_op *op) {
+  pgc_parameters parameters = {0};
+  PGresult *result;
+  pgc_parameters_add_text(&parameters, op->namespace_name);
+  pgc_parameters_add_bytes(&parameters, op->u.list.prefix, op->u.list.prefix_len);
+  if (op->u.list.prefix_end != NULL)
+    pgc_parameters_add_bytes(&parameters, op->u.list.prefix_end, op->u.list.prefix_end_len);
+  else
+    pgc_parameters_add_null(&parameters);
+  pgc_parameters_add_bytes(&parameters, op->u.list.after, op->u.list.after_len);
+  pgc_parameters_add_int4(&parameters, (int32_t)op->u.list.limit);
+  int64_t sent_us = pgc_now_us();
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_KEYS, &parameters, &result);
+  for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
+    status = pgc_session_value(session, result, row, sent_us, &op->u.list.found[row]);
+    if (status == PGCACHE_OK)
+      op->u.list.count++;
+  }
+  PQclear(result);
+  return status;
+}
+
+static pgcache_status stats(pgc_session *session, pgc_op *op) {
+  pgc_parameters none = {0};
+  PGresult *result;
+  pgcache_store_stats *out = op->u.stats;
+  bool logged = false;
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_STATS, &none, &result);
+  if (status == PGCACHE_OK && PQntuples(result) != 1)
+    status = stray_row(session);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 0, &out->entries);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 1, &out->expired);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 2, &out->value_bytes);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 3, &out->relation_bytes);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int4(session, result, 0, 4, &out->schema_version);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int4(session, result, 0, 5, &out->epoch);
+  if (status == PGCACHE_OK)
+    status = pgc_session_bool(session, result, 0, 6, &logged);
+  out->logged = logged;
+  out->server_version = PQserverVersion(session->connection->pg);
+  PQclear(result);
+  return status;
+}
+
+static pgcache_status flush(pgc_session *session, pgc_op *op) {
+  pgc_parameters parameters = {0};
+  PGresult *result;
+  if (op->kind == PGC_OP_FLUSH_NAMESPACE)
+    pgc_parameters_add_text(&parameters, op->namespace_name);
+  pgc_statement_id id = op->kind == PGC_OP_FLUSH_ALL ? PGC_STATEMENT_FLUSH_ALL : PGC_STATEMENT_FLUSH_NAMESPACE;
+  pgcache_status status = pgc_session_execute(session, id, &parameters, &result);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 0, &op->u.removed);
+  PQclear(result);
+  return status;
+}
+
+/* How many blocks one statement of a cleanup walks over: it takes about a millisecond, so that nobody waits for it. */
+#define CLEANUP_BLOCKS 128
+
+static pgcache_status cleanup(pgc_session *session, pgc_op *op) {
+  int64_t blocks = 1;
+  for (int64_t first = 0; first < blocks; first += CLEANUP_BLOCKS) {
+    pgc_parameters parameters = {0};
+    PGresult *result;
+    int64_t removed = 0;
+    pgc_parameters_add_tid(&parameters, (uint32_t)first, 0);
+    pgc_parameters_add_tid(&parameters, (uint32_t)(first + CLEANUP_BLOCKS), 0);
+    pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_CLEANUP, &parameters, &result);
+    if (status == PGCACHE_OK)
+      status = pgc_session_int8(session, result, 0, 0, &removed);
+    if (status == PGCACHE_OK)
+      status = pgc_session_int8(session, result, 0, 1, &blocks);
+    PQclear(result);
+    op->u.removed += removed;
+    if (status == PGCACHE_OK && pgc_deadline_poll_ms(session->deadline) == 0 && first + CLEANUP_BLOCKS < blocks)
+      status = pgc_fail(session->error, PGCACHE_TIMEOUT, "the deadline passed before the whole table was looked at");
+    if (status != PGCACHE_OK)
+      return status;
+  }
+  return PGCACHE_OK;
+}
+
+/* ---- Dispatch ---- */
+
+pgcache_status pgc_pg_operate(pgc_session *session, pgc_op *op) {
+  session->writes = pgc_op_writes(op->kind);
+  if (!session->connection->checked && op->kind != PGC_OP_INIT && op->kind != PGC_OP_UPGRADE) {
+    pgcache_status status = pgc_schema_check(session);
+    if (status != PGCACHE_OK)
+      return status;
+  }
+  switch (op->kind) {
+  case PGC_OP_GET:
+    return get(session, op);
+  case PGC_OP_GET_MANY:
+    return get_many(session, op);
+  case PGC_OP_EXISTS:
+    return exists(session, op);
+  case PGC_OP_KEYS:
+    return keys(session, op);
+  case PGC_OP_STATS:
+    return stats(session, op);
+  case PGC_OP_PUT:
+    return store_entry(session, op, PGC_STATEMENT_PUT, PGCACHE_SERVER_ERROR); /* a put is never refused */
+  case PGC_OP_ADD:
+    return store_entry(session, op, PGC_STATEMENT_ADD, PGCACHE_EXISTS);
+  case PGC_OP_REPLACE:
+    return store_entry(session, op, PGC_STATEMENT_REPLACE, PGCACHE_MISS);
+  case PGC_OP_COMPARE_AND_SWAP:
+    return compare_and_swap(session, op);
+  case PGC_OP_PUT_MANY:
+    return put_many(session, op);
+  case PGC_OP_REMOVE:
+    return remove_entry(session, op);
+  case PGC_OP_REMOVE_MANY:
+    return remove_many(session, op);
+  case PGC_OP_TOUCH:
+    return touch(session, op);
+  case PGC_OP_INCREMENT:
+    return increment(session, op);
+  case PGC_OP_FLUSH_NAMESPACE:
+  case PGC_OP_FLUSH_ALL:
+    return flush(session, op);
+  case PGC_OP_CLEANUP:
+    return cleanup(session, op);
+  case PGC_OP_INIT:
+  case PGC_OP_UPGRADE:
+    break;
+  }
+  return pgc_schema_migrate(session, pgc_migrations_list(), op->kind == PGC_OP_INIT);
+}
+
+void pgc_pg_drop_outputs(pgc_op *op) {
+  for (size_t i = 0; i < op->count; i++) {
+    if (op->keys[i].found != NULL)
+      pgc_value_release(op->keys[i].found);
+    op->keys[i].found = NULL;
+    op->keys[i].version = 0;
+  }
+  if (op->kind == PGC_OP_KEYS) {
+    while (op->u.list.count > 0)
+      pgc_value_release(op->u.list.found[--op->u.list.count]);
+  }
+}

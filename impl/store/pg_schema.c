@@ -1,0 +1,156 @@
+/*
+ * pg_schema.c - see pg_schema.h. The SQL is in impl/sql; here is only the order in which it runs.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "store/pg_schema.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "pgc_sql.h"
+#include "pure/error.h"
+#include "pure/sql_text.h"
+
+/* Compares what is there with what this library works with. */
+static pgcache_status judge(pgc_session *session, int version, bool logged, int wanted) {
+  if (version > wanted)
+    return pgc_fail(session->error, PGCACHE_SCHEMA_NEWER,
+                    "schema %s has version %d and this library works with %d; upgrade the library", session->schema,
+                    version, wanted);
+  if (logged != session->logged)
+    return pgc_fail(session->error, PGCACHE_SCHEMA_DIFFERS,
+                    "schema %s was made with table=%s and the setting is table=%s; set table=%s, or use another schema",
+                    session->schema, logged ? "logged" : "unlogged", session->logged ? "logged" : "unlogged",
+                    logged ? "logged" : "unlogged");
+  if (version < wanted)
+    return pgc_fail(session->error, PGCACHE_SCHEMA_OLDER,
+                    "schema %s has version %d and this library works with %d; run `pgcache upgrade`", session->schema,
+                    version, wanted);
+  return PGCACHE_OK;
+}
+
+static pgcache_status missing(pgc_session *session) {
+  return pgc_fail(
+      session->error, PGCACHE_SCHEMA_MISSING,
+      "schema %s is not there or is not a cache; run `pgcache init`, or correct the settings url and schema",
+      session->schema);
+}
+
+/* The database was restored on another cluster: what the tables say refers to transactions of the old one. */
+static pgcache_status adopt_cluster(pgc_session *session) {
+  pgc_parameters none = {0};
+  PGresult *result;
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_NEW_EPOCH, &none, &result);
+  PQclear(result);
+  return status;
+}
+
+pgcache_status pgc_schema_check(pgc_session *session) {
+  pgc_parameters none = {0};
+  PGresult *result;
+  bool writes = session->writes;
+  session->writes = false;
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_CHECK_SCHEMA, &none, &result);
+  if (status != PGCACHE_OK) {
+    if (strcmp(session->error->sqlstate, "42P01") == 0 || strcmp(session->error->sqlstate, "3F000") == 0) {
+      session->broken = false;
+      status = missing(session);
+    }
+  } else if (PQntuples(result) != 1) {
+    status = pgc_fail(session->error, PGCACHE_SCHEMA_CHANGED, "table %s.cache must have one row; it has %d",
+                      session->schema, PQntuples(result));
+  } else {
+    int32_t version;
+    bool logged, same_cluster;
+    status = pgc_session_int4(session, result, 0, 0, &version);
+    if (status == PGCACHE_OK)
+      status = pgc_session_bool(session, result, 0, 1, &logged);
+    if (status == PGCACHE_OK)
+      status = pgc_session_bool(session, result, 0, 2, &same_cluster);
+    if (status == PGCACHE_OK)
+      status = judge(session, version, logged, pgc_migrations_version(pgc_migrations_list()));
+    if (status == PGCACHE_OK && !same_cluster)
+      status = adopt_cluster(session);
+  }
+  PQclear(result);
+  session->writes = writes;
+  session->connection->checked = status == PGCACHE_OK;
+  return status;
+}
+
+/* Runs SQL after putting the names in. */
+static pgcache_status run_resolved(pgc_session *session, const char *sql, PGresult **result) {
+  pgc_buffer text = PGC_BUFFER_INIT;
+  pgc_sql_resolve(&text, sql, session->schema, session->logged);
+  pgc_buffer_append(&text, "", 1);
+  pgcache_status status =
+      text.failed ? pgc_fail_memory(session->error) : pgc_session_run(session, (const char *)text.data, result);
+  pgc_buffer_clear(&text);
+  return status;
+}
+
+/* The version that is there; 0 for none. The transaction is open, and the lock held. */
+static pgcache_status read_version(pgc_session *session, int *version, bool *logged) {
+  PGresult *result;
+  *version = 0;
+  *logged = session->logged;
+  pgcache_status status = run_resolved(session, pgc_sql_statements_begin_migration, &result);
+  if (status != PGCACHE_OK)
+    return status;
+  bool there = PQntuples(result) == 1 && strcmp(PQgetvalue(result, 0, 0), "t") == 0;
+  PQclear(result);
+  if (!there)
+    return PGCACHE_OK;
+  status = run_resolved(session, pgc_sql_statements_read_version, &result);
+  if (status != PGCACHE_OK)
+    return status;
+  if (PQntuples(result) != 1) {
+    status = pgc_fail(session->error, PGCACHE_SCHEMA_CHANGED, "table %s.cache must have one row; it has %d",
+                      session->schema, PQntuples(result));
+  } else {
+    *version = atoi(PQgetvalue(result, 0, 0));
+    *logged = strcmp(PQgetvalue(result, 0, 1), "t") == 0;
+  }
+  PQclear(result);
+  return status;
+}
+
+static pgcache_status migrate(pgc_session *session, pgc_migrations migrations, bool create) {
+  int version;
+  bool logged;
+  pgcache_status status = read_version(session, &version, &logged);
+  if (status != PGCACHE_OK)
+    return status;
+  if (version == 0 && !create)
+    return missing(session);
+  if (version != 0) {
+    status = judge(session, version, logged, pgc_migrations_version(migrations));
+    if (status == PGCACHE_OK)
+      return PGCACHE_EXISTS;
+    if (status != PGCACHE_SCHEMA_OLDER)
+      return status;
+  }
+  for (size_t i = 0; i < migrations.count; i++) {
+    if (migrations.steps[i].version <= version)
+      continue;
+    status = run_resolved(session, migrations.steps[i].sql, NULL);
+    if (status != PGCACHE_OK)
+      return status;
+  }
+  return PGCACHE_OK;
+}
+
+pgcache_status pgc_schema_migrate(pgc_session *session, pgc_migrations migrations, bool create) {
+  session->writes = false; /* until the commit nothing is changed */
+  pgcache_status outcome = migrate(session, migrations, create);
+  if (outcome >= 0) {
+    session->writes = true;
+    pgcache_status ended = pgc_session_run(session, "COMMIT", NULL);
+    if (ended != PGCACHE_OK)
+      outcome = ended;
+  }
+  if (outcome < 0)
+    session->broken = true; /* closing the connection rolls back whatever was begun */
+  return outcome;
+}

@@ -1,0 +1,149 @@
+/*
+ * pg_session.c - see pg_session.h. The only place that decides what a failed exchange means.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "store/pg_session.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "pure/codec.h"
+#include "pure/error.h"
+#include "pure/sqlstate.h"
+
+static pgcache_status explain_error(pgc_session *self, const pgc_reply *reply) {
+  pgc_sqlstate_meaning meaning = pgc_sqlstate_look_up(reply->sqlstate);
+  if (meaning.remedy == PGC_REMEDY_RETRY)
+    self->retry = true;
+  if (meaning.remedy == PGC_REMEDY_RECONNECT)
+    self->broken = true;
+  /* A plan or a prepared statement that is not valid any more: a new connection makes new ones. */
+  if (strcmp(reply->sqlstate, "0A000") == 0 || strcmp(reply->sqlstate, "26000") == 0)
+    self->retry = true;
+  const char *servers = meaning.server_text_is_safe ? PQresultErrorField(reply->result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+  if (servers != NULL)
+    return pgc_fail_sql(self->error, meaning.status, reply->sqlstate, "%s (schema %s): %s", meaning.text, self->schema,
+                        servers);
+  return pgc_fail_sql(self->error, meaning.status, reply->sqlstate, "%s (schema %s)", meaning.text, self->schema);
+}
+
+/* The status for an exchange that did not end well; takes the reply's result. */
+static pgcache_status explain(pgc_session *self, pgc_reply *reply) {
+  pgcache_status status = PGCACHE_SERVER_ERROR;
+  bool unknown = reply->sent && self->writes;
+  switch (reply->kind) {
+  case PGC_REPLY_RESULT:
+    break; /* not a failure: not reached */
+  case PGC_REPLY_ERROR:
+    status = explain_error(self, reply);
+    break;
+  case PGC_REPLY_NO_MEMORY:
+    self->broken = true;
+    status = unknown ? pgc_fail(self->error, PGCACHE_UNKNOWN,
+                                "out of memory while the answer to a write was read: it may or may not have happened")
+                     : pgc_fail_memory(self->error);
+    break;
+  case PGC_REPLY_LOST:
+    self->broken = true;
+    self->retry = !unknown;
+    status = unknown ? pgc_fail_sql(self->error, PGCACHE_UNKNOWN, reply->sqlstate,
+                                    "the connection broke after a write was sent: it may or may not have happened")
+                     : pgc_fail_sql(self->error, PGCACHE_UNAVAILABLE, reply->sqlstate,
+                                    "the connection to the server broke; nothing was changed");
+    break;
+  case PGC_REPLY_TIMEOUT:
+    self->broken = true; /* its answer would be taken for the next one's */
+    status = unknown ? pgc_fail(self->error, PGCACHE_UNKNOWN,
+                                "the deadline passed after a write was sent: it may or may not have happened")
+                     : pgc_fail(self->error, PGCACHE_TIMEOUT, "the server did not answer before the deadline");
+    break;
+  }
+  PQclear(reply->result);
+  reply->result = NULL;
+  return status;
+}
+
+static pgcache_status changed(pgc_session *self) {
+  self->broken = true;
+  return pgc_fail(self->error, PGCACHE_SCHEMA_CHANGED,
+                  "the server's answer has another shape than expected; schema %s was changed by hand", self->schema);
+}
+
+pgcache_status pgc_session_execute(pgc_session *self, pgc_statement_id id, const pgc_parameters *parameters,
+                                   PGresult **result) {
+  *result = NULL;
+  pgc_reply reply =
+      pgc_connection_execute(self->connection, id, parameters, self->schema, self->logged, self->deadline);
+  if (reply.kind != PGC_REPLY_RESULT)
+    return explain(self, &reply);
+  if (PQnfields(reply.result) != pgc_statement_get(id)->columns) {
+    PQclear(reply.result);
+    return changed(self);
+  }
+  *result = reply.result;
+  return PGCACHE_OK;
+}
+
+pgcache_status pgc_session_run(pgc_session *self, const char *sql, PGresult **result) {
+  if (result != NULL)
+    *result = NULL;
+  pgc_reply reply = pgc_connection_run(self->connection, sql, self->deadline);
+  if (reply.kind != PGC_REPLY_RESULT)
+    return explain(self, &reply);
+  if (result != NULL)
+    *result = reply.result;
+  else
+    PQclear(reply.result);
+  return PGCACHE_OK;
+}
+
+pgcache_status pgc_session_int8(pgc_session *self, const PGresult *result, int row, int column, int64_t *number) {
+  if (pgc_decode_int8(PQgetvalue(result, row, column), PQgetlength(result, row, column), number))
+    return PGCACHE_OK;
+  return changed(self);
+}
+
+pgcache_status pgc_session_int4(pgc_session *self, const PGresult *result, int row, int column, int32_t *number) {
+  if (pgc_decode_int4(PQgetvalue(result, row, column), PQgetlength(result, row, column), number))
+    return PGCACHE_OK;
+  return changed(self);
+}
+
+pgcache_status pgc_session_bool(pgc_session *self, const PGresult *result, int row, int column, bool *truth) {
+  if (pgc_decode_bool(PQgetvalue(result, row, column), PQgetlength(result, row, column), truth))
+    return PGCACHE_OK;
+  return changed(self);
+}
+
+pgcache_status pgc_session_value(pgc_session *self, const PGresult *result, int row, int64_t sent_us,
+                                 pgcache_value **value) {
+  enum { VALUE, VERSION, FORMAT, FRESH_UNTIL, EXPIRES_AT, NOW };
+  int64_t version, fresh_until, expires_at, now;
+  int32_t format;
+  *value = NULL;
+  if (pgc_session_int8(self, result, row, VERSION, &version) != PGCACHE_OK ||
+      pgc_session_int4(self, result, row, FORMAT, &format) != PGCACHE_OK ||
+      pgc_session_int8(self, result, row, FRESH_UNTIL, &fresh_until) != PGCACHE_OK ||
+      pgc_session_int8(self, result, row, EXPIRES_AT, &expires_at) != PGCACHE_OK ||
+      pgc_session_int8(self, result, row, NOW, &now) != PGCACHE_OK || PQgetisnull(result, row, VALUE))
+    return changed(self);
+
+  size_t size = (size_t)PQgetlength(result, row, VALUE);
+  if ((int64_t)size > self->max_value_bytes)
+    return pgc_fail(self->error, PGCACHE_TOO_LARGE,
+                    "the stored value has %zu bytes, more than the setting max_value_bytes (%" PRId64 ") lets in", size,
+                    self->max_value_bytes);
+  pgcache_value *made = pgc_value_new(size);
+  if (made == NULL)
+    return pgc_fail_memory(self->error);
+  memcpy(made->data, PQgetvalue(result, row, VALUE), size);
+  made->version = version;
+  made->format = format;
+  made->stale = fresh_until <= now;
+  /* timestamptz 'infinity' is the largest number (src/include/datatype/timestamp.h) */
+  if (expires_at != INT64_MAX)
+    made->expires_at_us = sent_us + (expires_at - now);
+  *value = made;
+  return PGCACHE_OK;
+}

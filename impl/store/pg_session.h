@@ -1,0 +1,44 @@
+/*
+ * pg_session.h - one attempt of one operation on one connection: executes statements and turns what comes back into
+ * statuses, messages, and what to do next.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_STORE_PG_SESSION_H
+#define PGC_STORE_PG_SESSION_H
+
+#include "store/connection.h"
+#include "store/store.h"
+
+typedef struct pgc_session {
+  pgc_connection *connection;
+  const char *schema;
+  bool logged;
+  int64_t max_value_bytes;
+  pgc_deadline deadline;
+  bool writes;          /* the statement at hand changes something: a lost answer is PGCACHE_UNKNOWN */
+  pgcache_error *error; /* not NULL; filled at every failure */
+
+  bool broken;    /* out: the connection must be closed */
+  bool retry;     /* out, after a failure: nothing was changed, and another attempt may succeed */
+  bool no_marker; /* out, after a failure: a new epoch is needed first */
+} pgc_session;
+
+/* Executes a statement. PGCACHE_OK and a result to be given to PQclear(), or an error. */
+pgcache_status pgc_session_execute(pgc_session *self, pgc_statement_id id, const pgc_parameters *parameters,
+                                   PGresult **result);
+
+/* Runs SQL text without parameters, for migrations. result may be NULL. */
+pgcache_status pgc_session_run(pgc_session *self, const char *sql, PGresult **result);
+
+/* The number in a field. PGCACHE_OK, or PGCACHE_SCHEMA_CHANGED if it is not one. */
+pgcache_status pgc_session_int8(pgc_session *self, const PGresult *result, int row, int column, int64_t *number);
+pgcache_status pgc_session_int4(pgc_session *self, const PGresult *result, int row, int column, int32_t *number);
+pgcache_status pgc_session_bool(pgc_session *self, const PGresult *result, int row, int column, bool *truth);
+
+/* The columns that get.sql, get_many.sql and keys.sql begin with, as a value. sent_us: pgc_now_us() before the statement
+   was sent; the TTL is counted down from there, so that it never ends later here than on the server. */
+pgcache_status pgc_session_value(pgc_session *self, const PGresult *result, int row, int64_t sent_us,
+                                 pgcache_value **value);
+
+#endif

@@ -1,0 +1,386 @@
+/*
+ * pool.c - see pool.h.
+ *
+ * One mutex guards everything but `closed`, which opening threads also read while they poll, and the list of sockets,
+ * which a forked child reads. No input or output happens under the mutex.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "store/pool.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "platform/memory.h"
+#include "platform/sync.h"
+#include "pure/error.h"
+
+/* Pauses after failed attempts: full jitter ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015). A server that
+   refuses at once costs nearly nothing to ask, so that it is found soon after a restart; others are asked ever less. */
+#define BACKOFF_FIRST_US 50000
+#define BACKOFF_REFUSED_MAX_US 250000
+#define BACKOFF_MAX_US 10000000
+
+/* A connection that nobody used for this long is looked at before it is lent. */
+#define LOOK_AT_IDLE_US 100000
+
+/* One who waits; lives on his stack. */
+typedef struct waiter {
+  pthread_cond_t woken;
+  pgc_connection *given;
+  pgcache_status failure; /* PGCACHE_OK: not failed */
+  pgcache_error error;
+  struct waiter *next;
+} waiter;
+
+/* The socket of an open connection. A forked child closes it only if it is still the same file. */
+typedef struct slot {
+  atomic_int fd; /* -1: free */
+  ino_t inode;
+} slot;
+
+struct pgc_pool {
+  pthread_mutex_t mutex;
+  atomic_bool closed;
+  int references; /* the handle's and one for each opening thread */
+  pgc_connect_plan plan;
+  int min, max;
+
+  int open;    /* connections there are, lent or idle */
+  int opening; /* threads that try to open one */
+  int idle_count;
+  pgc_connection *idle; /* the last one given back comes first: it is warm */
+  waiter *first_waiter; /* in the order of asking */
+  int waiting;
+
+  int failures; /* attempts failed in a row */
+  int64_t retry_at_us;
+  pgcache_error last_failure;
+
+  slot slots[]; /* max */
+};
+
+pgc_pool *pgc_pool_new(pgc_connect_plan *plan, int min, int max) {
+  pgc_pool *self = pgc_alloc_zero(sizeof *self + (size_t)max * sizeof(slot));
+  if (self == NULL) {
+    pgc_connect_plan_clear(plan);
+    return NULL;
+  }
+  pthread_mutex_init(&self->mutex, NULL);
+  self->references = 1;
+  self->plan = *plan;
+  self->min = min;
+  self->max = max;
+  self->last_failure = (pgcache_error)PGCACHE_ERROR_INIT;
+  for (int i = 0; i < max; i++)
+    atomic_init(&self->slots[i].fd, -1);
+  *plan = (pgc_connect_plan){0};
+  return self;
+}
+
+/* Lets one reference go; unlocks. */
+static void release_reference(pgc_pool *self) {
+  bool last = --self->references == 0;
+  pthread_mutex_unlock(&self->mutex);
+  if (last) {
+    pthread_mutex_destroy(&self->mutex);
+    pgc_connect_plan_clear(&self->plan);
+    pgc_free(self);
+  }
+}
+
+/* ---- Connections come and go. All these are called with the mutex held. ---- */
+
+static void remember_socket(pgc_pool *self, pgc_connection *connection) {
+  struct stat file;
+  int fd = PQsocket(connection->pg);
+  for (int i = 0; i < self->max; i++) {
+    if (atomic_load(&self->slots[i].fd) != -1)
+      continue;
+    if (fstat(fd, &file) == 0) {
+      self->slots[i].inode = file.st_ino;
+      atomic_store(&self->slots[i].fd, fd);
+      connection->slot = i;
+    }
+    return;
+  }
+}
+
+static void forget_socket(pgc_pool *self, pgc_connection *connection) {
+  if (connection->slot >= 0)
+    atomic_store(&self->slots[connection->slot].fd, -1);
+  connection->slot = -1;
+}
+
+static void wake(waiter *who) {
+  pthread_cond_signal(&who->woken);
+}
+
+static waiter *take_first_waiter(pgc_pool *self) {
+  waiter *first = self->first_waiter;
+  self->first_waiter = first->next;
+  self->waiting--;
+  return first;
+}
+
+static void remove_waiter(pgc_pool *self, const waiter *who) {
+  for (waiter **link = &self->first_waiter; *link != NULL; link = &(*link)->next) {
+    if (*link == who) {
+      *link = who->next;
+      self->waiting--;
+      return;
+    }
+  }
+}
+
+static void append_waiter(pgc_pool *self, waiter *who) {
+  waiter **link = &self->first_waiter;
+  while (*link != NULL)
+    link = &(*link)->next;
+  *link = who;
+  self->waiting++;
+}
+
+/* Hands a sound connection to whoever waits longest, or keeps it. */
+static void offer(pgc_pool *self, pgc_connection *connection) {
+  if (self->first_waiter != NULL) {
+    waiter *first = take_first_waiter(self);
+    first->given = connection;
+    wake(first);
+    return;
+  }
+  connection->idle_since_us = pgc_monotonic_us();
+  connection->next = self->idle;
+  self->idle = connection;
+  self->idle_count++;
+}
+
+static void fail_waiters(pgc_pool *self, pgcache_status status, const char *sqlstate, const char *message) {
+  while (self->first_waiter != NULL) {
+    waiter *first = take_first_waiter(self);
+    first->failure = pgc_fail_sql(&first->error, status, sqlstate, "%s", message);
+    wake(first);
+  }
+}
+
+static void note_failure(pgc_pool *self, const pgcache_error *error) {
+  bool refused = error->status == PGCACHE_UNAVAILABLE;
+  int64_t limit = refused ? BACKOFF_REFUSED_MAX_US : BACKOFF_MAX_US;
+  int64_t longest = self->failures < 20 ? (int64_t)BACKOFF_FIRST_US << self->failures : limit;
+  if (longest > limit)
+    longest = limit;
+  self->failures++;
+  self->retry_at_us = pgc_monotonic_us() + (int64_t)(pgc_random_u64() % (uint64_t)longest);
+  self->last_failure = *error;
+  /* With connections open, those who wait will get one of them. */
+  if (self->open == 0 && self->opening == 0)
+    fail_waiters(self, error->status, error->sqlstate, error->message);
+}
+
+/* ---- Opening ---- */
+
+static void *open_one(void *argument) {
+  pgc_pool *self = argument;
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  pgc_connection *connection = NULL;
+  pgc_connect(&connection, &self->plan, &self->closed, &error);
+
+  pthread_mutex_lock(&self->mutex);
+  self->opening--;
+  if (connection != NULL && !atomic_load(&self->closed)) {
+    self->failures = 0;
+    self->open++;
+    remember_socket(self, connection);
+    offer(self, connection);
+    connection = NULL;
+  } else if (connection == NULL && !atomic_load(&self->closed)) {
+    note_failure(self, &error);
+  }
+  release_reference(self);
+  pgc_connection_free(connection);
+  return NULL;
+}
+
+/* Starts to open as many connections as are wanted and allowed; after a failure one at a time, after the pause. */
+static void open_more(pgc_pool *self) {
+  bool failing = self->failures > 0;
+  if (failing && (self->opening > 0 || pgc_monotonic_us() < self->retry_at_us))
+    return;
+  int wanted = self->waiting > self->min - self->open ? self->waiting : self->min - self->open;
+  if (failing && wanted > 1)
+    wanted = 1;
+  while (self->opening < wanted && self->open + self->opening < self->max) {
+    self->opening++;
+    self->references++;
+    if (!pgc_thread_start_detached(open_one, self)) {
+      self->opening--;
+      self->references--;
+      pgcache_error error = PGCACHE_ERROR_INIT;
+      pgc_fail(&error, PGCACHE_NO_MEMORY, "no thread could be started to open a connection");
+      note_failure(self, &error);
+      return;
+    }
+  }
+}
+
+/* ---- Lending ---- */
+
+/* Waits in line; called and returns with the mutex held. */
+static pgcache_status wait_in_line(pgc_pool *self, pgc_connection **out, pgc_deadline deadline, pgcache_error *error) {
+  waiter me = {.error = PGCACHE_ERROR_INIT};
+  pgc_cond_init(&me.woken);
+  append_waiter(self, &me);
+  open_more(self);
+  while (me.given == NULL && me.failure == PGCACHE_OK) {
+    if (!pgc_cond_wait_until(&me.woken, &self->mutex, deadline) && me.given == NULL && me.failure == PGCACHE_OK) {
+      remove_waiter(self, &me);
+      if (self->failures > 0)
+        pgc_fail_sql(&me.error, PGCACHE_TIMEOUT, self->last_failure.sqlstate,
+                     "no connection before the deadline; the last attempt to open one: %s", self->last_failure.message);
+      else if (self->open > 0)
+        pgc_fail(&me.error, PGCACHE_TIMEOUT,
+                 "no connection became free before the deadline; all %d are in use: raise pool_max, or call from fewer "
+                 "threads",
+                 self->open);
+      else
+        pgc_fail(&me.error, PGCACHE_TIMEOUT, "connecting to the server took longer than the deadline");
+      me.failure = PGCACHE_TIMEOUT;
+    }
+  }
+  pthread_cond_destroy(&me.woken);
+  *out = me.given;
+  if (me.given != NULL)
+    return PGCACHE_OK;
+  return pgc_fail_sql(error, me.failure, me.error.sqlstate, "%s", me.error.message);
+}
+
+/* Gets some connection, looked at or not; called and returns with the mutex held. */
+static pgcache_status take(pgc_pool *self, pgc_connection **out, pgc_deadline deadline, pgcache_error *error) {
+  if (atomic_load(&self->closed))
+    return pgc_fail(error, PGCACHE_CLOSED, "the handle was shut down");
+  if (self->idle != NULL) {
+    *out = self->idle;
+    self->idle = self->idle->next;
+    self->idle_count--;
+    if (self->open < self->min)
+      open_more(self);
+    return PGCACHE_OK;
+  }
+  if (self->failures > 0 && self->open == 0 && self->opening == 0 && pgc_monotonic_us() < self->retry_at_us)
+    return pgc_fail_sql(error, self->last_failure.status, self->last_failure.sqlstate, "%s",
+                        self->last_failure.message);
+  return wait_in_line(self, out, deadline, error);
+}
+
+static void discard(pgc_pool *self, pgc_connection *connection) {
+  pthread_mutex_lock(&self->mutex);
+  forget_socket(self, connection);
+  self->open--;
+  if (self->waiting > 0)
+    open_more(self);
+  if (self->open == 0 && self->opening == 0) /* in a pause: nobody is left to wait for */
+    fail_waiters(self, self->last_failure.status, self->last_failure.sqlstate, self->last_failure.message);
+  pthread_mutex_unlock(&self->mutex);
+  pgc_connection_free(connection);
+}
+
+pgcache_status pgc_pool_acquire(pgc_pool *self, pgc_connection **out, pgc_deadline deadline, pgcache_error *error) {
+  for (;;) {
+    pgc_connection *connection = NULL;
+    pthread_mutex_lock(&self->mutex);
+    pgcache_status status = take(self, &connection, deadline, error);
+    pthread_mutex_unlock(&self->mutex);
+    if (status != PGCACHE_OK)
+      return status;
+    if (pgc_monotonic_us() - connection->idle_since_us < LOOK_AT_IDLE_US || pgc_connection_alive(connection)) {
+      *out = connection;
+      return PGCACHE_OK;
+    }
+    discard(self, connection);
+  }
+}
+
+void pgc_pool_release(pgc_pool *self, pgc_connection *connection, bool sound) {
+  if (sound) {
+    pthread_mutex_lock(&self->mutex);
+    bool kept = !atomic_load(&self->closed);
+    if (kept)
+      offer(self, connection);
+    pthread_mutex_unlock(&self->mutex);
+    if (kept)
+      return;
+  }
+  discard(self, connection);
+}
+
+/* ---- The end ---- */
+
+void pgc_pool_shutdown(pgc_pool *self) {
+  pthread_mutex_lock(&self->mutex);
+  atomic_store(&self->closed, true);
+  pgc_connection *idle = self->idle;
+  self->idle = NULL;
+  self->idle_count = 0;
+  for (pgc_connection *connection = idle; connection != NULL; connection = connection->next) {
+    forget_socket(self, connection);
+    self->open--;
+  }
+  /* What is lent: its thread sees the end of the stream and gives it back. */
+  for (int i = 0; i < self->max; i++) {
+    int fd = atomic_load(&self->slots[i].fd);
+    if (fd != -1)
+      shutdown(fd, SHUT_RDWR);
+  }
+  fail_waiters(self, PGCACHE_CLOSED, NULL, "the handle was shut down");
+  pthread_mutex_unlock(&self->mutex);
+
+  while (idle != NULL) {
+    pgc_connection *next = idle->next;
+    pgc_connection_free(idle);
+    idle = next;
+  }
+}
+
+bool pgc_pool_closed(const pgc_pool *self) {
+  return atomic_load(&self->closed);
+}
+
+void pgc_pool_free(pgc_pool *self) {
+  pgc_pool_shutdown(self);
+  pthread_mutex_lock(&self->mutex);
+  release_reference(self);
+}
+
+void pgc_pool_count(pgc_pool *self, int *open, int *idle) {
+  pthread_mutex_lock(&self->mutex);
+  *open = self->open;
+  *idle = self->idle_count;
+  pthread_mutex_unlock(&self->mutex);
+}
+
+/* ---- After a fork ---- */
+
+pgc_pool *pgc_pool_new_after_fork(pgc_pool *parents) {
+  pgc_connect_plan plan = parents->plan; /* never changes, so that it can be read without the lock */
+  plan.conninfo = pgc_strdup(parents->plan.conninfo);
+  plan.local_dir = parents->plan.local_dir != NULL ? pgc_strdup(parents->plan.local_dir) : NULL;
+  if (plan.conninfo == NULL || (parents->plan.local_dir != NULL && plan.local_dir == NULL)) {
+    pgc_connect_plan_clear(&plan);
+    return NULL;
+  }
+  pgc_pool *self = pgc_pool_new(&plan, parents->min, parents->max);
+  if (self != NULL)
+    atomic_store(&self->closed, atomic_load(&parents->closed));
+  return self;
+}
+
+void pgc_pool_close_sockets_after_fork(pgc_pool *parents) {
+  for (int i = 0; i < parents->max; i++) {
+    struct stat file;
+    int fd = atomic_exchange(&parents->slots[i].fd, -1);
+    /* Only this process's copy is closed: the session is the parent's, and no word is sent on it. */
+    if (fd != -1 && fstat(fd, &file) == 0 && S_ISSOCK(file.st_mode) && file.st_ino == parents->slots[i].inode)
+      close(fd);
+  }
+}

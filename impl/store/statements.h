@@ -1,0 +1,65 @@
+/*
+ * statements.h - the statements of the data path: each one file of SQL, prepared once per connection, all parameters and
+ * results binary.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_STORE_STATEMENTS_H
+#define PGC_STORE_STATEMENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum pgc_statement_id {
+  PGC_STATEMENT_GET,
+  PGC_STATEMENT_GET_MANY,
+  PGC_STATEMENT_EXISTS,
+  PGC_STATEMENT_PUT,
+  PGC_STATEMENT_PUT_MANY,
+  PGC_STATEMENT_ADD,
+  PGC_STATEMENT_REPLACE,
+  PGC_STATEMENT_COMPARE_AND_SWAP,
+  PGC_STATEMENT_REMOVE,
+  PGC_STATEMENT_REMOVE_MANY,
+  PGC_STATEMENT_TOUCH,
+  PGC_STATEMENT_INCREMENT,
+  PGC_STATEMENT_KEYS,
+  PGC_STATEMENT_STATS,
+  PGC_STATEMENT_FLUSH_NAMESPACE,
+  PGC_STATEMENT_FLUSH_ALL,
+  PGC_STATEMENT_CLEANUP,
+  PGC_STATEMENT_NEW_EPOCH,
+  PGC_STATEMENT_CHECK_SCHEMA,
+  PGC_STATEMENT_COUNT
+} pgc_statement_id;
+
+typedef struct pgc_statement {
+  const char *name;
+  const char *sql; /* see pure/sql_text.h */
+  int columns;     /* of its result; 0: only the number of rows counts */
+  bool scans;      /* reads the whole table, so that sequential scans must be allowed to the planner */
+} pgc_statement;
+
+const pgc_statement *pgc_statement_get(pgc_statement_id id);
+
+/* Parameters of one execution. They point into the caller's memory; numbers are kept here. */
+#define PGC_PARAMETERS_MAX 7
+
+typedef struct pgc_parameters {
+  int count;
+  const char *values[PGC_PARAMETERS_MAX];
+  int lengths[PGC_PARAMETERS_MAX];
+  int formats[PGC_PARAMETERS_MAX]; /* all 1: binary */
+  unsigned char numbers[PGC_PARAMETERS_MAX][8];
+} pgc_parameters;
+
+void pgc_parameters_add_bytes(pgc_parameters *parameters, const void *bytes, size_t size); /* NULL, 0: no bytes */
+void pgc_parameters_add_text(pgc_parameters *parameters, const char *text);
+void pgc_parameters_add_int4(pgc_parameters *parameters, int32_t number);
+void pgc_parameters_add_int8(pgc_parameters *parameters, int64_t number);
+void pgc_parameters_add_ttl(pgc_parameters *parameters, int64_t ttl_ms); /* PGCACHE_TTL_NEVER: an SQL NULL */
+void pgc_parameters_add_tid(pgc_parameters *parameters, uint32_t block, uint16_t line);
+void pgc_parameters_add_null(pgc_parameters *parameters);
+
+#endif

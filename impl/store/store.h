@@ -1,0 +1,104 @@
+/*
+ * store.h - what stands between the cache and the place where entries are kept. An operation is one struct that holds
+ * all of its inputs and outputs, so that a store can run it here and now, and later also hand it to another thread.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_STORE_STORE_H
+#define PGC_STORE_STORE_H
+
+#include "pgcache.h"
+#include "platform/clock.h"
+#include "pure/config.h"
+#include "pure/digest.h"
+#include "state/value.h"
+
+typedef enum pgc_op_kind {
+  PGC_OP_GET,
+  PGC_OP_GET_MANY,
+  PGC_OP_EXISTS,
+  PGC_OP_KEYS,
+  PGC_OP_STATS,
+  PGC_OP_LAST_READ = PGC_OP_STATS, /* the kinds behind this one write */
+  PGC_OP_PUT,
+  PGC_OP_ADD,
+  PGC_OP_REPLACE,
+  PGC_OP_COMPARE_AND_SWAP,
+  PGC_OP_PUT_MANY,
+  PGC_OP_REMOVE,
+  PGC_OP_REMOVE_MANY,
+  PGC_OP_TOUCH,
+  PGC_OP_INCREMENT,
+  PGC_OP_FLUSH_NAMESPACE,
+  PGC_OP_FLUSH_ALL,
+  PGC_OP_CLEANUP,
+  PGC_OP_INIT,
+  PGC_OP_UPGRADE
+} pgc_op_kind;
+
+/* A key with what is to be stored under it, and what was found or done. */
+typedef struct pgc_op_key {
+  pgc_digest digest;
+  const void *key;
+  size_t key_len;
+  const void *value;
+  size_t value_len;
+  int64_t ttl_ms; /* > 0, or PGCACHE_TTL_NEVER */
+  int32_t format;
+
+  pgcache_status status; /* out: PGCACHE_OK, PGCACHE_MISS */
+  int64_t version;       /* out */
+  pgcache_value *found;  /* out: one reference, for the op's maker */
+} pgc_op_key;
+
+typedef struct pgc_op {
+  pgc_op_kind kind;
+  pgc_deadline deadline;
+  const char *namespace_name;
+
+  /* The key of a single-key operation, or the keys of a multi-key one: sorted by digest, without duplicates, at most
+     PGCACHE_BATCH_MAX. */
+  pgc_op_key *keys;
+  size_t count;
+
+  union {
+    struct {
+      int64_t delta, initial;
+      int64_t number; /* out */
+    } increment;
+    int64_t expected_version; /* compare_and_swap */
+    struct {
+      const void *prefix, *prefix_end, *after; /* prefix_end NULL: the range has no end */
+      size_t prefix_len, prefix_end_len, after_len;
+      pgcache_value **found; /* out */
+      size_t limit, count;   /* count: out */
+    } list;
+    pgcache_store_stats *stats; /* out; struct_size is left alone */
+    int64_t removed;            /* out: flush, cleanup */
+  } u;
+} pgc_op;
+
+static inline bool pgc_op_writes(pgc_op_kind kind) {
+  return kind > PGC_OP_LAST_READ;
+}
+
+typedef struct pgc_store pgc_store;
+
+struct pgc_store {
+  /* Runs one operation and returns when it is done or its deadline has passed. Any thread. */
+  pgcache_status (*run)(pgc_store *self, pgc_op *op, pgcache_error *error);
+  /* Wakes every run(), and makes it and all later ones give PGCACHE_CLOSED. Any thread, repeatedly. */
+  void (*shutdown)(pgc_store *self);
+  /* Shuts down and frees; no run() may be under way. */
+  void (*free)(pgc_store *self);
+};
+
+/* Always misses, stores nothing, needs no server. NULL when out of memory. */
+pgc_store *pgc_null_store_new(void);
+
+/* PostgreSQL. Does no input or output. PGCACHE_OK, PGCACHE_BAD_SETTING (libpq cannot understand the connection string),
+   PGCACHE_NO_MEMORY. local_dir: the folder of a local server, or NULL. */
+pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const char *local_dir,
+                                const pgc_settings *settings, pgcache_error *error);
+
+#endif
