@@ -54,7 +54,8 @@ struct pgc_pool {
   waiter *first_waiter; /* in the order of asking */
   int waiting;
 
-  int failures; /* attempts failed in a row */
+  int64_t broke_at_us; /* when a connection was last found broken: what was idle then is looked at, too */
+  int failures;        /* attempts failed in a row */
   int64_t retry_at_us;
   pgcache_error last_failure;
 
@@ -144,13 +145,13 @@ static void append_waiter(pgc_pool *self, waiter *who) {
 
 /* Hands a sound connection to whoever waits longest, or keeps it. */
 static void offer(pgc_pool *self, pgc_connection *connection) {
+  connection->idle_since_us = pgc_monotonic_us();
   if (self->first_waiter != NULL) {
     waiter *first = take_first_waiter(self);
     first->given = connection;
     wake(first);
     return;
   }
-  connection->idle_since_us = pgc_monotonic_us();
   connection->next = self->idle;
   self->idle = connection;
   self->idle_count++;
@@ -277,6 +278,7 @@ static void discard(pgc_pool *self, pgc_connection *connection) {
   pthread_mutex_lock(&self->mutex);
   forget_socket(self, connection);
   self->open--;
+  self->broke_at_us = pgc_monotonic_us();
   if (self->waiting > 0)
     open_more(self);
   if (self->open == 0 && self->opening == 0) /* in a pause: nobody is left to wait for */
@@ -290,10 +292,13 @@ pgcache_status pgc_pool_acquire(pgc_pool *self, pgc_connection **out, pgc_deadli
     pgc_connection *connection = NULL;
     pthread_mutex_lock(&self->mutex);
     pgcache_status status = take(self, &connection, deadline, error);
+    int64_t broke_at_us = self->broke_at_us;
     pthread_mutex_unlock(&self->mutex);
     if (status != PGCACHE_OK)
       return status;
-    if (pgc_monotonic_us() - connection->idle_since_us < LOOK_AT_IDLE_US || pgc_connection_alive(connection)) {
+    bool trusted =
+        connection->idle_since_us > broke_at_us && pgc_monotonic_us() - connection->idle_since_us < LOOK_AT_IDLE_US;
+    if (trusted || pgc_connection_alive(connection)) {
       *out = connection;
       return PGCACHE_OK;
     }

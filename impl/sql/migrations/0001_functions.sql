@@ -146,11 +146,13 @@ $$;
 CREATE FUNCTION :"schema".flush_all() RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
-  removed bigint;
+  patience text := current_setting('lock_timeout');
+  removed  bigint;
 BEGIN
   BEGIN
     PERFORM set_config('lock_timeout', '100ms', true);
     LOCK TABLE :"schema".entries IN ACCESS EXCLUSIVE MODE;
+    PERFORM set_config('lock_timeout', patience, true); -- the caller's transaction may go on
     SELECT count(*) INTO removed FROM :"schema".entries;
     TRUNCATE :"schema".entries;
     RETURN removed;
