@@ -191,7 +191,9 @@ pgc_reply pgc_connection_run_with(pgc_connection *self, const char *sql, const c
 
 bool pgc_connection_alive(pgc_connection *self) {
   struct pollfd socket = {.fd = PQsocket(self->pg), .events = POLLIN};
-  if (poll(&socket, 1, 0) == 0)
-    return true; /* nothing to read: the usual case */
-  return PQconsumeInput(self->pg) && PQstatus(self->pg) == CONNECTION_OK;
+  while (poll(&socket, 1, 0) != 0) { /* nothing to read is the usual case */
+    if (!PQconsumeInput(self->pg) || PQstatus(self->pg) != CONNECTION_OK)
+      return false; /* the end of the stream, perhaps behind the server's last words */
+  }
+  return true;
 }
