@@ -170,7 +170,7 @@ $(B)/install/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(SHARED_LINKS)
 $(B)/pgcache.pc: pgcache.pc.in abi/pgcache.h Makefile FORCE
 	@mkdir -p $(B)
 	@sed -e 's|@prefix@|$(prefix)|; s|@exec_prefix@|$(exec_prefix)|; s|@libdir@|$(libdir)|' \
-	  -e 's|@includedir@|$(includedir)|; s|@version@|$(VERSION)|' pgcache.pc.in >$@.tmp
+	  -e 's|@includedir@|$(includedir)|; s|@version@|$(VERSION)|; s|@libs@|$(strip $(LIBS))|' pgcache.pc.in >$@.tmp
 	@cmp -s $@.tmp $@ && rm -f $@.tmp || mv $@.tmp $@
 
 .PHONY: examples
