@@ -21,6 +21,7 @@ TEST_CASE("the edit distance of words", "[suggest]") {
   CHECK(pgc_edit_distance("pool_mxa", "pool_max") == 1);
   CHECK(pgc_edit_distance("opol_max", "pool_max") == 1);
   CHECK(pgc_edit_distance("POOL-MAX", "pool_max") == 0);
+  CHECK(pgc_edit_distance("AZ", "az") == 0);
   CHECK(pgc_edit_distance("kitten", "sitting") == 3);
   CHECK(pgc_edit_distance("ca", "abc") == 3); /* neighbours are swapped once, and nothing is put between them */
   CHECK(pgc_edit_distance("ba", "ac") == 2);
