@@ -94,7 +94,8 @@ BEGIN
     RAISE 'pgcache: a ttl is positive; NULL means for ever' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   -- Counted in seconds, because days and months depend on the session's TimeZone.
-  expires := coalesce(clock_timestamp() + least(extract(epoch FROM ttl), 315360000)::float8 * interval '1 second', 'infinity');
+  expires := CASE WHEN ttl IS NULL THEN 'infinity'
+                  ELSE clock_timestamp() + least(extract(epoch FROM ttl), 315360000)::float8 * interval '1 second' END;
   LOOP
     INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
                                    namespace, key, snapshot, dependencies, value)

@@ -26,7 +26,8 @@ WITH written AS (
                              ELSE e.dependencies END
    WHERE e.expires_at <= EXCLUDED.accessed_at
       OR CASE WHEN e.format = 1 AND octet_length(e.value) <= 20
-              THEN encode(e.value, 'escape') ~ '^(0|-?[1-9][0-9]{0,18})$' END
+                   AND encode(e.value, 'escape') ~ '^(0|-?[1-9][0-9]{0,18})$'
+              THEN encode(e.value, 'escape')::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 END
   RETURNING encode(e.value, 'escape')::bigint AS number, e.version
 )
 SELECT w.number, w.version FROM :"schema".marker m LEFT JOIN written w ON true
