@@ -275,6 +275,8 @@ static pgcache_status take(pgc_pool *self, pgc_connection **out, pgc_deadline de
 }
 
 static void discard(pgc_pool *self, pgc_connection *connection) {
+  /* PQfinish() would send what is still queued, and so carry out a write that was reported as not done. */
+  shutdown(PQsocket(connection->pg), SHUT_RDWR);
   pthread_mutex_lock(&self->mutex);
   forget_socket(self, connection);
   self->open--;
