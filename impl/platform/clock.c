@@ -19,7 +19,7 @@ int64_t pgc_now_us(void) {
 }
 
 int64_t pgc_monotonic_us(void) {
-  return read_clock_us(CLOCK_MONOTONIC);
+  return read_clock_us(CLOCK_MONOTONIC_COARSE);
 }
 
 pgc_deadline pgc_deadline_in(int64_t timeout_ms) {

@@ -11,7 +11,8 @@
 /* Microseconds on CLOCK_BOOTTIME, which also counts while the machine is suspended: for what is left of a TTL. */
 int64_t pgc_now_us(void);
 
-/* Microseconds on CLOCK_MONOTONIC, which condition variables can wait on: for deadlines. */
+/* Microseconds on CLOCK_MONOTONIC_COARSE, which lags CLOCK_MONOTONIC by up to a tick of the kernel (1 to 10 ms) and costs a
+   fraction of it: for deadlines and pauses, which are longer. */
 int64_t pgc_monotonic_us(void);
 
 /* A point on pgc_monotonic_us()'s clock; PGC_NO_DEADLINE never comes. */

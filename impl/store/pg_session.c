@@ -18,6 +18,12 @@ static pgcache_status explain_error(pgc_session *self, const pgc_reply *reply) {
     self->retry = true;
   if (meaning.remedy == PGC_REMEDY_RECONNECT)
     self->broken = true;
+  const char *standby = PQparameterStatus(self->connection->pg, "in_hot_standby");
+  if (strcmp(reply->sqlstate, "0A000") == 0 && standby != NULL && strcmp(standby, "on") == 0)
+    return pgc_fail_sql(
+        self->error, PGCACHE_READ_ONLY, reply->sqlstate,
+        "the server is a standby, which has no unlogged tables and takes no writes; point the url at the "
+        "primary (target_session_attrs=primary)");
   /* A plan or a prepared statement that is not valid any more: a new connection makes new ones. */
   if (strcmp(reply->sqlstate, "0A000") == 0 || strcmp(reply->sqlstate, "26000") == 0)
     self->retry = true;
