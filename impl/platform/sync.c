@@ -65,6 +65,6 @@ uint64_t pgc_fork_generation(void) {
 uint64_t pgc_random_u64(void) {
   uint64_t number = 0;
   if (getrandom(&number, sizeof number, GRND_NONBLOCK) != (ssize_t)sizeof number)
-    number = (uint64_t)pgc_monotonic_us() * 0x9E3779B97F4A7C15u; /* early boot: good enough for jitter */
+    number = (uint64_t)pgc_now_us() * 0x9E3779B97F4A7C15u; /* early boot: good enough for jitter */
   return number;
 }
