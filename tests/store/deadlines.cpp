@@ -64,6 +64,7 @@ TEST_CASE("A black hole behind an open connection: reads TIMEOUT, writes UNKNOWN
   CHECK(answer.error.text().size() > 10);
   proxy.black_hole(false);
   CHECK(eventually([&] { return cache.get("k", deadline(1000)) == PGCACHE_OK; }, 15000));
+  REQUIRE(cache.put("k", "v") == PGCACHE_OK); /* prepared on the new connection: the next is sent in one piece */
   proxy.black_hole(true);
   answer = soon([&] { return cache.put("k", "w", deadline(200)); });
   INFO(answer);
@@ -71,6 +72,32 @@ TEST_CASE("A black hole behind an open connection: reads TIMEOUT, writes UNKNOWN
   CHECK(answer.version == 0);
   answer = soon([&] { return cache.put("k", "w", deadline(200)); });
   CHECK(answer == PGCACHE_TIMEOUT); /* no connection was made: nothing was sent */
+}
+
+TEST_CASE("A large write of which a part was sent by the deadline is given up for good",
+          "[rule:deadline][rule:timeout]") {
+  Store store;
+  Proxy proxy;
+  Cache cache = store.open({{"url", proxy.conninfo()}, {"pool_max", "1"}});
+  const string large(300000, 'x'); /* more than a socket takes at once, less than it takes in two goes */
+  REQUIRE(cache.put("k", "old") == PGCACHE_OK);
+  proxy.black_hole(true);
+  Answer answer;
+  {
+    /* The network comes back just after the deadline: what is still queued must not follow. */
+    AtPollTimeout recovered([&] {
+      proxy.black_hole(false);
+      sleep_ms(200);
+    });
+    answer = soon([&] { return cache.put("k", large, deadline(200)); });
+  }
+  INFO(answer);
+  CHECK((answer == PGCACHE_TIMEOUT || answer == PGCACHE_UNKNOWN));
+  sleep_ms(200);
+  if (answer == PGCACHE_TIMEOUT)
+    CHECK(store.cache.get("k").value.get() != nullptr);
+  if (answer == PGCACHE_TIMEOUT)
+    CHECK((store.cache.get("k").bytes() == "old"));
 }
 
 TEST_CASE("A server that accepts and never answers: TIMEOUT in time, for reads and writes", "[rule:deadline]") {
@@ -193,7 +220,9 @@ TEST_CASE("shutdown wakes readers with CLOSED and writers with UNKNOWN", "[rule:
   const auto black_hole = [&](const std::function<Answer(Cache &)> &call) {
     Proxy proxy;
     Cache cache = store.open({{"url", proxy.conninfo()}});
+    REQUIRE(cache.put("k", "v") == PGCACHE_OK); /* connected, and the statements prepared */
     REQUIRE(cache.get("k") == PGCACHE_OK);
+    REQUIRE(cache.remove("none") == PGCACHE_MISS);
     proxy.black_hole(true);
     return during([&] { return call(cache); }, [&] { cache.shutdown(); });
   };

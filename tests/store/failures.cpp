@@ -198,7 +198,7 @@ TEST_CASE("[A24] No connection left: TOO_MANY_CONNECTIONS, and the message names
   cache = Cache(config);
   auto first = std::make_unique<Pg>(server.conninfo("app"));
   CHECK(eventually([&] { return admin.one("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'") == "1"; }));
-  Pg second(server.conninfo()); /* now only the superuser's three places are left */
+  /* Two sessions, and the three places that are left are the superuser's. */
   Answer answer = cache.get("k");
   INFO(answer);
   check_error(answer, PGCACHE_TOO_MANY_CONNECTIONS, "53300");
@@ -247,6 +247,7 @@ TEST_CASE("A standby says READ_ONLY to writes; promoted, it serves, and no versi
   CHECK(write == PGCACHE_READ_ONLY);
   CHECK(cache.remove("k") == PGCACHE_READ_ONLY);
   CHECK(cache.flush(PGCACHE_FLUSH_ALL) == PGCACHE_READ_ONLY);
+  CHECK(cache.increment("n") == PGCACHE_READ_ONLY);
   Pg(server.conninfo()).exec("SELECT pg_promote()");
   CHECK(eventually([&] { return (write = cache.put("k", "w")) == PGCACHE_OK; }, 20000));
   INFO(write);

@@ -132,7 +132,6 @@ TEST_CASE("[A62] A wrong password never shows: keyword form, URI, percent-encode
     check_silent("host=" + folder + " passwd=" + password);
     check_silent("service=" + password);
     check_silent("local:" + password);
-    check_silent("local:/" + password);
     check_silent("null:" + password);
     check_silent(password);
   }
@@ -150,7 +149,6 @@ TEST_CASE("[A62] Fuzzed addresses never show their secrets", "[A62][secrets][fuz
       "host=" + folder + " user=keeper password=XanaryOne dbname=postgres",
       "host='" + folder + "' password='XanaryOne XanaryTwo' user=keeper sslmode=prefer",
       "user=keeper password='Xanary\\'One' hostaddr=127.0.0.1 port=1",
-      "local:/XanaryOne:XanaryTwo@x",
   };
   const char specials[] = "@:/?#%'\\= &,[]+\"\n\t\x7f\xc3~";
   NoNames no_names;

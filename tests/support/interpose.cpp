@@ -11,6 +11,7 @@
 #include <ctime>
 #include <dlfcn.h>
 #include <netdb.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -22,6 +23,8 @@ std::atomic<bool> no_names{false};
 std::atomic<int> look_ups{0};
 std::atomic<int> hanging{0};
 std::atomic<int64_t> clock_offset{0};
+std::atomic<bool> at_timeout_armed{false};
+std::function<void()> at_timeout;
 
 bool ends_with(const char *text, const char *end) {
   const size_t n = strlen(text), m = strlen(end);
@@ -47,6 +50,13 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *node, const c
   using Function = int (*)(const char *, const char *, const addrinfo *, addrinfo **);
   static const Function real = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "getaddrinfo"));
   return real(node, service, hints, result);
+}
+
+__attribute__((visibility("default"))) int poll(pollfd *fds, nfds_t count, int timeout_ms) {
+  const int ready = static_cast<int>(syscall(SYS_poll, fds, count, timeout_ms));
+  if (ready == 0 && timeout_ms > 0 && at_timeout_armed.exchange(false))
+    at_timeout();
+  return ready;
 }
 
 /* By system call: it is needed before dlsym() works, and before a sanitizer has started. */
@@ -98,6 +108,15 @@ NoNames::NoNames() {
 
 NoNames::~NoNames() {
   no_names = false;
+}
+
+AtPollTimeout::AtPollTimeout(std::function<void()> act) {
+  at_timeout = std::move(act);
+  at_timeout_armed = true;
+}
+
+AtPollTimeout::~AtPollTimeout() {
+  at_timeout_armed = false;
 }
 
 WrongClock::WrongClock(int64_t seconds) {

@@ -1,6 +1,6 @@
 /*
- * interpose.hpp - this program's own getaddrinfo() and clock_gettime(), which stand before libc's for everything that
- * runs in it: a name look-up that hangs, a clock that is wrong. Both behave as libc's until a test asks otherwise, and
+ * interpose.hpp - this program's own getaddrinfo(), poll() and clock_gettime(), which stand before libc's for everything
+ * that runs in it: a name look-up that hangs, a clock that is wrong. They behave as libc's until a test asks otherwise, and
  * do again when its object goes. Never changes the monotonic clocks.
  *
  * SPDX-License-Identifier: MIT
@@ -10,6 +10,7 @@
 #define PGCACHE_TESTS_INTERPOSE_HPP
 
 #include <cstdint>
+#include <functional>
 
 namespace test {
 
@@ -31,6 +32,16 @@ public:
   NoNames(const NoNames &) = delete;
   NoNames &operator=(const NoNames &) = delete;
   ~NoNames();
+};
+
+/* While it lives, what was given is called, once, on the first thread whose poll() ran out of time, before poll()
+   returns there: as if that thread were put to sleep by the system at the worst moment. */
+class AtPollTimeout {
+public:
+  explicit AtPollTimeout(std::function<void()> act);
+  AtPollTimeout(const AtPollTimeout &) = delete;
+  AtPollTimeout &operator=(const AtPollTimeout &) = delete;
+  ~AtPollTimeout();
 };
 
 /* While it lives, this process's wall clock is off by so much. */
