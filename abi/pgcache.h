@@ -119,10 +119,10 @@ PGCACHE_API int pgcache_version_number(void);
 /* Most keys that one round trip carries; calls with more are split. Since 1.0. */
 #define PGCACHE_BATCH_MAX 1000
 
-/* Values for `ttl_ms`, see [rule:ttl]. Since 1.0. */
-#define PGCACHE_TTL_NEVER 9223372036854775807
-#define PGCACHE_TTL_DEFAULT (-9223372036854775807)
-#define PGCACHE_TTL_MAX 315360000000
+/* Values for `ttl_ms`, see [rule:ttl]. Each has its suffix, because SWIG takes a bare number for an int. Since 1.0. */
+#define PGCACHE_TTL_NEVER 9223372036854775807LL
+#define PGCACHE_TTL_DEFAULT (-9223372036854775807LL)
+#define PGCACHE_TTL_MAX 315360000000LL
 
 /* Value for `deadline_ms`, see [rule:deadline]. Since 1.0. */
 #define PGCACHE_DEADLINE_DEFAULT (-1)
