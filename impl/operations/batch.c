@@ -46,6 +46,7 @@ static pgcache_status check_item(pgc_call *call, const pgcache_item *item) {
 /* Checks all items before anything is sent, and sorts them. */
 static pgcache_status check_and_sort(pgc_call *call, pgcache_item *items, size_t count, sorted_item *sorted) {
   pgcache_error *error = call->error;
+  pgcache_error reason = PGCACHE_ERROR_INIT;
   for (size_t i = 0; i < count; i++) {
     pgcache_item *item = item_at(items, i);
     item->status = PGCACHE_OK;
@@ -54,7 +55,6 @@ static pgcache_status check_and_sort(pgc_call *call, pgcache_item *items, size_t
   }
   for (size_t i = 0; i < count; i++) {
     pgcache_item *item = item_at(items, i);
-    pgcache_error reason = PGCACHE_ERROR_INIT;
     if (item->struct_size != items->struct_size) {
       item->status = PGCACHE_INVALID;
       return pgc_fail(error, PGCACHE_INVALID, "item %zu: struct_size differs from the first item's", i);

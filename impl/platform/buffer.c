@@ -53,21 +53,3 @@ void pgc_buffer_clear(pgc_buffer *buffer) {
   pgc_free(buffer->data);
   *buffer = (pgc_buffer)PGC_BUFFER_INIT;
 }
-
-void pgc_store_u32(unsigned char *bytes, uint32_t number) {
-  for (int i = 0; i < 4; i++)
-    bytes[i] = (unsigned char)(number >> (24 - 8 * i));
-}
-
-void pgc_store_u64(unsigned char *bytes, uint64_t number) {
-  pgc_store_u32(bytes, (uint32_t)(number >> 32));
-  pgc_store_u32(bytes + 4, (uint32_t)number);
-}
-
-uint32_t pgc_load_u32(const unsigned char *bytes) {
-  return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | (uint32_t)bytes[3];
-}
-
-uint64_t pgc_load_u64(const unsigned char *bytes) {
-  return (uint64_t)pgc_load_u32(bytes) << 32 | pgc_load_u32(bytes + 4);
-}

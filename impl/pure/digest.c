@@ -8,8 +8,6 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "platform/buffer.h"
-
 void pgc_digest_of_key(pgc_digest *digest, const char *namespace_name, const void *key, size_t key_len) {
   unsigned char hash[crypto_hash_sha256_BYTES];
   unsigned char input[256]; /* keys are mostly short: one call then costs less than four */
@@ -30,8 +28,4 @@ void pgc_digest_of_key(pgc_digest *digest, const char *namespace_name, const voi
     crypto_hash_sha256_final(&state, hash);
   }
   memcpy(digest->bytes, hash, PGC_DIGEST_SIZE);
-}
-
-int pgc_digest_compare(const pgc_digest *left, const pgc_digest *right) {
-  return memcmp(left->bytes, right->bytes, PGC_DIGEST_SIZE);
 }

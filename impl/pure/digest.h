@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "platform/buffer.h"
+
 #define PGC_DIGEST_SIZE 16
 
 typedef struct pgc_digest {
@@ -19,6 +21,13 @@ typedef struct pgc_digest {
 void pgc_digest_of_key(pgc_digest *digest, const char *namespace_name, const void *key, size_t key_len);
 
 /* As memcmp(): the order of PostgreSQL's uuid type, which every multi-key statement locks rows in. */
-int pgc_digest_compare(const pgc_digest *left, const pgc_digest *right);
+static inline int pgc_digest_compare(const pgc_digest *left, const pgc_digest *right) {
+  uint64_t a = pgc_load_u64(left->bytes), b = pgc_load_u64(right->bytes);
+  if (a == b) {
+    a = pgc_load_u64(left->bytes + 8);
+    b = pgc_load_u64(right->bytes + 8);
+  }
+  return (a > b) - (a < b);
+}
 
 #endif

@@ -161,7 +161,7 @@ static void encode_digests(pgc_buffer *out, const pgc_op *op) {
 }
 
 static int compare_to_key(const void *digest, const void *key) {
-  return memcmp(digest, ((const pgc_op_key *)key)->digest.bytes, PGC_DIGEST_SIZE);
+  return pgc_digest_compare(digest, &((const pgc_op_key *)key)->digest);
 }
 
 /* The key that a row's digest belongs to. */
