@@ -102,7 +102,7 @@ TEST_CASE("[A09] Zero, negative, huge, never and default TTLs mean one thing in 
   Cache &cache = store.cache;
   const auto remaining = [&](const char *key) { return cache.get(key).value.ttl_ms(); };
 
-  for (const int64_t bad : {int64_t{0}, int64_t{-1}, int64_t{-1000}, int64_t{INT64_MIN}, PGCACHE_TTL_DEFAULT + 1}) {
+  for (const int64_t bad : std::initializer_list<int64_t>{0, -1, -1000, INT64_MIN, PGCACHE_TTL_DEFAULT + 1}) {
     CHECK(cache.put("k", "v", bad) == PGCACHE_INVALID);
     CHECK(cache.add("k", "v", bad) == PGCACHE_INVALID);
     CHECK(cache.replace("k", "v", bad) == PGCACHE_INVALID);
