@@ -295,7 +295,8 @@ typedef struct pgcache_value pgcache_value;
 /* The SQL that pgcache_init() would run for the settings `schema` and `table`, to be run by an administrator in one go
    on a database that has no such schema. Asks no server; the url need not be set.
    In: config. Out: out, the SQL as a value in UTF-8, owned by the caller, to be given to pgcache_value_free().
-   Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_NO_MEMORY. Since 1.0. */
+   Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_BAD_SETTING (settings contradict each other), PGCACHE_NO_MEMORY.
+   Since 1.0. */
 PGCACHE_API pgcache_status pgcache_init_sql(pgcache_value **out, const pgcache_config *config, pgcache_error *error);
 
 /* The bytes; never NULL for a value that is not NULL; aligned for any type, and followed by a NUL byte that does not
@@ -419,7 +420,7 @@ typedef struct pgcache_item {
    In and out: items, an array of count elements (0 is allowed and does nothing). Up to PGCACHE_BATCH_MAX keys go in one
    round trip and one statement; longer arrays (and puts of more than 64 MiB) are split. Duplicate keys are allowed: all
    of them get the same answer, and of duplicate puts the last one is stored. Every item is checked before anything is
-   sent: one bad item refuses the call with that item's status, and the message gives its index.
+   sent: one bad item refuses the call, all items get its status, and the message gives its index.
    The call's status is PGCACHE_OK when every key was answered, else the first error; each item has its own status then:
    the parts before the failed one are done, the part that failed has its error, and the parts behind it, which were not
    sent, have the same error, or PGCACHE_UNAVAILABLE where that is PGCACHE_UNKNOWN: nothing was changed there. */

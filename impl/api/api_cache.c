@@ -29,11 +29,12 @@ static pgcache_status open_store(pgcache *self, pgcache_error *error) {
 }
 
 pgcache_status pgcache_new(pgcache **out, const pgcache_config *config, pgcache_error *error) {
+  if (out != NULL)
+    *out = NULL;
   if (!pgc_error_ok(error))
     return PGCACHE_INVALID;
   if (out == NULL)
     return pgc_fail(error, PGCACHE_INVALID, "out is NULL");
-  *out = NULL;
   if (config == NULL)
     return pgc_fail(error, PGCACHE_INVALID, "config is NULL");
 
@@ -78,11 +79,12 @@ pgcache_status pgcache_upgrade(pgcache *self, const pgcache_options *options, pg
 }
 
 pgcache_status pgcache_init_sql(pgcache_value **out, const pgcache_config *config, pgcache_error *error) {
+  if (out != NULL)
+    *out = NULL;
   if (!pgc_error_ok(error))
     return PGCACHE_INVALID;
   if (out == NULL)
     return pgc_fail(error, PGCACHE_INVALID, "out is NULL");
-  *out = NULL;
   if (config == NULL)
     return pgc_fail(error, PGCACHE_INVALID, "config is NULL");
 

@@ -49,21 +49,13 @@ static pgcache_status check_and_sort(pgc_call *call, pgcache_item *items, size_t
   pgcache_error reason = PGCACHE_ERROR_INIT;
   for (size_t i = 0; i < count; i++) {
     pgcache_item *item = item_at(items, i);
-    item->status = PGCACHE_OK;
-    item->version = 0;
-    item->result = NULL;
-  }
-  for (size_t i = 0; i < count; i++) {
-    pgcache_item *item = item_at(items, i);
-    if (item->struct_size != items->struct_size) {
-      item->status = PGCACHE_INVALID;
+    if (item->struct_size != items->struct_size)
       return pgc_fail(error, PGCACHE_INVALID, "item %zu: struct_size differs from the first item's", i);
-    }
     call->error = &reason;
-    item->status = check_item(call, item);
+    pgcache_status status = check_item(call, item);
     call->error = error;
-    if (item->status != PGCACHE_OK)
-      return pgc_fail(error, item->status, "item %zu: %s", i, reason.message);
+    if (status != PGCACHE_OK)
+      return pgc_fail(error, status, "item %zu: %s", i, reason.message);
     sorted[i].digest = call->key.digest;
     sorted[i].index = i;
   }
@@ -134,6 +126,16 @@ static void spread_failure(pgcache_item *items, const sorted_item *sorted, size_
     item_at(items, sorted[i].index)->status = status;
 }
 
+/* Gives every item the same outputs: before anything was done, and when nothing was. */
+static void reset_outputs(pgcache_item *items, size_t count, pgcache_status status) {
+  for (size_t i = 0; i < count; i++) {
+    pgcache_item *item = item_at(items, i);
+    item->status = status;
+    item->version = 0;
+    item->result = NULL;
+  }
+}
+
 pgcache_status pgc_batch_run(pgc_call *call, pgcache_item *items, size_t count) {
   if (count == 0)
     return PGCACHE_OK;
@@ -144,6 +146,7 @@ pgcache_status pgc_batch_run(pgc_call *call, pgcache_item *items, size_t count) 
   if (items->struct_size % _Alignof(pgcache_item) != 0 || count > SIZE_MAX / 2 / items->struct_size)
     return pgc_fail(call->error, PGCACHE_INVALID, "items: struct_size or count is out of range");
 
+  reset_outputs(items, count, PGCACHE_OK);
   size_t part_max = count < PGCACHE_BATCH_MAX ? count : PGCACHE_BATCH_MAX;
   sorted_item *sorted = pgc_alloc(count * sizeof *sorted);
   pgc_op_key *keys = pgc_alloc(part_max * sizeof *keys);

@@ -24,6 +24,7 @@ static const struct {
     {"57P01", {PGCACHE_UNAVAILABLE, RECONNECT, "the server closed the connection on an operator's command", false}},
     {"57P02", {PGCACHE_UNAVAILABLE, RECONNECT, "the server closed the connection because it crashed", false}},
     {"57P03", {PGCACHE_UNAVAILABLE, RECONNECT, "the server is starting up, shutting down or recovering", false}},
+    {"57P04", {PGCACHE_UNAVAILABLE, RECONNECT, "the database was dropped", false}},
     {"57P05", {PGCACHE_UNAVAILABLE, RECONNECT, "the server closed the idle connection", false}},
     {"25P03", {PGCACHE_UNAVAILABLE, RECONNECT, "the server closed the connection: idle in a transaction", false}},
     {"08", {PGCACHE_UNAVAILABLE, RECONNECT, "the connection to the server failed", false}},

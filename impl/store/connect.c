@@ -32,7 +32,7 @@ pgcache_status pgc_connect_plan_make(pgc_connect_plan *plan, const char *conninf
       return pgc_fail_memory(error);
     /* libpq's own words quote parts of the string, passwords among them. */
     return pgc_fail(error, PGCACHE_BAD_SETTING,
-                    "setting url: not a connection string or URI that libpq understands; percent-encode special "
+                    "url: not a connection string or URI that libpq understands; percent-encode special "
                     "characters in a URI (@ is %%40, / is %%2F), quote values with spaces in a connection string");
   }
   int64_t seconds = DEFAULT_CONNECT_TIMEOUT_S;
