@@ -38,7 +38,7 @@ DESTDIR ?=
 
 # ---- Variants ----------------------------------------------------------------------------------------------------------
 
-VARIANTS := asan tsan coverage fuzz
+VARIANTS := asan tsan coverage fuzz werror-gcc werror-clang
 ifneq ($(filter-out $(VARIANTS),$(VARIANT)),)
 $(error VARIANT must be empty or one of: $(VARIANTS))
 endif
