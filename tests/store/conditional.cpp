@@ -162,9 +162,10 @@ TEST_CASE("[A14] increment never overflows and leaves the entry as it was", "[A1
   CHECK(cache.increment("new", 1, INT64_MAX) == PGCACHE_OVERFLOW);
   CHECK(cache.increment("new", -1, INT64_MIN) == PGCACHE_OVERFLOW);
   CHECK(cache.get("new") == PGCACHE_MISS);
-  /* What an existing entry needs is delta alone: initial + delta may be out of range then. */
+  /* initial + delta must fit also where an entry is there and they are not used. */
   REQUIRE(cache.increment("there", 1, 0) == PGCACHE_OK);
-  CHECK(cache.increment("there", 1, INT64_MAX).number == 2);
+  CHECK(cache.increment("there", 1, INT64_MAX) == PGCACHE_OVERFLOW);
+  CHECK(cache.get("there").bytes() == "1");
 }
 
 TEST_CASE("[A14] increment refuses what is no counter", "[A14][increment]") {

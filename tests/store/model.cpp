@@ -221,7 +221,9 @@ void Model::one_key(const Key &key, const Options &options) {
       }
     }
     int64_t sum = 0;
-    if (!counter) {
+    if (__builtin_add_overflow(initial, delta, &sum)) {
+      must_be(a, PGCACHE_OVERFLOW); /* refused before anybody is asked */
+    } else if (!counter) {
       must_be(a, PGCACHE_NOT_A_COUNTER);
     } else if (__builtin_add_overflow(old, delta, &sum)) {
       must_be(a, PGCACHE_OVERFLOW);

@@ -185,5 +185,5 @@ TEST_CASE("Of a put_many whose second part was lost the first is done and the th
   CHECK(wrong == 0);
   CHECK(statuses ==
         std::map<pgcache_status, int>{{PGCACHE_OK, 1000}, {PGCACHE_UNKNOWN, 1000}, {PGCACHE_UNAVAILABLE, 500}});
-  CHECK(stored.size() == 2000);
+  CHECK((stored.size() == 1000 || stored.size() == 2000)); /* the lost part as a whole, or not at all */
 }
