@@ -137,7 +137,7 @@ static void usage(FILE *out) {
         "  --url      libpq connection string (default: $PGCACHE_TEST_URL); the schemas pgcache_bench_* are made and "
         "dropped\n"
         "  --only     one group or case (default: all)\n"
-        "  --seconds  of each slice (default: 1), --rounds: slices of each side (default: 5)\n"
+        "  --seconds  of each slice (default: 0.5), --rounds: slices of each side (default: 11)\n"
         "  --big      10M entries, too\n"
         "  --json     each measurement is appended as a line (default: build/bench.jsonl)\n"
         "cases:\n",
@@ -154,7 +154,7 @@ int main(int argc, char **argv) {
       {"big", no_argument, NULL, 'b'},           {"json", required_argument, NULL, 'j'},
       {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
   };
-  bench self = {.url = getenv("PGCACHE_TEST_URL"), .seconds = 1, .rounds = 5};
+  bench self = {.url = getenv("PGCACHE_TEST_URL"), .seconds = 0.5, .rounds = 11};
   const char *only = "", *json = "build/bench.jsonl";
   bool any = false;
   for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {

@@ -14,7 +14,7 @@
 
 /* Short runs make fewer updates; the growth per update is the same. */
 static int64_t scaled(const bench *self, int64_t full) {
-  return self->seconds >= 1 ? full : (int64_t)((double)full * self->seconds);
+  return self->seconds >= 0.5 ? full : (int64_t)((double)full * self->seconds);
 }
 
 /* Connects anew, so that the old backends end and publish their figures. */
