@@ -199,7 +199,8 @@ int server_make(const local_place *place, const server_programs *programs) {
 
 /* ---- Start and stop ---------------------------------------------------------------------------------------------- */
 
-/* Makes the folder of the socket, which only its owner may enter: the server trusts whoever gets in. */
+/* Makes the folder of the socket, which only its owner may enter: the server trusts whoever gets in. What a crash left
+   there goes: a new server would take a process that has the old one's number for the socket's owner. */
 static int make_socket_folder(const local_place *place) {
   struct stat facts;
   if (mkdir(place->socket, 0700) != 0 && errno != EEXIST)
@@ -209,6 +210,13 @@ static int make_socket_folder(const local_place *place) {
   if (!S_ISDIR(facts.st_mode) || facts.st_uid != geteuid()) {
     out_error("%s must be a folder of the server's own account; remove it", place->socket);
     return CLI_ERROR;
+  }
+  static const char *const left[] = {".s.PGSQL.5432", ".s.PGSQL.5432.lock"};
+  for (size_t index = 0; index < sizeof left / sizeof left[0]; index++) {
+    char path[PLACE_PATH_SIZE + 32];
+    snprintf(path, sizeof path, "%s/%s", place->socket, left[index]);
+    if (unlink(path) != 0 && errno != ENOENT)
+      return failed("remove", path);
   }
   return chmod(place->socket, 0700) == 0 ? CLI_OK : failed("protect", place->socket);
 }

@@ -25,6 +25,7 @@ static struct {
   bool people;
   bool colours;
   bool errors_on_terminal;
+  bool terminal; /* standard output is one, whatever is printed to it */
   bool progress_shown;
   bool member_before; /* JSON: a comma is due before the next member */
   int write_errno;    /* of the first write that failed, 0 if none did */
@@ -35,7 +36,8 @@ void out_start(bool json) {
   const char *terminal = getenv("TERM");
   bool dumb = terminal == NULL || strcmp(terminal, "dumb") == 0;
   out.json = json;
-  out.people = !json && isatty(STDOUT_FILENO) == 1;
+  out.terminal = isatty(STDOUT_FILENO) == 1;
+  out.people = !json && out.terminal;
   out.colours = out.people && (no_color == NULL || no_color[0] == '\0') && !dumb;
   out.errors_on_terminal = isatty(STDERR_FILENO) == 1 && !dumb;
 }
@@ -51,6 +53,8 @@ bool out_is_json(void) {
 /* ---- Standard output ------------------------------------------------------------------------------------------- */
 
 void out_write(const void *data, size_t size) {
+  if (out.terminal)
+    out_progress_clear(); /* or the two would stand on one line */
   errno = 0;
   if (size > 0 && fwrite(data, 1, size, stdout) < size && out.write_errno == 0)
     out.write_errno = errno != 0 ? errno : EIO;

@@ -1,0 +1,96 @@
+# Completion of the command pgcache for bash. It never asks a server.
+#
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the pgcache authors
+
+_pgcache() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+  local commands='get put remove exists touch incr keys flush cleanup stats init upgrade local version help'
+  local local_commands='start stop status url psql'
+  local settings='--url --schema --namespace --table --pool-min --pool-max --timeout-ms --maintenance-timeout-ms
+    --default-ttl-ms --max-value-bytes'
+  local command='' local_command='' word index
+  COMPREPLY=()
+
+  # The command is the first word that is neither an option nor an option's value.
+  for ((index = 1; index < COMP_CWORD; index++)); do
+    word=${COMP_WORDS[index]}
+    case $word in
+      = | --*=*) ;;
+      --json | --help | --version | --key-base64 | --if-absent | --if-present | --all | --yes | --dry-run | -h | -V) ;;
+      --*)
+        [[ ${COMP_WORDS[index + 1]} == '=' ]] && ((index++))
+        ((index++))
+        ;;
+      *)
+        if [[ -z $command ]]; then
+          command=$word
+        elif [[ $command == local && -z $local_command ]]; then
+          local_command=$word
+        fi
+        ;;
+    esac
+  done
+
+  # An option and its value joined by "=" come as three words.
+  if [[ $previous == '=' ]]; then
+    previous=${COMP_WORDS[COMP_CWORD - 2]}
+  elif [[ $current == '=' ]]; then
+    current=''
+  fi
+  case $previous in
+    --file)
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -f -- "$current")
+      return
+      ;;
+    --dir)
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -d -- "$current")
+      return
+      ;;
+    --format)
+      mapfile -t COMPREPLY < <(compgen -W 'bytes json' -- "$current")
+      return
+      ;;
+    --table)
+      mapfile -t COMPREPLY < <(compgen -W 'unlogged logged' -- "$current")
+      return
+      ;;
+    --ttl)
+      mapfile -t COMPREPLY < <(compgen -W '30s 5m 1h 1d never' -- "$current")
+      return
+      ;;
+    --url)
+      mapfile -t COMPREPLY < <(compgen -W 'local: null: postgresql://' -- "$current")
+      return
+      ;;
+    --if-version | --initial | --limit | --after | --page-size | --schema | --namespace | --pool-min | --pool-max | \
+      --timeout-ms | --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes)
+      return
+      ;;
+  esac
+
+  local words=''
+  if [[ $current == -* ]]; then
+    words="--json --help --version"
+    [[ $command != help && $command != version ]] && words+=" $settings"
+    case $command in
+      get | remove | exists) words+=' --key-base64' ;;
+      put) words+=' --key-base64 --ttl --file --format --if-absent --if-present --if-version' ;;
+      touch) words+=' --key-base64 --ttl' ;;
+      incr) words+=' --key-base64 --ttl --initial' ;;
+      keys) words+=' --key-base64 --limit --after --page-size' ;;
+      flush) words+=' --all --yes' ;;
+      init) words+=' --dry-run' ;;
+      local) words+=' --dir' ;;
+    esac
+  elif [[ -z $command || ($command == help && $previous == help) ]]; then
+    words=$commands
+  elif [[ $command == local && -z $local_command ]]; then
+    words=$local_commands
+  fi
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+
+complete -F _pgcache pgcache

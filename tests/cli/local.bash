@@ -1,0 +1,313 @@
+# Cases of `pgcache local`: as root and as an ordinary user, in paths with spaces, at once, after interruptions.
+#
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2154
+
+unset PGCACHE_SCHEMA
+
+# The command where every account may run it, with its library beside it.
+mkdir -p "$work/bin"
+cp "$PGCACHE_BIN" "$work/bin/pgcache"
+cp -P "$(dirname "$PGCACHE_BIN")"/libpgcache.so* "$work/bin/" 2>/dev/null
+chmod -R a+rX "$work/bin"
+
+# Runs the rest of its arguments as the account of the round; `as` is empty or a command that changes the account.
+as=()
+l() {
+  code=0
+  (cd "$home" && "${as[@]}" env HOME="$home" "$work/bin/pgcache" "$@") >"$out" 2>"$err" || code=$?
+  command_line="${account}: pgcache $*"
+}
+
+# Starts a `local start` in the background, as its own process group with usual signals; its process is then in $pid.
+start_behind() {
+  (cd "$home" && exec "${as[@]}" env --default-signal HOME="$home" "$work/bin/pgcache" local start --dir "$1" \
+    >"$work/behind" 2>&1) &
+  pid=$!
+}
+
+# The pgcache process at or below $1: what changes the account may stay above it.
+pgcache_of() {
+  local name=
+  read -r name 2>/dev/null <"/proc/$1/comm" || return 0
+  if [ "$name" = pgcache ]; then echo "$1"; else pgcache_of "$(pgrep -P "$1" | head -n 1)"; fi
+}
+
+# Starts in a new folder, sends a signal as soon as a file is there, and starts again.
+interrupt() {
+  local number=$1 file=$2 tries=0 victim=
+  interrupted=$home/$number\ $3/local
+  mkdir -p "${interrupted%/local}"
+  [ "$account" = "$(id -un)" ] || chown "$account" "${interrupted%/local}"
+  start_behind "$interrupted"
+  until [ -e "$interrupted/$file" ] || [ "$tries" -gt 2000 ]; do
+    sleep 0.005
+    tries=$((tries + 1))
+  done
+  victim=$(pgcache_of "$pid")
+  [ -n "$victim" ] && kill -s "$number" "$victim"
+  wait "$pid" 2>/dev/null && fail "SIG$number at $file did not end the start"
+  if [ "$number" != KILL ]; then
+    grep -q '^pgcache: interrupted$' "$work/behind" || fail "SIG$number at $file: it said $(cat "$work/behind")"
+    [ ! -e "$interrupted/data.tmp" ] || fail "SIG$number at $file left a cluster that is half made"
+    [ ! -e "$interrupted/data/postmaster.pid" ] || fail "SIG$number at $file left a server"
+  fi
+  [ ! -e "$interrupted/data" ] || [ -e "$interrupted/data/base" ] || fail "SIG$number at $file left half a cluster"
+  l local start --dir "$interrupted"
+  expect_code 0
+  expect_out_has "process "
+  [ ! -e "$interrupted/data.tmp" ] || fail "the unfinished cluster of SIG$number at $file is still there"
+  l put k v --url "local:$interrupted"
+  expect_code 0
+  l local stop --dir "$interrupted"
+  expect_code 0
+}
+
+server_process() {
+  head -n 1 "$1/data/postmaster.pid"
+}
+
+
+round() {
+  account=$1
+  home=$work/home\ of\ $account
+  mkdir -p "$home"
+  [ "$account" = "$(id -un)" ] || chown "$account" "$home"
+  folder_of_server=$home/local
+
+  begin "$account: status, url and stop before there is a server"
+  l local status --dir "$folder_of_server"
+  expect_code 3
+  expect_out "not running"
+  l local status --dir "$folder_of_server" --json
+  expect_code 3
+  expect_json 'j["outcome"] == "not running" and j["pid"] is None'
+  l local stop --dir "$folder_of_server"
+  expect_code 0
+  expect_out "not running"
+  l local psql --dir "$folder_of_server"
+  expect_code 1
+  expect_error "local start"
+  [ ! -e "$folder_of_server" ] || fail "asking made the folder"
+  l get k --url "local:$folder_of_server"
+  expect_code 1
+  expect_error "local start"
+
+  begin "$account: an interrupted first start leaves nothing that breaks the next, whatever it was doing and whatever the signal"
+  interrupt INT data.tmp early
+  interrupt TERM data.tmp/global/pg_control later
+  interrupt KILL data.tmp/global/pg_control later
+  interrupt HUP data/PG_VERSION late
+
+  begin "$account: the first start makes the server"
+  l local start --dir "$folder_of_server"
+  expect_code 0
+  expect_out_has "started, process "
+  expect_silence
+
+  begin "$account: once started, the cache can be used at its address, and start again says that it runs"
+  l put k v --url "local:$folder_of_server"
+  expect_code 0
+  first=$(server_process "$folder_of_server")
+  l local start --dir "$folder_of_server"
+  expect_code 0
+  expect_out "already running, process $first"
+  l local status --dir "$folder_of_server" --json
+  expect_code 0
+  expect_json "j['outcome'] == 'running' and j['pid'] == $first"
+  l local start --dir "$folder_of_server/" --json
+  expect_json "j['outcome'] == 'already running' and j['pid'] == $first and j['url'].startswith('local:/')"
+  l local status --dir local
+  expect_out "running, process $first"
+  l local status --dir ./local
+  expect_out "running, process $first"
+  l local status --url "local:$folder_of_server"
+  expect_out "running, process $first"
+  l get k --url "local:$folder_of_server"
+  expect_out v
+
+  begin "$account: url is a connection string for pgcache and for others; psql opens psql with the arguments behind --"
+  l local url --dir "$folder_of_server"
+  expect_code 0
+  address=$(cat "$out")
+  l get k --url "$address"
+  expect_out v
+  l local url --dir "$folder_of_server" --json
+  expect_json 'j["url"].startswith("local:/") and "host=" in j["conninfo"]'
+  l local psql --dir "$folder_of_server" -- -XAtc 'SELECT current_user || current_database()'
+  expect_code 0
+  expect_out "pgcachepgcache"
+  l local psql --dir "$folder_of_server" -- -XAt -c "SHOW listen_addresses" -c "SHOW unix_socket_directories" \
+    -c "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()"
+  expect_out $'\n'"\"$folder_of_server/socket\""$'\nUTF8'
+
+  begin "$account: only the owner can enter the folder, and root runs nothing of the server"
+  expect_equal "mode of the folder" "$(stat -c %a "$folder_of_server")" 700
+  expect_equal "mode of the socket's folder" "$(stat -c %a "$folder_of_server/socket")" 700
+  [ "$(stat -c %U "/proc/$first")" != root ] || fail "the server runs as root"
+  expect_equal "owner of the cluster" "$(stat -c %U "$folder_of_server/data")" "$(stat -c %U "/proc/$first")"
+  expect_equal "things in the folder of another owner" \
+    "$(find "$folder_of_server" ! -user "$(stat -c %U "/proc/$first")" | head -n 3)" ""
+
+  begin "$account: stop stops it, again is no error, and the entries are there after the next start"
+  l local stop --dir "$folder_of_server"
+  expect_code 0
+  expect_out "stopped"
+  wait_until 5 has_ended "$first" || fail "the server is still there"
+  l local stop --dir "$folder_of_server"
+  expect_code 0
+  expect_out "not running"
+  l local status --dir "$folder_of_server"
+  expect_code 3
+  l local start --dir "$folder_of_server" --json
+  expect_code 0
+  expect_json 'j["outcome"] == "started"'
+  l get k --url "local:$folder_of_server"
+  expect_out v
+
+  begin "$account: after the server was killed, start starts it, also when its number belongs to another process"
+  kill -KILL "$(server_process "$folder_of_server")"
+  wait_until 10 not_running
+  l local start --dir "$folder_of_server"
+  expect_code 0
+  expect_out_has "started"
+  kill -KILL "$(server_process "$folder_of_server")"
+  wait_until 10 not_running
+  owner=$(stat -c %U "$folder_of_server/data")
+  if [ "$(id -un)" = root ]; then runuser -u "$owner" -- sleep 60 &>/dev/null & else sleep 60 & fi
+  sleeper=$!
+  disown "$sleeper" # or bash would tell of its end
+  sleep 0.2
+  impostor=$(pgrep -P "$sleeper" || echo "$sleeper")
+  for file in data/postmaster.pid socket/.s.PGSQL.5432.lock; do
+    sed "1s/.*/$impostor/" "$folder_of_server/$file" >"$work/edited"
+    cat "$work/edited" >"$folder_of_server/$file"
+  done
+  l local status --dir "$folder_of_server"
+  expect_code 3
+  l local stop --dir "$folder_of_server"
+  expect_out "not running"
+  l local start --dir "$folder_of_server"
+  expect_code 0
+  expect_out_has "started"
+  kill -0 "$impostor" 2>/dev/null || fail "the other process was ended"
+  kill "$impostor" 2>/dev/null
+  l local stop --dir "$folder_of_server"
+
+  begin "$account: four starts at once make one server"
+  pids=()
+  for number in 1 2 3 4; do
+    (cd "$home" && exec "${as[@]}" env HOME="$home" "$work/bin/pgcache" local start --dir "$home/at once/local") \
+      >"$work/start.$number" 2>&1 &
+    pids+=($!)
+  done
+  for number in 1 2 3 4; do
+    wait "${pids[number - 1]}" || fail "start number $number failed: $(cat "$work/start.$number")"
+  done
+  expect_equal "starts that started it" "$(cat "$work"/start.? | grep -c '^started')" 1
+  expect_equal "starts that found it" "$(cat "$work"/start.? | grep -c '^already running')" 3
+  l local stop --dir "$home/at once/local"
+  expect_out "stopped"
+
+  begin "$account: start does not hold on to what its caller waits for"
+  began=$SECONDS
+  # shellcheck disable=SC2034 # only its end matters
+  answer=$( (cd "$home" && "${as[@]}" env HOME="$home" "$work/bin/pgcache" local start --dir "$home/at once/local" 3>&1 4>&2) 2>&1)
+  [ $((SECONDS - began)) -lt 30 ] || fail "the caller waited for the server's end"
+  l local stop --dir "$home/at once/local"
+  expect_code 0
+
+  begin "$account: a folder that holds something else, cannot be made or has too long a path is refused"
+  mkdir -p "$home/full"
+  : >"$home/full/letter"
+  [ "$account" = "$(id -un)" ] || chown -R "$account" "$home/full"
+  l local start --dir "$home/full"
+  expect_code 1
+  expect_error "--dir"
+  expect_equal "what is in that folder" "$(ls "$home/full")" letter
+  l local start --dir "$home/full/letter"
+  expect_code 1
+  expect_error
+  l local start --dir /proc/nothing/here
+  expect_code 1
+  expect_error
+  l local start --dir "$home/$(printf 'long%.0s' {1..25})"
+  expect_code 1
+  expect_error "80 bytes"
+  l local start --dir "$home/with,comma"
+  expect_code 1
+  expect_error "commas"
+  l local start --url "local:relative"
+  expect_code 1
+  expect_error
+
+  begin "$account: start on a terminal tells people where things are"
+  code=0
+  (cd "$home" && "${as[@]}" env HOME="$home" NO_COLOR=1 TERM=xterm \
+    script -qec "'$work/bin/pgcache' local start --dir '$folder_of_server'" /dev/null) >"$out" 2>"$err" || code=$?
+  expect_code 0
+  expect_out_has "started, process"
+  expect_out_has "$folder_of_server/log"
+  l local stop --dir "$folder_of_server"
+  expect_out "stopped"
+
+  begin "$account: a cluster of another version of PostgreSQL is left alone"
+  owner=$(stat -c %U "$folder_of_server/data")
+  echo 9 >"$folder_of_server/data/PG_VERSION"
+  l local start --dir "$folder_of_server"
+  expect_code 1
+  expect_error "PostgreSQL 9"
+}
+
+# A process that has ended may still wait for its parent to notice.
+has_ended() {
+  [ ! -e "/proc/$1" ] || grep -q '^State:.*zombie' "/proc/$1/status"
+}
+
+not_running() {
+  l local status --dir "$folder_of_server"
+  [ "$code" = 3 ]
+}
+
+round "$(id -un)"
+
+if [ "$(id -u)" = 0 ]; then
+  begin "root: without --dir an account's folder is that of its data, root's is in /var/lib"
+  account=root
+  home=$work
+  l local url
+  expect_out "host='/var/lib/pgcache/local/socket' hostaddr='' port=5432 user=pgcache dbname=pgcache"
+
+  as=(runuser -u nobody --)
+  round nobody
+  begin "nobody: without --dir the folder is in XDG_DATA_HOME, else in HOME"
+  l local url --json
+  expect_json "j['url'] == 'local:$home/.local/share/pgcache/local'"
+  as=(runuser -u nobody -- env XDG_DATA_HOME=/xdg)
+  l local url --json
+  expect_json 'j["url"] == "local:/xdg/pgcache/local"'
+  as=(runuser -u nobody --)
+
+  begin "nobody: another account's folder is refused, and root works on it as its owner"
+  mkdir "$work/roots"
+  chmod 755 "$work/roots"
+  l local start --dir "$work/roots"
+  expect_code 1
+  expect_error "another account"
+  as=()
+  rm -rf "${home:?}/local"
+  mkdir "$home/local"
+  chown nobody "$home/local"
+  l local start --dir "$home/local"
+  expect_code 0
+  expect_equal "owner of the server" "$(stat -c %U "/proc/$(server_process "$home/local")")" nobody
+  l local stop --dir "$home/local"
+  expect_out stopped
+
+  begin "root: a folder of root's that is not empty is not given away"
+  mkdir -p "$work/roots/thing"
+  l local start --dir "$work/roots"
+  expect_code 1
+  expect_error "not empty"
+  expect_equal "its owner" "$(stat -c %U "$work/roots")" root
+fi

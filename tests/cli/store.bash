@@ -1,0 +1,132 @@
+# Cases of the commands on the cache as a whole: keys, flush, cleanup, stats.
+#
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2154
+
+p init
+p flush --all --yes
+
+begin "keys lists in the order of the bytes, by prefix, with a limit, behind a key"
+for key in user:1 user:10 user:2 order:1 Zebra; do p put "$key" v; done
+p keys
+expect_code 0
+expect_silence
+expect_out $'Zebra\norder:1\nuser:1\nuser:10\nuser:2'
+p keys user:
+expect_out $'user:1\nuser:10\nuser:2'
+p keys user: --limit 2
+expect_out $'user:1\nuser:10'
+p keys user: --after user:1
+expect_out $'user:10\nuser:2'
+p keys nothing
+expect_code 0
+expect_out ""
+p keys --namespace elsewhere
+expect_out ""
+
+begin "keys streams every page, whatever the size of a page"
+for size in 1 2 3 4 5 6 1000; do
+  p keys --page-size "$size"
+  expect_out $'Zebra\norder:1\nuser:1\nuser:10\nuser:2'
+done
+p keys --page-size 2 --limit 3
+expect_out $'Zebra\norder:1\nuser:1'
+
+begin "2,500 keys are all listed, once each"
+sql "SET search_path = $schema; SELECT count($schema.put(convert_to('many:' || i, 'UTF8'), '\\x00'::bytea)) FROM generate_series(1, 2500) i" \
+  >"$work/psql" 2>&1
+if ! [ "$(cat "$work/psql")" = 2500 ]; then
+  fail "could not store them by SQL: $(head -c 300 "$work/psql")"
+fi
+p keys many:
+expect_equal "keys listed" "$(sort -u "$out" | wc -l)" 2500
+expect_equal "lines" "$(wc -l <"$out")" 2500
+p keys many: --json
+expect_json 'j["count"] == 2500 and len({k["key"] for k in j["keys"]}) == 2500'
+
+begin "keys --json tells the facts of each entry"
+p put facts v --ttl never --format 9
+p keys facts --json
+expect_code 0
+expect_json 'j["count"] == 1 and j["keys"][0]["key"] == "facts" and j["keys"][0]["format"] == 9 and j["keys"][0]["ttl_ms"] is None and int(j["keys"][0]["version"]) > 0'
+
+begin "a listing is one key a line, whatever bytes the keys have"
+p put "$(printf 'odd:a\nb\tc\\d\033[31m')" v
+p put --key-base64 b2RkOuk= v # "odd:" and a byte that is not UTF-8
+p keys odd:
+expect_out 'odd:a\nb\tc\\d\x1b[31m'$'\n''odd:\xe9'
+
+begin "a reader who goes away ends the listing with exit 1"
+PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" keys many: --page-size 100 2>"$err" | head -n 1 >"$out"
+code=${PIPESTATUS[0]}
+command_line="pgcache keys | head"
+expect_out "many:1"
+expect_code 1
+expect_error "Broken pipe"
+
+begin "[A06] flush removes the namespace and tells how many; --all the others too"
+p flush --all --yes
+for key in 1 2 3 4; do p put "$key" v; done
+p put 5 v --namespace other
+p flush
+expect_code 0
+expect_out 4
+p keys
+expect_out ""
+p get 5 --namespace other
+expect_out v
+p flush --all --yes --json
+expect_json 'j["removed"] == 1 and j["outcome"] == "removed"'
+p flush --all
+expect_out 0
+
+begin "[A06] on a terminal flush asks first, and only y and yes are yes"
+p put f1 v
+for answer in $'n\n' $'\n' $'yesterday\n' $'N\n'; do
+  on_terminal "'$PGCACHE_BIN' flush" "$answer"
+  expect_code 3
+  expect_out_has "default? [y/N]"
+  expect_out_has "not flushed"
+done
+p get f1
+expect_out v
+on_terminal "'$PGCACHE_BIN' flush --all" $'n\n'
+expect_out_has "all namespaces of the schema $schema? [y/N]"
+on_terminal "'$PGCACHE_BIN' flush --yes"
+expect_code 0
+expect_out_lacks "[y/N]"
+expect_out_has "1 removed"
+p put f1 v
+on_terminal "'$PGCACHE_BIN' flush" $'y\n'
+expect_code 0
+expect_out_has "1 removed"
+p get f1
+expect_code 3
+
+begin "[A05] cleanup deletes what has expired and nothing else"
+p put c1 v --ttl 1ms
+p put c2 v
+p put c3 v --ttl never
+sleep 0.1
+p stats --json
+expect_json 'j["entries"] == 2 and j["expired"] == 1'
+p cleanup
+expect_code 0
+expect_out 1
+p cleanup --json
+expect_json 'j["removed"] == 0'
+p get c2
+expect_code 0
+p get c3
+expect_code 0
+
+begin "stats: lines for tools, an object for machines, a table for people"
+p stats
+expect_code 0
+grep -qE $'^entries\t2$' "$out" || fail "no line for entries: $(cat "$out")"
+expect_equal "lines that are a name, a tab and a number" "$(grep -cE $'^[a-z_]+\t[0-9]+$' "$out")" "$(wc -l <"$out")"
+p stats --json
+expect_json 'j["entries"] == 2 and j["logged"] is False and j["server_version"] >= 150000 and j["schema_version"] > 0 and j["relation_bytes"] > 0 and j["value_bytes"] == 2'
+on_terminal "'$PGCACHE_BIN' stats"
+expect_out_has "unlogged"
+expect_out_has "table on disk"
