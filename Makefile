@@ -73,7 +73,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fu
 SUITES := $(foreach suite,unit store cli faults,$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
 SUPPORT_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(filter-out %/main.cpp,$(sort $(wildcard tests/support/*.cpp))))
 SUPPORT_MAIN := $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/support/main.cpp))
-TEST_SCRIPTS := $(sort $(wildcard tests/cli/*.sh))
+TEST_SCRIPTS := $(wildcard tests/cli/run)
 
 SHARED := $(B)/libpgcache.so.$(VERSION)
 SHARED_LINKS := $(B)/libpgcache.so.$(SOVERSION) $(B)/libpgcache.so
@@ -208,7 +208,7 @@ test-faults: $(B)/tests/faults all
 test-cli: all $(if $(filter cli,$(SUITES)),$(B)/tests/cli)
 	$(if $(filter cli,$(SUITES)),PGCACHE_COMMAND=$(B)/pgcache ci/with-postgres $(B)/tests/cli $(ARGS))
 	@set -e; for script in $(TEST_SCRIPTS); do \
-	  echo "$$script"; PGCACHE_COMMAND=$(B)/pgcache ci/with-postgres "$$script"; done
+	  echo "$$script"; PGCACHE_BIN=$(B)/pgcache ci/with-postgres "$$script" $(ARGS); done
 
 .PHONY: check check-long check-all light-checks
 check:
