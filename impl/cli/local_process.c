@@ -22,8 +22,6 @@
 #include "output.h"
 #include "watch.h"
 
-extern char **environ;
-
 int64_t process_now_ms(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);

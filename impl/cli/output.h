@@ -9,12 +9,6 @@
 
 #include "cli.h"
 
-#if defined(__GNUC__)
-#define CLI_PRINTF(format_index) __attribute__((format(printf, format_index, format_index + 1)))
-#else
-#define CLI_PRINTF(format_index)
-#endif
-
 /* Styles for out_style(); they do nothing unless a person reads standard output on a terminal. */
 #define STYLE_BOLD "1"
 #define STYLE_DIM "2"
@@ -34,7 +28,7 @@ bool out_is_json(void);
 /* Standard output. A failure is kept and reported by out_finish(). */
 void out_write(const void *data, size_t size);
 void out_text(const char *text);
-void out_format(const char *format, ...) CLI_PRINTF(1);
+__attribute__((format(printf, 1, 2))) void out_format(const char *format, ...);
 void out_style(const char *style);
 
 /* A key for people and line tools: UTF-8 as it is, control characters, invalid bytes and the backslash as \n, \t, \r,
@@ -52,7 +46,7 @@ bool out_flush(void);
 int out_finish(int code);
 
 /* One line "pgcache: ..." on standard error. */
-void out_error(const char *format, ...) CLI_PRINTF(1);
+__attribute__((format(printf, 1, 2))) void out_error(const char *format, ...);
 
 /* The progress line on standard error, only if that is a terminal. */
 bool out_progress_possible(void);
