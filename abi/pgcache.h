@@ -12,7 +12,8 @@
  *   namespace   the part of the cache that a key lives in; the same key in two namespaces is two entries.
  *   digest      the 16 bytes under which an entry is stored: the first half of sha256 over namespace and key.
  *   version     a positive number that every write gives the entry anew. It never repeats: not after a removal, not
- *               after a crash of the server. Of two writes of one key the later has the higher version.
+ *               after a crash of the server. Of two writes of one key the later has the higher version, unless the
+ *               entry was removed in between.
  *   epoch       the upper bits of a version; raised when PostgreSQL lost the unlogged tables.
  *   outcome     a status >= 0: what the call found. A negative status is an error.
  *
@@ -38,20 +39,22 @@
  *   [rule:namespace] 1 to PGCACHE_NAMESPACE_MAX visible ASCII characters (0x21 to 0x7e).
  *
  * TIME
- *   [rule:ttl]      Milliseconds from the moment the server executes the write; the server's clock alone decides.
+ *   [rule:ttl]      Milliseconds from the moment the server begins the write; the server's clock alone decides.
  *                   PGCACHE_TTL_DEFAULT: the setting `default_ttl_ms`. PGCACHE_TTL_NEVER: the entry does not expire.
  *                   0 or any other negative number: PGCACHE_INVALID. More than PGCACHE_TTL_MAX (3,650 days) is
  *                   shortened to it.
  *   [rule:deadline] `deadline_ms` of the options bounds the whole call: waiting for a connection, connecting (name
  *                   look-up included), sending, and the answer. PGCACHE_DEADLINE_DEFAULT: the setting `timeout_ms`, for
- *                   flush, cleanup, stats, keys, init and upgrade `maintenance_timeout_ms`. 0: do not wait at all.
+ *                   flush, cleanup, stats, keys, init and upgrade `maintenance_timeout_ms`. 0: do not wait at all;
+ *                   whatever would ask the server gives PGCACHE_TIMEOUT.
  *
  * RESULTS
  *   [rule:linear]   Operations on one key are linearizable: each takes effect at one moment between call and return.
  *                   No call is atomic across keys.
  *   [rule:timeout]  PGCACHE_TIMEOUT means that the deadline passed and that the call changed nothing.
  *   [rule:unknown]  PGCACHE_UNKNOWN means that a write was sent and its answer never came (lost connection, deadline,
- *                   shutdown): it may or may not have happened. The library does not repeat such a write.
+ *                   shutdown): it may or may not have happened, or may still happen within the next seconds.
+ *                   The library does not repeat such a write.
  *   [rule:error]    `pgcache_error` is filled on an error and left alone otherwise. A message says what happened, to what,
  *                   and what to do. It never contains a password, a key or a value.
  *
@@ -64,7 +67,8 @@
  *                   threads). Free functions take NULL. Values and configurations outlive handles, in any order.
  *   [rule:fork]     After fork() the child may go on using the handle: it opens connections of its own and never
  *                   touches the parent's. Between fork() and the first call nothing needs to be done.
- *   [rule:signals]  No function is async-signal-safe. The library's threads block all signals.
+ *   [rule:signals]  No function is async-signal-safe, and none is a cancellation point. The library's threads block all
+ *                   signals.
  *
  * COMMON STATUSES: every function that takes a handle can return, besides what is named at it:
  *   PGCACHE_INVALID, PGCACHE_NO_MEMORY, PGCACHE_CLOSED, PGCACHE_TIMEOUT, PGCACHE_UNAVAILABLE,
@@ -146,7 +150,7 @@ typedef enum pgcache_status {
   PGCACHE_BAD_SETTING = -3,           /* a setting's name or value is wrong */
   PGCACHE_NO_MEMORY = -4,             /* this process is out of memory */
   PGCACHE_CLOSED = -5,                /* the handle was shut down */
-  PGCACHE_TIMEOUT = -6,               /* the deadline passed; nothing was changed */
+  PGCACHE_TIMEOUT = -6,               /* the deadline passed, or the server gave up waiting; nothing was changed */
   PGCACHE_UNKNOWN = -7,               /* a write was sent and its answer never came: it may or may not have happened */
   PGCACHE_UNAVAILABLE = -8,           /* the server cannot be reached, is starting up or is shutting down */
   PGCACHE_TOO_MANY_CONNECTIONS = -9,  /* the server has no connection left for us */
@@ -330,14 +334,16 @@ PGCACHE_API void pgcache_value_free(pgcache_value *value);
 /* Reads an entry.
    Out: out, owned by the caller, to be given to pgcache_value_free(); NULL unless PGCACHE_OK.
    In: key, key_len as [rule:key].
-   Returns PGCACHE_OK, PGCACHE_MISS, PGCACHE_TOO_LARGE or a common status. Since 1.0. */
+   Returns PGCACHE_OK, PGCACHE_MISS, PGCACHE_TOO_LARGE (the key, or what is stored is longer than `max_value_bytes`) or a
+   common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_get(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
                                        const pgcache_options *options, pgcache_error *error);
 
 /* Reads an entry into the caller's buffer.
    Out: buffer, buffer_len bytes long (NULL is allowed when buffer_len is 0); value_size, the value's size in bytes; both
    are set by PGCACHE_OK, value_size alone by PGCACHE_TOO_SMALL (the buffer is then unchanged).
-   Returns PGCACHE_OK, PGCACHE_MISS, PGCACHE_TOO_SMALL, PGCACHE_TOO_LARGE (the key) or a common status. Since 1.0. */
+   Returns PGCACHE_OK, PGCACHE_MISS, PGCACHE_TOO_SMALL, PGCACHE_TOO_LARGE (as pgcache_get()) or a common status.
+   Since 1.0. */
 PGCACHE_API pgcache_status pgcache_get_into(pgcache *self, void *buffer, size_t buffer_len, size_t *value_size,
                                             const void *key, size_t key_len, const pgcache_options *options,
                                             pgcache_error *error);
@@ -425,7 +431,8 @@ typedef struct pgcache_item {
    the parts before the failed one are done, the part that failed has its error, and the parts behind it, which were not
    sent, have the same error, or PGCACHE_UNAVAILABLE where that is PGCACHE_UNKNOWN: nothing was changed there. */
 
-/* Reads many entries. Per item PGCACHE_OK with result and version, or PGCACHE_MISS.
+/* Reads many entries. Per item PGCACHE_OK with result and version, PGCACHE_MISS, or PGCACHE_TOO_LARGE (what is
+   stored is longer than `max_value_bytes`).
    Returns PGCACHE_OK, PGCACHE_TOO_LARGE or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_get_many(pgcache *self, pgcache_item *items, size_t count,
                                             const pgcache_options *options, pgcache_error *error);
@@ -448,15 +455,16 @@ typedef enum pgcache_flush_scope {
   PGCACHE_FLUSH_ALL = 1        /* every namespace of the schema */
 } pgcache_flush_scope;
 
-/* Removes every entry that was stored before the call began.
-   Out: removed (optional), how many rows that was, expired ones included. In: scope.
-   Returns PGCACHE_OK or a common status. Since 1.0. */
+/* Removes every entry that was stored before the call began; some that are stored meanwhile, too.
+   Out: removed (optional), how many rows that was, expired ones included, also after an error; for PGCACHE_FLUSH_ALL as
+   counted a moment before. In: scope.
+   Returns PGCACHE_OK or a common status: after an error some are removed. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_flush(pgcache *self, int64_t *removed, pgcache_flush_scope scope,
                                          const pgcache_options *options, pgcache_error *error);
 
 /* Deletes expired rows of all namespaces, in small batches; an entry that is refreshed meanwhile stays.
    Out: removed (optional), how many, also after an error.
-   Returns PGCACHE_OK or a common status; PGCACHE_TIMEOUT means that there may be more to delete. Since 1.0. */
+   Returns PGCACHE_OK or a common status: after an error there may be more to delete. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_cleanup(pgcache *self, int64_t *removed, const pgcache_options *options,
                                            pgcache_error *error);
 

@@ -23,7 +23,7 @@ pgcache_status pgcache_flush(pgcache *self, int64_t *removed, pgcache_flush_scop
   if (scope != PGCACHE_FLUSH_ALL && scope != PGCACHE_FLUSH_NAMESPACE)
     return pgc_fail(error, PGCACHE_INVALID, "unknown scope");
   status = pgc_call_run(&call);
-  if (status == PGCACHE_OK && removed != NULL)
+  if (removed != NULL)
     *removed = call.op.u.removed;
   return status;
 }
@@ -78,6 +78,8 @@ pgcache_status pgcache_keys(pgcache *self, pgcache_value **keys, size_t keys_len
   unsigned char end[PGCACHE_KEY_MAX];
   if (count != NULL)
     *count = 0;
+  if (keys != NULL && keys_len >= 1 && keys_len <= PGCACHE_BATCH_MAX)
+    memset(keys, 0, keys_len * sizeof *keys);
   pgcache_status status = pgc_call_begin(&call, self, PGC_OP_KEYS, options, error);
   if (status != PGCACHE_OK)
     return status;
@@ -90,7 +92,6 @@ pgcache_status pgcache_keys(pgcache *self, pgcache_value **keys, size_t keys_len
   if (prefix_len > PGCACHE_KEY_MAX || after_len > PGCACHE_KEY_MAX)
     return pgc_fail(error, PGCACHE_TOO_LARGE, "prefix or after is longer than a key can be (%d bytes)",
                     PGCACHE_KEY_MAX);
-  memset(keys, 0, keys_len * sizeof *keys);
   call.op.u.list.prefix = prefix;
   call.op.u.list.prefix_len = prefix_len;
   if (prefix_len > 0) {

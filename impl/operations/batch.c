@@ -136,22 +136,30 @@ static void reset_outputs(pgcache_item *items, size_t count, pgcache_status stat
   }
 }
 
-pgcache_status pgc_batch_run(pgc_call *call, pgcache_item *items, size_t count) {
-  if (count == 0)
-    return PGCACHE_OK;
-  if (items == NULL)
-    return pgc_fail(call->error, PGCACHE_INVALID, "items is NULL");
-  if (items->struct_size < sizeof(pgcache_item))
-    return pgc_fail(call->error, PGCACHE_INVALID, "items: struct_size is not set; use PGCACHE_ITEM_INIT");
-  if (items->struct_size % _Alignof(pgcache_item) != 0 || count > SIZE_MAX / 2 / items->struct_size)
-    return pgc_fail(call->error, PGCACHE_INVALID, "items: struct_size or count is out of range");
+static bool is_array(const pgcache_item *items, size_t count) {
+  return items != NULL && items->struct_size >= sizeof(pgcache_item) &&
+         items->struct_size % _Alignof(pgcache_item) == 0 && count <= SIZE_MAX / 2 / items->struct_size;
+}
 
-  reset_outputs(items, count, PGCACHE_OK);
+pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *items, size_t count,
+                             const pgcache_options *options, pgcache_error *error) {
+  pgc_call begun, *call = &begun;
+  pgcache_status status = pgc_call_begin(call, cache, kind, options, error);
+  if (count == 0)
+    return status;
+  if (!is_array(items, count))
+    return pgc_fail(error, PGCACHE_INVALID,
+                    "items is NULL, or its struct_size or count is out of range; use PGCACHE_ITEM_INIT");
+  reset_outputs(items, count, status);
+  if (status != PGCACHE_OK)
+    return status;
+
   size_t part_max = count < PGCACHE_BATCH_MAX ? count : PGCACHE_BATCH_MAX;
   sorted_item *sorted = pgc_alloc(count * sizeof *sorted);
   pgc_op_key *keys = pgc_alloc(part_max * sizeof *keys);
-  pgcache_status status =
-      sorted != NULL && keys != NULL ? check_and_sort(call, items, count, sorted) : pgc_fail_memory(call->error);
+  status = sorted != NULL && keys != NULL ? check_and_sort(call, items, count, sorted) : pgc_fail_memory(call->error);
+  if (status != PGCACHE_OK)
+    reset_outputs(items, count, status);
   for (size_t from = 0; status == PGCACHE_OK && from < count;) {
     size_t end = fill_part(call, items, sorted, count, from, keys);
     status = pgc_call_run(call);

@@ -8,7 +8,8 @@
 
 #include "operations/call.h"
 
-/* Runs the call's operation (get_many, put_many or remove_many) over the items. */
-pgcache_status pgc_batch_run(pgc_call *call, pgcache_item *items, size_t count);
+/* Runs get_many, put_many or remove_many over the items. */
+pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *items, size_t count,
+                             const pgcache_options *options, pgcache_error *error);
 
 #endif

@@ -6,6 +6,7 @@
 #include "operations/call.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "pure/error.h"
@@ -123,5 +124,10 @@ pgcache_status pgc_call_set_ttl(pgc_call *call, int64_t ttl_ms) {
 }
 
 pgcache_status pgc_call_run(pgc_call *call) {
-  return call->cache->store->run(call->cache->store, &call->op, call->error);
+  /* A thread that is cancelled in the middle would leave locks and connections behind. */
+  int cancellable;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
+  pgcache_status status = call->cache->store->run(call->cache->store, &call->op, call->error);
+  pthread_setcancelstate(cancellable, NULL);
+  return status;
 }

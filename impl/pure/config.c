@@ -71,6 +71,8 @@ static bool check_schema(const setting_row *row, const char *value) {
   size_t length = strnlen(value, PGC_SCHEMA_MAX + 1);
   if (length == 0 || length > PGC_SCHEMA_MAX || (value[0] >= '0' && value[0] <= '9'))
     return false;
+  if (strncmp(value, "pg_", 3) == 0) /* PostgreSQL keeps these for itself */
+    return false;
   return strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
 }
 
@@ -111,7 +113,7 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "a libpq connection string or URI, null:, local: or local:/path",
         "The server that holds the cache; needed. Without PGCACHE_URL the environment's DATABASE_URL is taken."),
     [PGC_SETTING_SCHEMA] = TEXT("schema", "PGCACHE_SCHEMA", "pgcache", check_schema,
-        "1 to 31 of a-z, 0-9 and _, not beginning with a digit",
+        "1 to 31 of a-z, 0-9 and _, not beginning with a digit or with pg_",
         "The schema of the database that holds the cache's tables and functions."),
     [PGC_SETTING_NAMESPACE] = TEXT("namespace", "PGCACHE_NAMESPACE", "default", check_namespace,
         "1 to 63 visible ASCII characters",
@@ -120,7 +122,7 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "unlogged or logged",
         "How the schema is made: logged entries survive a crash of the server, unlogged ones are written much faster."),
     [PGC_SETTING_POOL_MIN] = INTEGER("pool_min", "PGCACHE_POOL_MIN", "0", 0, 1000,
-        "The connections that are kept open when idle, once they were needed."),
+        "The connections that the first call opens, even if it needs fewer."),
     [PGC_SETTING_POOL_MAX] = INTEGER("pool_max", "PGCACHE_POOL_MAX", "10", 1, 1000,
         "The most connections that a handle opens; further calls wait for one."),
     [PGC_SETTING_TIMEOUT_MS] = INTEGER("timeout_ms", "PGCACHE_TIMEOUT_MS", "5000", 1, 86400000,
@@ -131,7 +133,7 @@ static const setting_row table[PGC_SETTING_COUNT] = {
     [PGC_SETTING_DEFAULT_TTL_MS] = TTL("default_ttl_ms", "PGCACHE_DEFAULT_TTL_MS", "300000", 1, 315360000000,
         "How long an entry lives when its write does not say, in milliseconds."),
     [PGC_SETTING_MAX_VALUE_BYTES] = INTEGER("max_value_bytes", "PGCACHE_MAX_VALUE_BYTES", "16777216", 1, 268435456,
-        "The longest value that is stored, in bytes."),
+        "The longest value that is stored or read, in bytes."),
 };
 /* clang-format on */
 

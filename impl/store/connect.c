@@ -8,21 +8,63 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pgc_sql.h"
 #include "platform/memory.h"
+#include "platform/sync.h"
 #include "pure/error.h"
 #include "pure/sqlstate.h"
 
 #define OLDEST_SERVER 150000
 #define DEFAULT_CONNECT_TIMEOUT_S 10
+/* Longest host, address or port that is taken out of a list; a longer one is left to libpq. */
+#define ELEMENT_MAX 512
+
+/* The number of elements of a comma-separated list. */
+static int count_elements(const char *list) {
+  int count = 1;
+  for (const char *comma = strchr(list, ','); comma != NULL; comma = strchr(comma + 1, ','))
+    count++;
+  return count;
+}
+
+static const char *option_value(const PQconninfoOption *options, const char *keyword) {
+  for (const PQconninfoOption *option = options; option->keyword != NULL; option++) {
+    if (strcmp(option->keyword, keyword) == 0)
+      return option->val;
+  }
+  return NULL;
+}
+
+/* Copies what decides in which order and how long the hosts of the string are tried. */
+static bool read_options(pgc_connect_plan *plan, const PQconninfoOption *options) {
+  static const char *const lists[PGC_CONNECT_LISTS] = {"host", "hostaddr", "port"};
+  const char *timeout = option_value(options, "connect_timeout");
+  int seconds = timeout != NULL ? atoi(timeout) : 0; /* libpq: zero, negative or missing means to wait for ever */
+  plan->host_limit_ms = (seconds > 0 ? seconds : DEFAULT_CONNECT_TIMEOUT_S) * INT64_C(1000);
+  plan->hosts = 1;
+  for (int i = 0; i < PGC_CONNECT_LISTS; i++) {
+    const char *list = option_value(options, lists[i]);
+    if (list == NULL)
+      continue;
+    plan->lists[i] = pgc_strdup(list);
+    if (plan->lists[i] == NULL)
+      return false;
+    if (i != PGC_CONNECT_PORTS && count_elements(list) > plan->hosts)
+      plan->hosts = count_elements(list);
+  }
+  const char *wanted = option_value(options, "target_session_attrs");
+  plan->prefers_standby = wanted != NULL && strcmp(wanted, "prefer-standby") == 0;
+  const char *balance = option_value(options, "load_balance_hosts"); /* libpq 16 and newer */
+  plan->starts_anywhere = balance != NULL && strcmp(balance, "random") == 0;
+  return true;
+}
 
 pgcache_status pgc_connect_plan_make(pgc_connect_plan *plan, const char *conninfo, const char *local_dir,
-                                     int64_t statement_limit_ms, pgcache_error *error) {
-  *plan = (pgc_connect_plan){.statement_limit_ms = statement_limit_ms};
+                                     pgcache_error *error) {
+  *plan = (pgc_connect_plan){0};
   char *problem = NULL;
   PQconninfoOption *options = PQconninfoParse(conninfo, &problem);
   if (options == NULL) {
@@ -35,35 +77,36 @@ pgcache_status pgc_connect_plan_make(pgc_connect_plan *plan, const char *conninf
                     "url: not a connection string or URI that libpq understands; percent-encode special "
                     "characters in a URI (@ is %%40, / is %%2F), quote values with spaces in a connection string");
   }
-  int64_t seconds = DEFAULT_CONNECT_TIMEOUT_S;
-  int64_t hosts = 1;
-  for (const PQconninfoOption *option = options; option->keyword != NULL; option++) {
-    if (option->val == NULL)
-      continue;
-    if (strcmp(option->keyword, "connect_timeout") == 0 && atoi(option->val) > 0)
-      seconds = atoi(option->val);
-    if (strcmp(option->keyword, "host") == 0 || strcmp(option->keyword, "hostaddr") == 0) {
-      int64_t named = 1;
-      for (const char *comma = strchr(option->val, ','); comma != NULL; comma = strchr(comma + 1, ','))
-        named++;
-      if (named > hosts)
-        hosts = named;
-    }
-  }
+  bool copied = read_options(plan, options);
   PQconninfoFree(options);
-  plan->attempt_limit_ms = seconds * 1000 * hosts;
   plan->conninfo = pgc_strdup(conninfo);
   plan->local_dir = local_dir != NULL ? pgc_strdup(local_dir) : NULL;
-  if (plan->conninfo == NULL || (local_dir != NULL && plan->local_dir == NULL)) {
+  if (!copied || plan->conninfo == NULL || (local_dir != NULL && plan->local_dir == NULL)) {
     pgc_connect_plan_clear(plan);
     return pgc_fail_memory(error);
   }
   return PGCACHE_OK;
 }
 
+bool pgc_connect_plan_copy(pgc_connect_plan *copy, const pgc_connect_plan *plan) {
+  *copy = *plan;
+  copy->conninfo = pgc_strdup(plan->conninfo);
+  copy->local_dir = plan->local_dir != NULL ? pgc_strdup(plan->local_dir) : NULL;
+  bool complete = copy->conninfo != NULL && (plan->local_dir == NULL || copy->local_dir != NULL);
+  for (int i = 0; i < PGC_CONNECT_LISTS; i++) {
+    copy->lists[i] = plan->lists[i] != NULL ? pgc_strdup(plan->lists[i]) : NULL;
+    complete = complete && (plan->lists[i] == NULL || copy->lists[i] != NULL);
+  }
+  if (!complete)
+    pgc_connect_plan_clear(copy);
+  return complete;
+}
+
 void pgc_connect_plan_clear(pgc_connect_plan *plan) {
   pgc_free(plan->conninfo);
   pgc_free(plan->local_dir);
+  for (int i = 0; i < PGC_CONNECT_LISTS; i++)
+    pgc_free(plan->lists[i]);
   *plan = (pgc_connect_plan){0};
 }
 
@@ -146,16 +189,14 @@ static bool wait_for_socket(PGconn *pg, PostgresPollingStatusType wanted, pgc_de
   return false;
 }
 
-static void ignore_notice(void *unused, const PGresult *notice) {
-  (void)unused;
-  (void)notice;
+static pgcache_status too_slow(const pgc_connect_plan *plan, pgcache_error *error) {
+  return pgc_fail(error, PGCACHE_UNAVAILABLE, "cannot connect: the server did not answer within %" PRId64 " s",
+                  plan->host_limit_ms / 1000);
 }
 
-static pgcache_status set_up_session(pgc_connection *connection, const pgc_connect_plan *plan, pgc_deadline deadline,
+static pgcache_status set_up_session(const pgc_connect_plan *plan, pgc_connection *connection, pgc_deadline deadline,
                                      pgcache_error *error) {
-  char limit[24];
-  snprintf(limit, sizeof limit, "%" PRId64, plan->statement_limit_ms);
-  pgc_reply reply = pgc_connection_run_with(connection, pgc_sql_statements_session, limit, deadline);
+  pgc_reply reply = pgc_connection_run(connection, pgc_sql_statements_session, deadline);
   PQclear(reply.result);
   switch (reply.kind) {
   case PGC_REPLY_RESULT:
@@ -169,11 +210,31 @@ static pgcache_status set_up_session(pgc_connection *connection, const pgc_conne
   case PGC_REPLY_TIMEOUT:
     break;
   }
-  return pgc_fail(error, PGCACHE_UNAVAILABLE, "cannot connect: the server did not answer in time");
+  return too_slow(plan, error);
 }
 
-pgcache_status pgc_connect(pgc_connection **out, const pgc_connect_plan *plan, const atomic_bool *stop,
-                           pgcache_error *error) {
+/* One element of a list, which stands for all hosts if it is the only one. NULL if it is empty or there is no list. */
+static const char *element(char out[ELEMENT_MAX], const char *list, int index) {
+  if (list == NULL)
+    return NULL;
+  if (count_elements(list) == 1)
+    index = 0;
+  for (; index > 0; index--)
+    list = strchr(list, ',') + 1;
+  size_t length = strcspn(list, ",");
+  if (length == 0 || length >= ELEMENT_MAX)
+    return NULL;
+  memcpy(out, list, length);
+  out[length] = '\0';
+  return out;
+}
+
+/* Tries one host. PQconnectPoll() does not know connect_timeout: one host that is silent would use up the time of all,
+   so that each is tried on its own, with what libpq understands as the last word in the list. */
+static pgcache_status connect_to(pgc_connection **out, const pgc_connect_plan *plan, int host, const char *wanted,
+                                 const atomic_bool *stop, pgcache_error *error) {
+  char host_name[ELEMENT_MAX], address[ELEMENT_MAX], port[ELEMENT_MAX];
+  bool alone = plan->hosts == 1;
   /* What stands before dbname yields to the url; a dead server is noticed within half a minute. */
   static const char *const names[] = {"fallback_application_name",
                                       "keepalives_idle",
@@ -181,32 +242,40 @@ pgcache_status pgc_connect(pgc_connection **out, const pgc_connect_plan *plan, c
                                       "keepalives_count",
                                       "tcp_user_timeout",
                                       "dbname",
+                                      "host",
+                                      "hostaddr",
+                                      "port",
+                                      "target_session_attrs",
                                       NULL};
-  const char *values[] = {"pgcache", "10", "5", "3", "10000", plan->conninfo, NULL};
+  const char *values[] = {"pgcache",
+                          "10",
+                          "5",
+                          "3",
+                          "10000",
+                          plan->conninfo,
+                          alone ? NULL : element(host_name, plan->lists[PGC_CONNECT_HOSTS], host),
+                          alone ? NULL : element(address, plan->lists[PGC_CONNECT_ADDRESSES], host),
+                          alone ? NULL : element(port, plan->lists[PGC_CONNECT_PORTS], host),
+                          wanted,
+                          NULL};
 
-  *out = NULL;
-  pgc_deadline deadline = pgc_deadline_in(plan->attempt_limit_ms);
+  pgc_deadline deadline = pgc_deadline_in(plan->host_limit_ms);
   PGconn *pg = PQconnectStartParams(names, values, 1);
   if (pg == NULL)
     return pgc_fail_memory(error);
   PQsetErrorVerbosity(pg, PQERRORS_SQLSTATE);
-  PQsetNoticeReceiver(pg, ignore_notice, NULL);
 
-  PostgresPollingStatusType wanted = PGRES_POLLING_WRITING;
-  while (PQstatus(pg) != CONNECTION_BAD && wanted != PGRES_POLLING_OK && wanted != PGRES_POLLING_FAILED) {
-    if (!wait_for_socket(pg, wanted, deadline, stop)) {
+  PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+  while (PQstatus(pg) != CONNECTION_BAD && next != PGRES_POLLING_OK && next != PGRES_POLLING_FAILED) {
+    if (!wait_for_socket(pg, next, deadline, stop)) {
       PQfinish(pg);
-      return pgc_fail(error, PGCACHE_UNAVAILABLE, "cannot connect: the server did not answer within %" PRId64 " s",
-                      plan->attempt_limit_ms / 1000);
+      return too_slow(plan, error);
     }
-    wanted = PQconnectPoll(pg);
+    next = PQconnectPoll(pg);
   }
-  if (PQstatus(pg) != CONNECTION_OK) {
-    pgcache_status status = pgc_connect_explain(PQerrorMessage(pg), plan->local_dir, error);
-    PQfinish(pg);
-    return status;
-  }
-  pgcache_status status = pgc_connect_check_version(PQserverVersion(pg), error);
+  pgcache_status status = PQstatus(pg) == CONNECTION_OK
+                              ? pgc_connect_check_version(PQserverVersion(pg), error)
+                              : pgc_connect_explain(PQerrorMessage(pg), plan->local_dir, error);
   if (status != PGCACHE_OK) {
     PQfinish(pg);
     return status;
@@ -215,11 +284,31 @@ pgcache_status pgc_connect(pgc_connection **out, const pgc_connect_plan *plan, c
   pgc_connection *connection = pgc_connection_new(pg);
   if (connection == NULL)
     return pgc_fail_memory(error);
-  status = set_up_session(connection, plan, deadline, error);
-  if (status != PGCACHE_OK) {
+  status = set_up_session(plan, connection, deadline, error);
+  if (status == PGCACHE_OK)
+    *out = connection;
+  else
     pgc_connection_free(connection);
-    return status;
+  return status;
+}
+
+/* Tries each host once. */
+static pgcache_status connect_to_any(pgc_connection **out, const pgc_connect_plan *plan, const char *wanted,
+                                     const atomic_bool *stop, pgcache_error *error) {
+  int first = plan->starts_anywhere ? (int)(pgc_random_u64() % (uint64_t)plan->hosts) : 0;
+  pgcache_status status = PGCACHE_UNAVAILABLE;
+  for (int i = 0; i < plan->hosts && status != PGCACHE_OK && !atomic_load(stop); i++)
+    status = connect_to(out, plan, (first + i) % plan->hosts, wanted, stop, error);
+  return status;
+}
+
+pgcache_status pgc_connect(pgc_connection **out, const pgc_connect_plan *plan, const atomic_bool *stop,
+                           pgcache_error *error) {
+  *out = NULL;
+  pgc_fail(error, PGCACHE_UNAVAILABLE, "cannot connect"); /* if we are stopped before the first attempt */
+  if (plan->hosts > 1 && plan->prefers_standby) {
+    pgcache_status status = connect_to_any(out, plan, "standby", stop, error);
+    return status == PGCACHE_OK ? status : connect_to_any(out, plan, "any", stop, error);
   }
-  *out = connection;
-  return PGCACHE_OK;
+  return connect_to_any(out, plan, NULL, stop, error);
 }

@@ -14,6 +14,15 @@
 #include "pgc_sql.h"
 #include "pure/sql_text.h"
 
+/* What the server says unasked. Notices are nobody's business; FATAL and the announcement of a shutdown mean that it
+   closes the connection, even if the end of the stream has not arrived yet. */
+static void note_last_words(void *connection, const PGresult *notice) {
+  const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+  const char *code = PQresultErrorField(notice, PG_DIAG_SQLSTATE);
+  if ((severity != NULL && strcmp(severity, "FATAL") == 0) || (code != NULL && strncmp(code, "57P", 3) == 0))
+    ((pgc_connection *)connection)->doomed = true;
+}
+
 pgc_connection *pgc_connection_new(PGconn *pg) {
   pgc_connection *self = pgc_alloc_zero(sizeof *self);
   if (self == NULL || PQsetnonblocking(pg, 1) != 0) {
@@ -23,6 +32,7 @@ pgc_connection *pgc_connection_new(PGconn *pg) {
   }
   self->pg = pg;
   self->slot = -1;
+  PQsetNoticeReceiver(pg, note_last_words, self);
   return self;
 }
 
@@ -56,29 +66,34 @@ static pgc_reply not_queued(pgc_connection *self) {
   return (pgc_reply){.kind = PQstatus(self->pg) == CONNECTION_BAD ? PGC_REPLY_LOST : PGC_REPLY_NO_MEMORY};
 }
 
-/* Pushes out what was queued, and reads meanwhile, so that two full socket buffers never wait for each other. */
-static pgc_reply_kind flush(pgc_connection *self, pgc_deadline deadline) {
+/* Pushes out what was queued, and reads meanwhile, so that two full socket buffers never wait for each other.
+   *all_sent: the last byte has left, or may have. */
+static pgc_reply_kind flush(pgc_connection *self, bool *all_sent, pgc_deadline deadline) {
   for (;;) {
     int left = PQflush(self->pg);
-    if (left == 0)
+    if (left == 0) {
+      *all_sent = true;
       return PGC_REPLY_RESULT;
+    }
     if (left < 0)
       return PGC_REPLY_LOST;
     short ready = wait_for(self, POLLIN | POLLOUT, deadline);
     if (ready == 0)
       return PGC_REPLY_TIMEOUT;
-    if ((ready & ~POLLOUT) != 0 && !PQconsumeInput(self->pg))
+    if ((ready & ~POLLOUT) != 0 && !PQconsumeInput(self->pg)) {
+      *all_sent = true; /* it sends before it reads, and does not tell how much: perhaps all */
       return PGC_REPLY_LOST;
+    }
   }
 }
 
 /* Sends what was queued and collects the answer. It is complete only when the server says that it is ready again: for a
    statement outside of a transaction block that is after its commit. */
 static pgc_reply finish_exchange(pgc_connection *self, pgc_deadline deadline) {
-  pgc_reply reply = {.kind = flush(self, deadline)};
+  pgc_reply reply = {.kind = PGC_REPLY_RESULT};
+  reply.kind = flush(self, &reply.sent, deadline);
   if (reply.kind != PGC_REPLY_RESULT)
     return reply;
-  reply.sent = true;
 
   for (;;) {
     while (PQisBusy(self->pg)) {
@@ -193,7 +208,10 @@ bool pgc_connection_alive(pgc_connection *self) {
   struct pollfd socket = {.fd = PQsocket(self->pg), .events = POLLIN};
   while (poll(&socket, 1, 0) != 0) { /* nothing to read is the usual case */
     if (!PQconsumeInput(self->pg) || PQstatus(self->pg) != CONNECTION_OK)
-      return false; /* the end of the stream, perhaps behind the server's last words */
+      return false;
+    PQisBusy(self->pg); /* looks at what was read */
+    if (self->doomed)
+      return false;
   }
   return true;
 }

@@ -19,6 +19,7 @@ typedef struct pgc_connection {
   uint32_t prepared;           /* a bit for each pgc_statement_id */
   bool checked;                /* the schema was looked at and is ours */
   bool scans_allowed;          /* see allow_scans.sql */
+  bool doomed;                 /* the server has said that it will close the connection */
   int slot;                    /* the pool's */
   int64_t idle_since_us;       /* the pool's; on pgc_monotonic_us()'s clock */
   struct pgc_connection *next; /* the pool's */
@@ -35,7 +36,7 @@ typedef enum pgc_reply_kind {
 
 typedef struct pgc_reply {
   pgc_reply_kind kind;
-  bool sent;        /* LOST, TIMEOUT: the whole statement had left, so the server may have executed it */
+  bool sent;        /* LOST, TIMEOUT: the whole statement has left, or may have: the server may have executed it */
   PGresult *result; /* RESULT, ERROR; also LOST when the server said why. To be given to PQclear() */
   char sqlstate[6]; /* ERROR, LOST; "" when not known */
 } pgc_reply;

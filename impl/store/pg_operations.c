@@ -34,12 +34,14 @@ static pgcache_status get(pgc_session *session, pgc_op *op) {
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_GET, &parameters, &result);
   if (status != PGCACHE_OK)
     return status;
-  status = PQntuples(result) == 0 ? PGCACHE_MISS : pgc_session_value(session, result, 0, sent_us, &op->keys[0].found);
+  status = PQntuples(result) == 0
+               ? PGCACHE_MISS
+               : pgc_session_value(session, result, 0, session->max_value_bytes, sent_us, &op->keys[0].found);
   PQclear(result);
   return status;
 }
 
-static pgcache_status exists(pgc_session *session, pgc_op *op) {
+static pgcache_status exists(pgc_session *session, const pgc_op *op) {
   pgc_parameters parameters = {0};
   PGresult *result;
   add_digest(&parameters, &op->keys[0].digest);
@@ -50,8 +52,8 @@ static pgcache_status exists(pgc_session *session, pgc_op *op) {
   return status;
 }
 
-/* Executes a statement that gives the entry's new version, or NULL when it did not apply: then the status is refused.
-   No row at all: no marker. */
+/* Executes a statement that gives the entry's new version, or NULL when it did not apply: then the status is refused
+   (PGCACHE_OK: it always applies). No row at all: no marker. */
 static pgcache_status write_version(pgc_session *session, pgc_statement_id id, const pgc_parameters *parameters,
                                     pgcache_status refused, int64_t *version) {
   PGresult *result;
@@ -60,12 +62,23 @@ static pgcache_status write_version(pgc_session *session, pgc_statement_id id, c
     return status;
   if (PQntuples(result) == 0)
     status = no_marker(session);
-  else if (PQgetisnull(result, 0, 0))
+  else if (PQgetisnull(result, 0, 0) && refused != PGCACHE_OK)
     status = refused;
   else
     status = pgc_session_int8(session, result, 0, 0, version);
   PQclear(result);
   return status;
+}
+
+/* An update found no entry. Its snapshot may be older than a put that refreshed an entry which has expired since: then it
+   was never gone, and the update is tried again. */
+static pgcache_status confirm_miss(pgc_session *session, const pgc_op *op) {
+  session->writes = false;
+  pgcache_status status = exists(session, op);
+  if (status != PGCACHE_OK)
+    return status;
+  session->retry = true;
+  return pgc_fail(session->error, PGCACHE_CONFLICT, "the entry was rewritten again and again; try later");
 }
 
 static void add_entry(pgc_parameters *parameters, const pgc_op *op) {
@@ -81,7 +94,8 @@ static void add_entry(pgc_parameters *parameters, const pgc_op *op) {
 static pgcache_status store_entry(pgc_session *session, pgc_op *op, pgc_statement_id id, pgcache_status refused) {
   pgc_parameters parameters = {0};
   add_entry(&parameters, op);
-  return write_version(session, id, &parameters, refused, &op->keys[0].version);
+  pgcache_status status = write_version(session, id, &parameters, refused, &op->keys[0].version);
+  return status == PGCACHE_MISS ? confirm_miss(session, op) : status;
 }
 
 static pgcache_status compare_and_swap(pgc_session *session, pgc_op *op) {
@@ -103,7 +117,8 @@ static pgcache_status touch(pgc_session *session, pgc_op *op) {
   pgc_parameters parameters = {0};
   add_digest(&parameters, &op->keys[0].digest);
   pgc_parameters_add_ttl(&parameters, op->keys[0].ttl_ms);
-  return write_version(session, PGC_STATEMENT_TOUCH, &parameters, PGCACHE_MISS, &op->keys[0].version);
+  pgcache_status status = write_version(session, PGC_STATEMENT_TOUCH, &parameters, PGCACHE_MISS, &op->keys[0].version);
+  return status == PGCACHE_MISS ? confirm_miss(session, op) : status;
 }
 
 static pgcache_status remove_entry(pgc_session *session, pgc_op *op) {
@@ -173,7 +188,9 @@ static pgc_op_key *find_key(const pgc_op *op, const PGresult *result, int row, i
 
 static pgcache_status stray_row(pgc_session *session) {
   session->broken = true;
-  return pgc_fail(session->error, PGCACHE_SCHEMA_CHANGED, "the server answered for a key that was not asked for");
+  return pgc_fail(session->error, PGCACHE_SCHEMA_CHANGED,
+                  "the server answered for other keys than it was asked for; schema %s was changed by hand",
+                  session->schema);
 }
 
 static pgcache_status get_many(pgc_session *session, pgc_op *op) {
@@ -195,11 +212,12 @@ static pgcache_status get_many(pgc_session *session, pgc_op *op) {
       status = stray_row(session);
       break;
     }
-    status = pgc_session_value(session, result, row, sent_us, &key->found);
-    if (status == PGCACHE_OK) {
-      key->status = PGCACHE_OK;
+    status = pgc_session_value(session, result, row, session->max_value_bytes, sent_us, &key->found);
+    key->status = status;
+    if (status == PGCACHE_OK)
       key->version = key->found->version;
-    }
+    else if (status == PGCACHE_TOO_LARGE)
+      status = PGCACHE_OK; /* the others have their answers */
   }
   PQclear(result);
   pgc_buffer_clear(&digests);
@@ -268,6 +286,8 @@ static pgcache_status put_many(pgc_session *session, pgc_op *op) {
   pgcache_status status = send_puts(session, op, &arrays, &result);
   if (status == PGCACHE_OK && PQntuples(result) == 0)
     status = no_marker(session);
+  else if (status == PGCACHE_OK && (size_t)PQntuples(result) != op->count)
+    status = stray_row(session);
   for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
     pgc_op_key *key = find_key(op, result, row, 0);
     if (key == NULL) {
@@ -326,7 +346,7 @@ static pgcache_status keys(pgc_session *session, pgc_op *op) {
   int64_t sent_us = pgc_now_us();
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_KEYS, &parameters, &result);
   for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
-    status = pgc_session_value(session, result, row, sent_us, &op->u.list.found[row]);
+    status = pgc_session_value(session, result, row, PGCACHE_KEY_MAX, sent_us, &op->u.list.found[row]);
     if (status == PGCACHE_OK)
       op->u.list.count++;
   }
@@ -362,17 +382,75 @@ static pgcache_status stats(pgc_session *session, pgc_op *op) {
   return status;
 }
 
-static pgcache_status flush(pgc_session *session, pgc_op *op) {
+/* How many entries one statement of a flush removes: it takes some milliseconds, so that nobody waits for it. */
+#define FLUSH_ROWS 1000
+
+/* The digest behind this one. False when there is none. */
+static bool next_digest(pgc_digest *digest) {
+  for (int i = PGC_DIGEST_SIZE - 1; i >= 0; i--) {
+    if (++digest->bytes[i] != 0)
+      return true;
+  }
+  return false;
+}
+
+/* Removes the next entries from the digest `from` on, and moves it behind them; *more: there may be others. */
+static pgcache_status flush_some(pgc_session *session, pgc_op *op, pgc_digest *from, bool *more) {
   pgc_parameters parameters = {0};
   PGresult *result;
-  if (op->kind == PGC_OP_FLUSH_NAMESPACE)
+  int64_t found = 0, removed = 0;
+  add_digest(&parameters, from);
+  if (op->kind == PGC_OP_FLUSH_ALL)
+    pgc_parameters_add_null(&parameters);
+  else
     pgc_parameters_add_text(&parameters, op->namespace_name);
-  pgc_statement_id id = op->kind == PGC_OP_FLUSH_ALL ? PGC_STATEMENT_FLUSH_ALL : PGC_STATEMENT_FLUSH_NAMESPACE;
-  pgcache_status status = pgc_session_execute(session, id, &parameters, &result);
+  pgc_parameters_add_int4(&parameters, FLUSH_ROWS);
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_FLUSH, &parameters, &result);
   if (status == PGCACHE_OK)
-    status = pgc_session_int8(session, result, 0, 0, &op->u.removed);
+    status = pgc_session_int8(session, result, 0, 0, &found);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 1, &removed);
+  op->u.removed += removed;
+  *more = false;
+  if (status == PGCACHE_OK && found == FLUSH_ROWS && PQgetlength(result, 0, 2) == PGC_DIGEST_SIZE) {
+    memcpy(from->bytes, PQgetvalue(result, 0, 2), PGC_DIGEST_SIZE);
+    *more = next_digest(from);
+  }
   PQclear(result);
   return status;
+}
+
+/* Empties the table at once. *done is false when that was not possible; then nothing was changed. */
+static pgcache_status truncate_entries(pgc_session *session, pgc_op *op, bool *done) {
+  pgc_parameters none = {0};
+  PGresult *result;
+  *done = false;
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_TRUNCATE, &none, &result);
+  if (status == PGCACHE_OK && !PQgetisnull(result, 0, 0)) {
+    *done = true;
+    status = pgc_session_int8(session, result, 0, 0, &op->u.removed);
+  }
+  PQclear(result);
+  return status;
+}
+
+/* Entries are walked in the order of their digests: one that was stored before is found, however often it is rewritten
+   meanwhile. */
+static pgcache_status flush(pgc_session *session, pgc_op *op) {
+  if (op->kind == PGC_OP_FLUSH_ALL) {
+    bool done;
+    pgcache_status status = truncate_entries(session, op, &done);
+    if (status != PGCACHE_OK || done)
+      return status;
+  }
+  pgc_digest from = {{0}};
+  bool more = true;
+  while (more) {
+    pgcache_status status = flush_some(session, op, &from, &more);
+    if (status != PGCACHE_OK)
+      return status;
+  }
+  return PGCACHE_OK;
 }
 
 /* How many blocks one statement of a cleanup walks over: it takes about a millisecond, so that nobody waits for it. */
@@ -422,7 +500,7 @@ pgcache_status pgc_pg_operate(pgc_session *session, pgc_op *op) {
   case PGC_OP_STATS:
     return stats(session, op);
   case PGC_OP_PUT:
-    return store_entry(session, op, PGC_STATEMENT_PUT, PGCACHE_SERVER_ERROR); /* a put is never refused */
+    return store_entry(session, op, PGC_STATEMENT_PUT, PGCACHE_OK);
   case PGC_OP_ADD:
     return store_entry(session, op, PGC_STATEMENT_ADD, PGCACHE_EXISTS);
   case PGC_OP_REPLACE:
@@ -459,7 +537,10 @@ void pgc_pg_drop_outputs(pgc_op *op) {
     op->keys[i].version = 0;
   }
   if (op->kind == PGC_OP_KEYS) {
-    while (op->u.list.count > 0)
-      pgc_value_release(op->u.list.found[--op->u.list.count]);
+    while (op->u.list.count > 0) {
+      pgcache_value **last = &op->u.list.found[--op->u.list.count];
+      pgc_value_release(*last);
+      *last = NULL;
+    }
   }
 }

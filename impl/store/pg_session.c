@@ -79,6 +79,8 @@ static pgcache_status changed(pgc_session *self) {
 pgcache_status pgc_session_execute(pgc_session *self, pgc_statement_id id, const pgc_parameters *parameters,
                                    PGresult **result) {
   *result = NULL;
+  if (pgc_deadline_poll_ms(self->deadline) == 0)
+    return pgc_fail(self->error, PGCACHE_TIMEOUT, "the deadline passed before anything was sent");
   pgc_reply reply =
       pgc_connection_execute(self->connection, id, parameters, self->schema, self->logged, self->deadline);
   if (reply.kind != PGC_REPLY_RESULT)
@@ -122,7 +124,7 @@ pgcache_status pgc_session_bool(pgc_session *self, const PGresult *result, int r
   return changed(self);
 }
 
-pgcache_status pgc_session_value(pgc_session *self, const PGresult *result, int row, int64_t sent_us,
+pgcache_status pgc_session_value(pgc_session *self, const PGresult *result, int row, int64_t max_bytes, int64_t sent_us,
                                  pgcache_value **value) {
   enum { VALUE, VERSION, FORMAT, FRESH_UNTIL, EXPIRES_AT, NOW };
   int64_t version, fresh_until, expires_at, now;
@@ -136,10 +138,10 @@ pgcache_status pgc_session_value(pgc_session *self, const PGresult *result, int 
     return changed(self);
 
   size_t size = (size_t)PQgetlength(result, row, VALUE);
-  if ((int64_t)size > self->max_value_bytes)
+  if ((int64_t)size > max_bytes)
     return pgc_fail(self->error, PGCACHE_TOO_LARGE,
                     "the stored value has %zu bytes, more than the setting max_value_bytes (%" PRId64 ") lets in", size,
-                    self->max_value_bytes);
+                    max_bytes);
   pgcache_value *made = pgc_value_new(size);
   if (made == NULL)
     return pgc_fail_memory(self->error);

@@ -87,7 +87,7 @@ static pgcache_status attempt(pg_store *self, pgc_pool *pool, pgc_op *op, pgcach
   if (status < 0)
     pgc_pg_drop_outputs(op);
   pgc_pool_release(pool, session.connection, !session.broken);
-  if (status < 0 && status != PGCACHE_UNKNOWN && pgc_pool_closed(pool))
+  if ((status == PGCACHE_UNAVAILABLE || status == PGCACHE_TIMEOUT) && pgc_pool_closed(pool))
     return pgc_fail(error, PGCACHE_CLOSED, "the handle was shut down");
   *retry = status < 0 && session.retry;
   return status;
@@ -148,10 +148,8 @@ static void pg_free(pgc_store *base) {
 pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const char *local_dir,
                                 const pgc_settings *settings, pgcache_error *error) {
   *out = NULL;
-  int64_t longest_ms =
-      settings->timeout_ms > settings->maintenance_timeout_ms ? settings->timeout_ms : settings->maintenance_timeout_ms;
   pgc_connect_plan plan;
-  pgcache_status status = pgc_connect_plan_make(&plan, conninfo, local_dir, longest_ms, error);
+  pgcache_status status = pgc_connect_plan_make(&plan, conninfo, local_dir, error);
   if (status != PGCACHE_OK)
     return status;
   process *first = process_new(pgc_pool_new(&plan, settings->pool_min, settings->pool_max));

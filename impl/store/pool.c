@@ -22,6 +22,9 @@
 #define BACKOFF_REFUSED_MAX_US 250000
 #define BACKOFF_MAX_US 10000000
 
+/* By how much the coarse clock, which pauses are measured on, may lag the one that waits are. */
+#define CLOCK_LAG_US 10000
+
 /* A connection that nobody used for this long is looked at before it is lent. */
 #define LOOK_AT_IDLE_US 100000
 
@@ -108,6 +111,12 @@ static void remember_socket(pgc_pool *self, pgc_connection *connection) {
   }
 }
 
+/* Whether the number still stands for our socket: libpq closes it when the stream has ended. */
+static bool is_our_socket(const slot *place, int fd) {
+  struct stat file;
+  return fd != -1 && fstat(fd, &file) == 0 && S_ISSOCK(file.st_mode) && file.st_ino == place->inode;
+}
+
 static void forget_socket(pgc_pool *self, pgc_connection *connection) {
   if (connection->slot >= 0)
     atomic_store(&self->slots[connection->slot].fd, -1);
@@ -177,9 +186,14 @@ static void note_failure(pgc_pool *self, const pgcache_error *error) {
   /* With connections open, those who wait will get one of them. */
   if (self->open == 0 && self->opening == 0)
     fail_waiters(self, error->status, error->sqlstate, error->message);
+  /* But they also begin the next attempt, after the pause. */
+  for (waiter *other = self->first_waiter; other != NULL; other = other->next)
+    wake(other);
 }
 
 /* ---- Opening ---- */
+
+static void open_more(pgc_pool *self);
 
 static void *open_one(void *argument) {
   pgc_pool *self = argument;
@@ -195,6 +209,8 @@ static void *open_one(void *argument) {
     remember_socket(self, connection);
     offer(self, connection);
     connection = NULL;
+    if (self->waiting > 0)
+      open_more(self);
   } else if (connection == NULL && !atomic_load(&self->closed)) {
     note_failure(self, &error);
   }
@@ -232,9 +248,15 @@ static pgcache_status wait_in_line(pgc_pool *self, pgc_connection **out, pgc_dea
   waiter me = {.error = PGCACHE_ERROR_INIT};
   pgc_cond_init(&me.woken);
   append_waiter(self, &me);
-  open_more(self);
   while (me.given == NULL && me.failure == PGCACHE_OK) {
-    if (!pgc_cond_wait_until(&me.woken, &self->mutex, deadline) && me.given == NULL && me.failure == PGCACHE_OK) {
+    open_more(self);
+    if (me.failure != PGCACHE_OK)
+      break;
+    /* After a failed attempt somebody must begin the next one when its pause is over. */
+    bool pausing = self->failures > 0 && self->opening == 0 && self->open < self->max &&
+                   self->retry_at_us + CLOCK_LAG_US < deadline;
+    bool woken = pgc_cond_wait_until(&me.woken, &self->mutex, pausing ? self->retry_at_us + CLOCK_LAG_US : deadline);
+    if (!woken && !pausing && me.given == NULL && me.failure == PGCACHE_OK) {
       remove_waiter(self, &me);
       if (self->failures > 0)
         pgc_fail_sql(&me.error, PGCACHE_TIMEOUT, self->last_failure.sqlstate,
@@ -336,7 +358,7 @@ void pgc_pool_shutdown(pgc_pool *self) {
   /* What is lent: its thread sees the end of the stream and gives it back. */
   for (int i = 0; i < self->max; i++) {
     int fd = atomic_load(&self->slots[i].fd);
-    if (fd != -1)
+    if (is_our_socket(&self->slots[i], fd))
       shutdown(fd, SHUT_RDWR);
   }
   fail_waiters(self, PGCACHE_CLOSED, NULL, "the handle was shut down");
@@ -369,13 +391,9 @@ void pgc_pool_count(pgc_pool *self, int *open, int *idle) {
 /* ---- After a fork ---- */
 
 pgc_pool *pgc_pool_new_after_fork(pgc_pool *parents) {
-  pgc_connect_plan plan = parents->plan; /* never changes, so that it can be read without the lock */
-  plan.conninfo = pgc_strdup(parents->plan.conninfo);
-  plan.local_dir = parents->plan.local_dir != NULL ? pgc_strdup(parents->plan.local_dir) : NULL;
-  if (plan.conninfo == NULL || (parents->plan.local_dir != NULL && plan.local_dir == NULL)) {
-    pgc_connect_plan_clear(&plan);
+  pgc_connect_plan plan;
+  if (!pgc_connect_plan_copy(&plan, &parents->plan)) /* which never changes, so that it can be read without the lock */
     return NULL;
-  }
   pgc_pool *self = pgc_pool_new(&plan, parents->min, parents->max);
   if (self != NULL)
     atomic_store(&self->closed, atomic_load(&parents->closed));
@@ -384,10 +402,9 @@ pgc_pool *pgc_pool_new_after_fork(pgc_pool *parents) {
 
 void pgc_pool_close_sockets_after_fork(pgc_pool *parents) {
   for (int i = 0; i < parents->max; i++) {
-    struct stat file;
     int fd = atomic_exchange(&parents->slots[i].fd, -1);
     /* Only this process's copy is closed: the session is the parent's, and no word is sent on it. */
-    if (fd != -1 && fstat(fd, &file) == 0 && S_ISSOCK(file.st_mode) && file.st_ino == parents->slots[i].inode)
+    if (is_our_socket(&parents->slots[i], fd))
       close(fd);
   }
 }

@@ -285,7 +285,7 @@ TEST_CASE("The schema dropped and made again by somebody else goes unnoticed by 
 TEST_CASE("A dropped function is noticed by the call that needs it", "[schema][changed]") {
   Store store;
   REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
-  store.pg.exec(store.sql("DROP FUNCTION {s}.flush_all() CASCADE"));
+  store.pg.exec(store.sql("DROP FUNCTION {s}.truncate_entries() CASCADE"));
   const Answer flushed = store.cache.flush(PGCACHE_FLUSH_ALL);
   CHECK(flushed == PGCACHE_SCHEMA_CHANGED);
   CHECK(string(flushed.error.sqlstate) == "42883");

@@ -191,7 +191,7 @@ TEST_CASE("the message on a bad value says what is allowed", "[config][rule:erro
   CHECK(message("pool_max", "0") == "pool_max: the value must be 1 to 1000");
   CHECK(message("default_ttl_ms", "0") == "default_ttl_ms: the value must be 1 to 315360000000, or never");
   CHECK(message("table", "x") == "table: the value must be unlogged or logged");
-  CHECK(message("schema", "X") == "schema: the value must be 1 to 31 of a-z, 0-9 and _, not beginning with a digit");
+  CHECK(message("schema", "X") == "schema: the value must be 1 to 31 of a-z, 0-9 and _, not beginning with a digit or with pg_");
   CHECK(message("namespace", "") == "namespace: the value must be 1 to 63 visible ASCII characters");
   CHECK(message("url", "null:x") == "url: null: must stand alone");
 }

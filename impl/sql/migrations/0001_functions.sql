@@ -19,26 +19,26 @@ $$;
 CREATE FUNCTION :"schema".new_epoch() RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
-  here     bigint  := (SELECT c.system_identifier FROM pg_control_system() c);
-  timeline integer := ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer;
-  known    bigint;
-  raised   integer;
+  here          bigint  := (SELECT c.system_identifier FROM pg_control_system() c);
+  here_timeline integer := ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer;
+  known         record;
+  raised        integer;
 BEGIN
   -- An epoch lost in a crash could be given out twice.
   PERFORM set_config('synchronous_commit', 'on', true);
-  SELECT c.system_identifier INTO STRICT known FROM :"schema".cache c FOR UPDATE;
+  SELECT c.system_identifier, c.timeline INTO STRICT known FROM :"schema".cache c FOR UPDATE;
   SELECT m.epoch INTO raised FROM :"schema".marker m;
-  IF FOUND AND known = here THEN
+  IF FOUND AND known.system_identifier = here THEN
     RETURN raised;
   END IF;
-  IF known <> here THEN
+  IF known.system_identifier <> here THEN
     TRUNCATE :"schema".entries, :"schema".marker, :"schema".leases, :"schema".invalidations, :"schema".changes,
              :"schema".relay;
   END IF;
-  -- A standby that was promoted may not have received the last epochs of its primary. Each timeline has 16 epochs of
-  -- its own, so that the new primary begins beyond them.
+  -- A standby that was promoted may not have received the last epochs of its primary: it begins beyond them.
   UPDATE :"schema".cache c
-     SET epoch = greatest(c.epoch + 1, timeline * 16), system_identifier = here
+     SET epoch = c.epoch + CASE WHEN c.timeline = here_timeline THEN 1 ELSE 16 END,
+         system_identifier = here, timeline = here_timeline
   RETURNING c.epoch INTO raised;
   INSERT INTO :"schema".marker (epoch, nonce) VALUES (raised, gen_random_uuid());
   RETURN raised;
@@ -142,32 +142,24 @@ LANGUAGE sql STRICT AS $$
   SELECT :"schema".remove(convert_to(key, 'UTF8'), namespace)
 $$;
 
--- Empties the whole cache and gives the number of rows. TRUNCATE leaves nothing to vacuum, but needs the table for
--- itself; when a long reader holds it, DELETE does the work without making others wait behind us.
-CREATE FUNCTION :"schema".flush_all() RETURNS bigint
+-- For the library's flush, not for the application's transactions: nobody could read the cache before they end. Empties
+-- the cache and gives the number of entries that were there a moment before; NULL, and nothing is done, when a long reader
+-- holds the table: to wait for it would make all others wait behind us. TRUNCATE leaves nothing to vacuum.
+CREATE FUNCTION :"schema".truncate_entries() RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
-  patience text := current_setting('lock_timeout');
-  removed  bigint;
+  removed bigint := (SELECT count(*) FROM :"schema".entries); -- before the lock: on a large table it takes a while
 BEGIN
-  BEGIN
-    PERFORM set_config('lock_timeout', '100ms', true);
-    LOCK TABLE :"schema".entries IN ACCESS EXCLUSIVE MODE;
-    PERFORM set_config('lock_timeout', patience, true); -- the caller's transaction may go on
-    SELECT count(*) INTO removed FROM :"schema".entries;
-    TRUNCATE :"schema".entries;
-    RETURN removed;
-  EXCEPTION WHEN lock_not_available THEN
-    NULL; -- the handler rolled lock_timeout back, too
-  END;
-  DELETE FROM :"schema".entries;
-  GET DIAGNOSTICS removed = ROW_COUNT;
+  PERFORM set_config('lock_timeout', '100ms', true);
+  TRUNCATE :"schema".entries;
   RETURN removed;
+EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN
+  RETURN NULL;
 END $$;
 
 -- The entries whose format is JSON, for people. A value that is not valid JSON shows as NULL and spoils nothing.
 CREATE FUNCTION :"schema".try_jsonb(value bytea) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT AS $$ -- not PARALLEL SAFE: the handler needs a subtransaction
 BEGIN
   RETURN convert_from(value, 'UTF8')::jsonb;
 EXCEPTION WHEN data_exception THEN

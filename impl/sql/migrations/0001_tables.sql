@@ -9,7 +9,8 @@ CREATE TABLE :"schema".cache (
   schema_version    integer     NOT NULL,
   logged            boolean     NOT NULL,             -- is the table entries logged?
   epoch             integer     NOT NULL CHECK (epoch BETWEEN 1 AND 65535),
-  system_identifier bigint      NOT NULL,             -- of the cluster that the epoch was raised on
+  system_identifier bigint      NOT NULL,             -- of the cluster that the epoch was raised on,
+  timeline          integer     NOT NULL,             -- and the timeline: a promotion begins another
   created_at        timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -96,6 +97,7 @@ CREATE TABLE :"schema".namespaces (
   settings jsonb NOT NULL DEFAULT '{}'
 );
 
-INSERT INTO :"schema".cache (schema_version, logged, epoch, system_identifier)
-SELECT 1, :logged, 1, system_identifier FROM pg_control_system();
+INSERT INTO :"schema".cache (schema_version, logged, epoch, system_identifier, timeline)
+SELECT 1, :logged, 1, s.system_identifier, ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer
+  FROM pg_control_system() s;
 INSERT INTO :"schema".marker (epoch, nonce) VALUES (1, gen_random_uuid());

@@ -1,2 +1,2 @@
--- $1 digest
-SELECT FROM :"schema".entries e WHERE e.digest = $1::uuid AND e.expires_at > clock_timestamp()
+-- $1 digest. Time is as in get.sql.
+SELECT FROM :"schema".entries e WHERE e.digest = $1::uuid AND e.expires_at > statement_timestamp()

@@ -1,7 +1,8 @@
 -- Adds to a counter, or makes it. $1 digest, $2 namespace, $3 key, $4 the number if there is no entry, $5 what to add,
 -- $6 TTL in ms if there is no entry (NULL: for ever)
 -- One row: number and version, or NULLs when the entry is no counter; no row: as in put.sql. A number that does not fit
--- bigint raises 22003. EXCLUDED.accessed_at is the statement's one idea of now.
+-- bigint raises 22003. Whether the entry has expired is asked once, with its row locked: a moment earlier it may still
+-- have lived, and the sum would be added to an entry that nobody can read any more.
 WITH written AS (
   INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
                                  namespace, key, snapshot, dependencies, value)
@@ -14,17 +15,18 @@ WITH written AS (
          (SELECT clock_timestamp() AS now, pg_current_snapshot() AS snap,
                  coalesce(clock_timestamp() + $6::bigint * interval '1 millisecond', 'infinity') AS expires) t
   ON CONFLICT (digest) DO UPDATE
-     SET version = EXCLUDED.version >> 47 << 47 | nextval(:'version_seq'),
-         accessed_at = EXCLUDED.accessed_at, format = 1, flags = 0, load_ms = 0,
-         value = CASE WHEN e.expires_at <= EXCLUDED.accessed_at THEN EXCLUDED.value
-                      ELSE decode((encode(e.value, 'escape')::bigint + $5::bigint)::text, 'escape') END,
-         expires_at = CASE WHEN e.expires_at <= EXCLUDED.accessed_at THEN EXCLUDED.expires_at ELSE e.expires_at END,
-         fresh_until = CASE WHEN e.expires_at <= EXCLUDED.accessed_at THEN EXCLUDED.fresh_until ELSE e.fresh_until END,
-         asof = CASE WHEN e.expires_at <= EXCLUDED.accessed_at THEN EXCLUDED.asof ELSE e.asof END,
-         snapshot = CASE WHEN e.expires_at <= EXCLUDED.accessed_at THEN EXCLUDED.snapshot ELSE e.snapshot END,
-         dependencies = CASE WHEN e.expires_at <= EXCLUDED.accessed_at THEN EXCLUDED.dependencies
-                             ELSE e.dependencies END
-   WHERE e.expires_at <= EXCLUDED.accessed_at
+     SET (version, accessed_at, format, flags, load_ms, value, expires_at, fresh_until, asof, snapshot, dependencies) = (
+           SELECT EXCLUDED.version >> 47 << 47 | nextval(:'version_seq'), c.now, 1, 0, 0,
+                  CASE WHEN c.gone THEN EXCLUDED.value
+                       ELSE decode((encode(e.value, 'escape')::bigint + $5::bigint)::text, 'escape') END,
+                  CASE WHEN c.gone THEN EXCLUDED.expires_at ELSE e.expires_at END,
+                  CASE WHEN c.gone THEN EXCLUDED.fresh_until ELSE e.fresh_until END,
+                  CASE WHEN c.gone THEN EXCLUDED.asof ELSE e.asof END,
+                  CASE WHEN c.gone THEN EXCLUDED.snapshot ELSE e.snapshot END,
+                  CASE WHEN c.gone THEN EXCLUDED.dependencies ELSE e.dependencies END
+             FROM (SELECT n.now, e.expires_at <= n.now AS gone
+                     FROM (SELECT clock_timestamp() AS now OFFSET 0) n OFFSET 0) c)
+   WHERE e.expires_at <= clock_timestamp()
       OR CASE WHEN e.format = 1 AND octet_length(e.value) <= 20
                    AND encode(e.value, 'escape') ~ '^(0|-?[1-9][0-9]{0,18})$'
               THEN encode(e.value, 'escape')::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 END

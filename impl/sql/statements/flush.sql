@@ -1,0 +1,13 @@
+-- Removes some of the entries, locking them in the order of their digests (see put_many.sql). $1 the first digest to look
+-- at, $2 namespace (NULL: all), $3 how many at most. A row: how many were found, how many removed, the last digest found.
+WITH found AS MATERIALIZED (
+  SELECT e.digest FROM :"schema".entries e
+   WHERE e.digest >= $1::uuid AND ($2::text IS NULL OR e.namespace = $2::text)
+   ORDER BY e.digest
+   LIMIT $3::int
+     FOR UPDATE
+), gone AS (
+  DELETE FROM :"schema".entries e USING found f WHERE e.digest = f.digest RETURNING 1
+)
+SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM gone),
+       (SELECT f.digest FROM found f ORDER BY f.digest DESC LIMIT 1)

@@ -1,1 +1,0 @@
-SELECT :"schema".flush_all()
