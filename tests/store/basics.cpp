@@ -182,7 +182,7 @@ TEST_CASE("[A12] Values of any bytes, size and format round-trip", "[A12][rule:v
 }
 
 TEST_CASE("[A12] The largest value allowed goes through and back", "[A12][rule:value]") {
-  Store store(Settings{{"max_value_bytes", "16777216"}});
+  Store store(Settings{{"max_value_bytes", "16777216"}, {"timeout_ms", "60000"}});
   string value(16777216, 'a');
   for (size_t i = 0; i < value.size(); i += 4099)
     value[i] = static_cast<char>(i);

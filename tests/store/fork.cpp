@@ -35,11 +35,32 @@ int in_child(const std::function<int()> &body) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
+/* In a child, which cannot use the test framework: says what went wrong, and gives the step's number. */
+int tell(const Answer &answer, int step) {
+  fprintf(stderr, "child: step %d: %s [%s] %s\n", step, pgcache_status_name(answer.status), answer.error.sqlstate,
+          answer.error.message);
+  return step;
+}
+
 /* The sessions of one application name: their process ids and start times, which nothing may change. */
 std::vector<Row> sessions(Store &store, const string &name) {
   return store.pg.query("SELECT pid, backend_start FROM pg_stat_activity WHERE application_name = $1 ORDER BY pid",
                         {name});
 }
+
+/* The sanitizers' own locks are not made free in a child that was forked beside other threads: it can hang in malloc, or
+   die of the sanitizer's book-keeping. libc's are. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+const bool can_fork_among_threads = false;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+const bool can_fork_among_threads = false;
+#else
+const bool can_fork_among_threads = true;
+#endif
+#else
+const bool can_fork_among_threads = true;
+#endif
 
 struct Family {
   Store store;
@@ -155,7 +176,9 @@ TEST_CASE("[A53] A child that makes and uses a handle of its own beside the inhe
 }
 
 TEST_CASE("[A53] Forks while other threads are inside calls: no child hangs, no call of the parent fails",
-          "[A53][rule:fork][threads]") {
+          "[A53][rule:fork]") {
+  if (!can_fork_among_threads)
+    return;
   Family f;
   REQUIRE(f.cache.put("k", "v") == PGCACHE_OK);
   std::atomic<bool> stop{false};
@@ -177,8 +200,9 @@ TEST_CASE("[A53] Forks while other threads are inside calls: no child hangs, no 
     sleep_ms(round % 7);
     const int code = in_child([&] {
       const string key = "child" + std::to_string(round);
-      if (f.cache.put(key, key, deadline(20000)) != PGCACHE_OK)
-        return 1;
+      const Answer put = f.cache.put(key, key, deadline(20000));
+      if (put != PGCACHE_OK)
+        return tell(put, 1);
       if (f.cache.get(key, deadline(20000)).bytes() != key)
         return 2;
       std::atomic<int> wrong{0};
