@@ -296,8 +296,8 @@ PGCACHE_API pgcache_status pgcache_upgrade(pgcache *self, const pgcache_options 
 /* What a read found: immutable, reference-counted; all functions on it may be called from any thread. Since 1.0. */
 typedef struct pgcache_value pgcache_value;
 
-/* The SQL that pgcache_init() would run for the settings `schema` and `table`, to be run by an administrator in one go
-   on a database that has no such schema. Asks no server; the url need not be set.
+/* The SQL that pgcache_init() would run for the settings `schema`, `table` and `values`, to be run by an administrator in
+   one go on a database that has no such schema. Asks no server; the url need not be set.
    In: config. Out: out, the SQL as a value in UTF-8, owned by the caller, to be given to pgcache_value_free().
    Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_BAD_SETTING (settings contradict each other), PGCACHE_NO_MEMORY.
    Since 1.0. */

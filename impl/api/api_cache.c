@@ -93,7 +93,7 @@ pgcache_status pgcache_init_sql(pgcache_value **out, const pgcache_config *confi
   if (status != PGCACHE_OK)
     return status;
   pgc_buffer script = PGC_BUFFER_INIT;
-  pgc_migrations_script(&script, settings.schema, settings.logged);
+  pgc_migrations_script(&script, settings.schema, settings.logged, settings.inline_values);
   *out = script.failed ? NULL : pgc_value_new(script.size);
   if (*out != NULL)
     memcpy((*out)->data, script.data, script.size);

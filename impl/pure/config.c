@@ -97,6 +97,11 @@ static bool check_table(const setting_row *row, const char *value) {
   return strcmp(value, "unlogged") == 0 || strcmp(value, "logged") == 0;
 }
 
+static bool check_values(const setting_row *row, const char *value) {
+  (void)row;
+  return strcmp(value, "mixed") == 0 || strcmp(value, "inline") == 0;
+}
+
 /* ---- The table ---------------------------------------------------------------------------------------------------- */
 
 #define TEXT(name, environment, default_value, check, allowed, description)                                            \
@@ -121,6 +126,9 @@ static const setting_row table[PGC_SETTING_COUNT] = {
     [PGC_SETTING_TABLE] = TEXT("table", "PGCACHE_TABLE", "unlogged", check_table,
         "unlogged or logged",
         "How the schema is made: logged entries survive a crash of the server, unlogged ones are written much faster."),
+    [PGC_SETTING_VALUES] = TEXT("values", "PGCACHE_VALUES", "mixed", check_values,
+        "mixed or inline",
+        "How init lays the table out: inline suits values of 1 to 3 KiB that are rewritten often, and takes more space."),
     [PGC_SETTING_POOL_MIN] = INTEGER("pool_min", "PGCACHE_POOL_MIN", "0", 0, 1000,
         "The connections that the first call opens, even if it needs fewer."),
     [PGC_SETTING_POOL_MAX] = INTEGER("pool_max", "PGCACHE_POOL_MAX", "10", 1, 1000,
@@ -262,6 +270,7 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   strcpy(out->schema, text_of(config, PGC_SETTING_SCHEMA)); /* their lengths were checked, too */
   strcpy(out->namespace_name, text_of(config, PGC_SETTING_NAMESPACE));
   out->logged = strcmp(text_of(config, PGC_SETTING_TABLE), "logged") == 0;
+  out->inline_values = strcmp(text_of(config, PGC_SETTING_VALUES), "inline") == 0;
   out->pool_min = pool_min;
   out->pool_max = pool_max;
   out->timeout_ms = integer_of(config, PGC_SETTING_TIMEOUT_MS);

@@ -24,6 +24,7 @@ typedef enum pgc_setting_id {
   PGC_SETTING_SCHEMA,
   PGC_SETTING_NAMESPACE,
   PGC_SETTING_TABLE,
+  PGC_SETTING_VALUES,
   PGC_SETTING_POOL_MIN,
   PGC_SETTING_POOL_MAX,
   PGC_SETTING_TIMEOUT_MS,
@@ -42,7 +43,8 @@ typedef struct pgc_settings {
   char *url; /* never NULL; "" when it was not set */
   char schema[PGC_SCHEMA_MAX + 1];
   char namespace_name[PGCACHE_NAMESPACE_MAX + 1];
-  bool logged; /* setting `table` */
+  bool logged;        /* setting `table` */
+  bool inline_values; /* setting `values` */
   int pool_min;
   int pool_max;
   int64_t timeout_ms;

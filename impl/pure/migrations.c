@@ -21,9 +21,13 @@ int pgc_migrations_version(pgc_migrations migrations) {
   return migrations.steps[migrations.count - 1].version;
 }
 
-void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged) {
+void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged, bool inline_values) {
   pgc_buffer_append_text(out, "BEGIN;\n");
   for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
     pgc_sql_resolve(out, steps[i].sql, schema, logged);
+  if (inline_values) {
+    pgc_sql_resolve(out, pgc_sql_statements_inline_values, schema, logged);
+    pgc_buffer_append_text(out, ";\n");
+  }
   pgc_buffer_append_text(out, "COMMIT;\n");
 }

@@ -25,7 +25,7 @@ typedef struct pgc_migrations {
 pgc_migrations pgc_migrations_list(void);
 int pgc_migrations_version(pgc_migrations migrations);
 
-/* Appends one script that makes the whole schema, in one transaction. */
-void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged);
+/* Appends one script that makes the whole schema, in one transaction. inline_values: see inline_values.sql. */
+void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged, bool inline_values);
 
 #endif

@@ -138,6 +138,8 @@ static pgcache_status migrate(pgc_session *session, pgc_migrations migrations, b
     if (status != PGCACHE_OK)
       return status;
   }
+  if (version == 0 && session->inline_values)
+    return run_resolved(session, pgc_sql_statements_inline_values, NULL);
   return PGCACHE_OK;
 }
 

@@ -15,6 +15,7 @@ typedef struct pgc_session {
   const char *schema;
   bool logged;
   int64_t max_value_bytes;
+  bool inline_values;
   pgc_deadline deadline;
   bool writes;          /* the statement at hand changes something: a lost answer is PGCACHE_UNKNOWN */
   pgcache_error *error; /* not NULL; filled at every failure */

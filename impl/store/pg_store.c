@@ -29,6 +29,7 @@ typedef struct pg_store {
   char schema[PGC_SCHEMA_MAX + 1];
   bool logged;
   int64_t max_value_bytes;
+  bool inline_values;
 } pg_store;
 
 static process *process_new(pgc_pool *pool) {
@@ -66,6 +67,7 @@ static pgcache_status attempt(pg_store *self, pgc_pool *pool, pgc_op *op, pgcach
   pgc_session session = {.schema = self->schema,
                          .logged = self->logged,
                          .max_value_bytes = self->max_value_bytes,
+                         .inline_values = self->inline_values,
                          .deadline = op->deadline,
                          .error = error};
   *retry = false;
@@ -165,6 +167,7 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
   memcpy(self->schema, settings->schema, sizeof self->schema);
   self->logged = settings->logged;
   self->max_value_bytes = settings->max_value_bytes;
+  self->inline_values = settings->inline_values;
   *out = &self->base;
   return PGCACHE_OK;
 }

@@ -152,10 +152,24 @@ TEST_CASE("The table is as documented: storage, fillfactor, no index but the key
   CHECK(std::stoi(hot()[1]) >= 280);
 }
 
+TEST_CASE("With values=inline a value of 3 KiB stays in its row", "[schema]") {
+  const auto out_of_line = [](Store &store) {
+    REQUIRE(store.cache.put("k", string(3072, 'v')) == PGCACHE_OK);
+    CHECK(store.cache.get("k").bytes() == string(3072, 'v'));
+    return store.pg.one(store.sql("SELECT pg_relation_size(reltoastrelid) > 0 FROM pg_class "
+                                  "WHERE oid = '{s}.entries'::regclass"));
+  };
+  Store mixed;
+  CHECK(out_of_line(mixed) == "t");
+  Store in_line(Settings{{"values", "inline"}});
+  CHECK(out_of_line(in_line) == "f");
+}
+
 TEST_CASE("[A21] A schema's name is checked at once and can carry no SQL", "[A21]") {
   Config config;
-  for (const char *bad : {"", "Upper", "with space", "1digit", "a-b", "a.b", "a\"b", "a'b", "a;b", "a\\b", "\xc3\xa4",
-                          "x\"; DROP SCHEMA public CASCADE; --", "a\nb", "abcdefghijklmnopqrstuvwxyz012345"}) {
+  for (const char *bad :
+       {"", "Upper", "with space", "1digit", "pg_cache", "a-b", "a.b", "a\"b", "a'b", "a;b", "a\\b", "\xc3\xa4",
+        "x\"; DROP SCHEMA public CASCADE; --", "a\nb", "abcdefghijklmnopqrstuvwxyz012345"}) {
     INFO(bad);
     Error error;
     CHECK(pgcache_config_set(config.get(), "schema", bad, &error) == PGCACHE_BAD_SETTING);

@@ -72,8 +72,8 @@ TEST_CASE("every setting is described completely", "[config]") {
     CHECK(!allowed.empty());
     CHECK(allowed.back() != '.');
   }
-  CHECK(names == std::set<std::string>{"url", "schema", "namespace", "table", "pool_min", "pool_max", "timeout_ms",
-                                       "maintenance_timeout_ms", "default_ttl_ms", "max_value_bytes"});
+  CHECK(names == std::set<std::string>{"url", "schema", "namespace", "table", "values", "pool_min", "pool_max",
+                                       "timeout_ms", "maintenance_timeout_ms", "default_ttl_ms", "max_value_bytes"});
 }
 
 TEST_CASE("a default can be set and is what was described", "[config]") {
@@ -89,7 +89,7 @@ TEST_CASE("a default can be set and is what was described", "[config]") {
 TEST_CASE("describing fills as much as the caller's struct holds", "[config][rule:sizes]") {
   CHECK(sizeof(pgcache_setting) == 48);
   pgcache_setting whole = PGCACHE_SETTING_INIT;
-  REQUIRE(pgcache_config_describe(&whole, 5, nullptr) == PGCACHE_OK);
+  REQUIRE(pgcache_config_describe(&whole, 6, nullptr) == PGCACHE_OK);
   CHECK(std::string(whole.name) == "pool_max");
   for (size_t size = 0; size <= sizeof(pgcache_setting) + 40; size++) {
     alignas(pgcache_setting) unsigned char bytes[2 * sizeof(pgcache_setting)];
@@ -97,7 +97,7 @@ TEST_CASE("describing fills as much as the caller's struct holds", "[config][rul
     memcpy(bytes, &size, sizeof size);
     INFO("struct_size " << size);
     test::Error error;
-    auto status = pgcache_config_describe(reinterpret_cast<pgcache_setting *>(bytes), 5, &error);
+    auto status = pgcache_config_describe(reinterpret_cast<pgcache_setting *>(bytes), 6, &error);
     size_t written = 0;
     if (size < 16) {
       CHECK(status == PGCACHE_INVALID);
@@ -146,6 +146,7 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
        {"a", "!", "~", "a/b:c", std::string(63, 'n')},
        {"", " ", "a b", "a\tb", "\x7F", "\x80", "\xC3\xA4", std::string(64, 'n'), "a\n", "\x1F"}},
       {"table", {"unlogged", "logged"}, {"", "UNLOGGED", "unlogge", "loggedx", "temporary"}},
+      {"values", {"mixed", "inline"}, {"", "MIXED", "inlinex", "3k"}},
       {"pool_min",
        {"0", "1", "19", "999", "1000", "00", "0007"},
        {"", "-1", "+1", "1001", " 1", "1 ", "1.0", "0x1", "one", "1e1"}},
@@ -191,7 +192,9 @@ TEST_CASE("the message on a bad value says what is allowed", "[config][rule:erro
   CHECK(message("pool_max", "0") == "pool_max: the value must be 1 to 1000");
   CHECK(message("default_ttl_ms", "0") == "default_ttl_ms: the value must be 1 to 315360000000, or never");
   CHECK(message("table", "x") == "table: the value must be unlogged or logged");
-  CHECK(message("schema", "X") == "schema: the value must be 1 to 31 of a-z, 0-9 and _, not beginning with a digit or with pg_");
+  CHECK(message("values", "x") == "values: the value must be mixed or inline");
+  CHECK(message("schema", "X") ==
+        "schema: the value must be 1 to 31 of a-z, 0-9 and _, not beginning with a digit or with pg_");
   CHECK(message("namespace", "") == "namespace: the value must be 1 to 63 visible ASCII characters");
   CHECK(message("url", "null:x") == "url: null: must stand alone");
 }
@@ -213,7 +216,7 @@ TEST_CASE("the message on a wrong name names the nearest setting", "[config][rul
   CHECK(message("tabel") == nearest + "table");
   CHECK(message("max_value_size") == nearest + "max_value_bytes");
   const std::string all =
-      "there is no setting of that name; there are url, schema, namespace, table, pool_min, pool_max, "
+      "there is no setting of that name; there are url, schema, namespace, table, values, pool_min, pool_max, "
       "timeout_ms, maintenance_timeout_ms, default_ttl_ms, max_value_bytes";
   CHECK(message("") == all);
   CHECK(message("verbosity") == all);
@@ -283,8 +286,9 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
   }
   SECTION("every setting") {
     const std::vector<std::pair<std::string, std::string>> values = {
-        {"url", "local:/x"},         {"schema", "s"},         {"namespace", "n"},  {"table", "logged"},
-        {"pool_min", "2"},           {"pool_max", "3"},       {"timeout_ms", "4"}, {"maintenance_timeout_ms", "5"},
+        {"url", "local:/x"},         {"schema", "s"},         {"namespace", "n"},
+        {"table", "logged"},         {"values", "inline"},    {"pool_min", "2"},
+        {"pool_max", "3"},           {"timeout_ms", "4"},     {"maintenance_timeout_ms", "5"},
         {"default_ttl_ms", "never"}, {"max_value_bytes", "6"}};
     auto settings = all_settings();
     REQUIRE(values.size() == settings.size());
@@ -346,6 +350,7 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(std::string(settings.schema) == "pgcache");
     CHECK(std::string(settings.namespace_name) == "default");
     CHECK_FALSE(settings.logged);
+    CHECK_FALSE(settings.inline_values);
     CHECK(settings.pool_min == 0);
     CHECK(settings.pool_max == 10);
     CHECK(settings.timeout_ms == 5000);

@@ -16,9 +16,9 @@ std::string resolve(const char *text, const char *schema = "s", bool logged = fa
   return out;
 }
 
-std::string script(const char *schema, bool logged) {
+std::string script(const char *schema, bool logged, bool inline_values = false) {
   pgc_buffer buffer = PGC_BUFFER_INIT;
-  pgc_migrations_script(&buffer, schema, logged);
+  pgc_migrations_script(&buffer, schema, logged, inline_values);
   std::string out(reinterpret_cast<const char *>(buffer.data), buffer.size);
   pgc_buffer_clear(&buffer);
   return out;
@@ -72,6 +72,12 @@ TEST_CASE("the script makes a schema and leaves no variable open", "[sql]") {
          {":\"schema\"", ":'version_seq'", ":'entries'", ":persistence TABLE", " :logged,", "(:logged"})
       CHECK_FALSE(test::contains(text, open));
   }
+}
+
+TEST_CASE("the script lays the table out for values in the row when that is wanted", "[sql]") {
+  CHECK_FALSE(test::contains(script("s", false), "toast_tuple_target"));
+  const std::string text = script("s", false, true);
+  CHECK(count(text, "ALTER TABLE \"s\".entries SET (toast_tuple_target = 8160, fillfactor = 50)\n;\nCOMMIT;\n") == 1);
 }
 
 TEST_CASE("the steps lead forward to this library's version", "[sql]") {

@@ -7,8 +7,8 @@ _pgcache() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
   local commands='get put remove exists touch incr keys flush cleanup stats init upgrade local version help'
   local local_commands='start stop status url psql'
-  local settings='--url --schema --namespace --table --pool-min --pool-max --timeout-ms --maintenance-timeout-ms
-    --default-ttl-ms --max-value-bytes'
+  local settings='--url --schema --namespace --table --values --pool-min --pool-max --timeout-ms
+    --maintenance-timeout-ms --default-ttl-ms --max-value-bytes'
   local command='' local_command='' word index
   COMPREPLY=()
 
@@ -55,6 +55,10 @@ _pgcache() {
       ;;
     --table)
       mapfile -t COMPREPLY < <(compgen -W 'unlogged logged' -- "$current")
+      return
+      ;;
+    --values)
+      mapfile -t COMPREPLY < <(compgen -W 'mixed inline' -- "$current")
       return
       ;;
     --ttl)
