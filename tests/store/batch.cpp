@@ -290,6 +290,61 @@ TEST_CASE("[A15] One bad item refuses the call, says which, and nothing is store
   CHECK(pgcache_get_many(store.cache.raw(), items.data(), 1, nullptr, nullptr) == PGCACHE_OK);
 }
 
+TEST_CASE("[A15] A refused call leaves its status in every item, and no result", "[A15][rule:batch]") {
+  Store store;
+  REQUIRE(store.cache.put("a", "v") == PGCACHE_OK);
+  const auto refused = [&](decltype(pgcache_get_many) *call, const Options &options, size_t bad_length) {
+    Items items;
+    for (const char *key : {"a", "b", "c"})
+      items.add(key, "v");
+    for (size_t i = 0; i < 3; i++) {
+      items[i].status = PGCACHE_EXISTS;
+      items[i].version = 77;
+    }
+    if (bad_length == 0)
+      items[1].key_len = 0;
+    const pgcache_status status = call(store.cache.raw(), items.data(), items.size(), &options, nullptr);
+    CHECK(status == PGCACHE_INVALID);
+    for (size_t i = 0; i < 3; i++) {
+      CHECK(items[i].status == status);
+      CHECK(items[i].version == 0);
+      CHECK(items[i].result == nullptr);
+    }
+  };
+  Options wrong;
+  wrong.flags = 1;
+  for (const auto call : {pgcache_get_many, pgcache_put_many, pgcache_remove_many}) {
+    refused(call, Options(), 0);
+    refused(call, wrong, 1);
+    refused(call, in_namespace("a b"), 1);
+  }
+  CHECK(store.pg.one(store.sql("SELECT count(*) FROM {s}.entries")) == "1");
+}
+
+TEST_CASE("[A15] A stored value that is longer than this handle lets in spoils only its own key", "[A15][A13]") {
+  Store store;
+  REQUIRE(store.cache.put("long", string(1000, 'v')) == PGCACHE_OK);
+  REQUIRE(store.cache.put("short", "v") == PGCACHE_OK);
+  Cache narrow = store.open({{"max_value_bytes", "100"}});
+  const Answer got = narrow.get("long");
+  CHECK(got == PGCACHE_TOO_LARGE);
+  CHECK_FALSE(got.value);
+  Items items;
+  for (const char *key : {"short", "long", "none", "long"})
+    items.add(key);
+  const pgcache_status status = pgcache_get_many(narrow.raw(), items.data(), items.size(), nullptr, nullptr);
+  CHECK(status == PGCACHE_OK); /* every key was answered */
+  CHECK(items[0].status == PGCACHE_OK);
+  CHECK(items.bytes(0) == "v");
+  CHECK(items[1].status == PGCACHE_TOO_LARGE);
+  CHECK(items[1].result == nullptr);
+  CHECK(items[1].version == 0);
+  CHECK(items[2].status == PGCACHE_MISS);
+  CHECK(items[3].status == PGCACHE_TOO_LARGE);
+  CHECK(narrow.exists("long") == PGCACHE_OK);
+  CHECK(narrow.touch("long", 1000000) == PGCACHE_OK);
+}
+
 TEST_CASE("[A15] 16 writers of overlapping sets never deadlock", "[A15][threads]") {
   Store store;
   const int rounds = longer(12, 400);

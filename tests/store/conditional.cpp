@@ -9,6 +9,7 @@
 #include "support/server.hpp"
 
 #include <atomic>
+#include <thread>
 
 using namespace test;
 using std::string;
@@ -212,6 +213,25 @@ TEST_CASE("[A14] increment refuses what is no counter", "[A14][increment]") {
     REQUIRE(cache.put("k", good, PGCACHE_TTL_DEFAULT, PGCACHE_FORMAT_JSON) == PGCACHE_OK);
     CHECK(cache.increment("k").number == std::stoll(good) + 1);
   }
+}
+
+TEST_CASE("[A14] increment of an entry that expires while it waits for the row begins anew", "[A14][increment]") {
+  Store store;
+  REQUIRE(store.cache.increment("n", 5, 0, 500) == PGCACHE_OK);
+  store.pg.exec("BEGIN");
+  store.pg.exec(store.sql("UPDATE {s}.entries SET accessed_at = accessed_at"));
+  Answer answer;
+  std::thread waits([&] { answer = store.cache.increment("n", 1, 100, 60000); });
+  sleep_ms(800);
+  store.pg.exec("COMMIT");
+  waits.join();
+  INFO(answer);
+  CHECK(answer == PGCACHE_OK);
+  CHECK(answer.number == 101);
+  const Answer got = store.cache.get("n");
+  CHECK(got.bytes() == "101");
+  CHECK(got.version == answer.version);
+  CHECK(got.value.ttl_ms() > 30000);
 }
 
 TEST_CASE("[A14] increments by 16 threads are all counted", "[A14][increment][threads]") {

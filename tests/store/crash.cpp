@@ -124,6 +124,21 @@ TEST_CASE("After a crash the conditional writes and put_many raise the epoch, to
   }
 }
 
+TEST_CASE("On another timeline the epoch goes far beyond what the old primary can have reached", "[crash][version]") {
+  Store store;
+  const int64_t version = store.cache.put("k", "v").version;
+  const int32_t epoch = store.cache.stats().epoch;
+  store.pg.exec(store.sql("TRUNCATE {s}.marker")); /* as after a crash on the same timeline */
+  CHECK(store.cache.put("k", "v").version > version);
+  CHECK(store.cache.stats().epoch == epoch + 1);
+  store.pg.exec(store.sql("UPDATE {s}.cache SET timeline = timeline + 7; TRUNCATE {s}.marker"));
+  const int64_t before = store.cache.get("k").version;
+  CHECK(store.cache.put("k", "v").version > before);
+  CHECK(store.cache.stats().epoch == epoch + 17);
+  CHECK(store.cache.put("k", "v") == PGCACHE_OK);
+  CHECK(store.cache.stats().epoch == epoch + 17);
+}
+
 TEST_CASE("No version is given twice while writers run through crashes", "[crash][version][threads]") {
   PrivateServer server;
   Config config;

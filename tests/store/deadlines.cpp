@@ -130,6 +130,40 @@ TEST_CASE("A name look-up that hangs does not hold the caller past its deadline"
   });
 }
 
+TEST_CASE("A deadline of 0 sends nothing and keeps the connection", "[rule:deadline]") {
+  Store store;
+  Cache cache = store.open({{"url", url_with({{"application_name", store.schema()}})}});
+  REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+  const auto session = [&] {
+    return store.pg.one("SELECT pid FROM pg_stat_activity WHERE application_name = $1", {store.schema()});
+  };
+  const string before = session();
+  const Options now = deadline(0);
+  const std::pair<const char *, std::function<Answer()>> calls[] = {
+      {"put", [&] { return cache.put("k", "w", now); }},
+      {"get", [&] { return cache.get("k", now); }},
+      {"add", [&] { return cache.add("new", "w", PGCACHE_TTL_DEFAULT, 0, now); }},
+      {"remove", [&] { return cache.remove("k", now); }},
+      {"increment", [&] { return cache.increment("n", 1, 0, PGCACHE_TTL_DEFAULT, now); }},
+      {"flush", [&] { return cache.flush(PGCACHE_FLUSH_ALL, now); }},
+      {"flush namespace", [&] { return cache.flush(PGCACHE_FLUSH_NAMESPACE, now); }},
+      {"cleanup", [&] { return cache.cleanup(now); }},
+  };
+  for (const auto &[name, call] : calls) {
+    INFO(name);
+    CHECK(call() == PGCACHE_TIMEOUT);
+    CHECK(session() == before);
+  }
+  sleep_ms(50);
+  CHECK(store.pg.one(store.sql(
+            "SELECT string_agg(convert_from(key || '='::bytea || value, 'UTF8'), ' ') FROM {s}.entries")) == "k=v");
+  CHECK(cache.get("k").bytes() == "v");
+  CHECK(session() == before);
+  CHECK(cache.init(now) == PGCACHE_TIMEOUT);
+  CHECK(cache.upgrade(now) == PGCACHE_TIMEOUT);
+  CHECK(cache.get("k").bytes() == "v");
+}
+
 TEST_CASE("A deadline of 0 waits for nothing", "[rule:deadline]") {
   Store store;
   Cache fresh = store.open(); /* no connection yet */

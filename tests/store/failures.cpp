@@ -12,6 +12,7 @@
 
 #include <fstream>
 #include <memory>
+#include <thread>
 
 using namespace test;
 using std::string;
@@ -216,6 +217,54 @@ TEST_CASE("[A24] No connection left: TOO_MANY_CONNECTIONS, and the message names
       failed += cache.get("k") != PGCACHE_OK;
   });
   CHECK(failed == 0);
+}
+
+TEST_CASE("[A24] One who waits gets a connection as soon as the server has one, though an attempt failed before",
+          "[A24]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  REQUIRE(store.cache.put("other", "v") == PGCACHE_OK);
+  Role role("LOGIN SUPERUSER CONNECTION LIMIT -1");
+  const string name = role.name();
+  store.pg.exec("ALTER ROLE \"" + name + "\" NOSUPERUSER CONNECTION LIMIT 1");
+  store.pg.exec(store.sql("GRANT USAGE ON SCHEMA {s} TO \"" + name + "\"; GRANT ALL ON ALL TABLES IN SCHEMA {s} TO \"" +
+                          name + "\"; GRANT ALL ON ALL SEQUENCES IN SCHEMA {s} TO \"" + name + "\""));
+  Cache cache = store.open({{"url", url_with({{"user", name}})}, {"pool_max", "2"}});
+  REQUIRE(cache.get("other") == PGCACHE_OK);
+  Pg holder(url());
+  holder.exec("BEGIN");
+  holder.exec(store.sql("UPDATE {s}.entries SET accessed_at = accessed_at WHERE key = 'k'"));
+  std::thread busy([&] { cache.put("k", "w", deadline(30000)); }); /* has the only connection */
+  sleep_ms(200);
+  Answer waited;
+  std::thread waiter([&] { waited = cache.get("other", deadline(20000)); });
+  sleep_ms(300);
+  store.pg.exec("ALTER ROLE \"" + name + "\" CONNECTION LIMIT 5");
+  waiter.join(); /* while the first connection is still busy */
+  INFO(waited);
+  CHECK(waited == PGCACHE_OK);
+  holder.exec("COMMIT");
+  busy.join();
+}
+
+TEST_CASE("A silent first host does not keep the second from being asked", "[hosts][rule:deadline]") {
+  Store store;
+  Proxy silent;
+  silent.black_hole(true);
+  auto parts = conninfo_parts(url());
+  const string host = parts.count("host") ? parts["host"] : "/var/run/postgresql";
+  const string port = parts.count("port") ? parts["port"] : "5432";
+  Cache cache = store.open({{"url", url_with({{"host", silent.folder() + "," + host},
+                                              {"hostaddr", ""},
+                                              {"port", "5432," + port},
+                                              {"connect_timeout", "1"}})}});
+  const int64_t start = now_ms();
+  const Answer answer = cache.put("k", "v", deadline(15000));
+  INFO(answer);
+  CHECK(answer == PGCACHE_OK);
+  CHECK(now_ms() - start < 8000);
+  CHECK(silent.accepted() >= 1);
+  CHECK(store.cache.get("k").bytes() == "v");
 }
 
 TEST_CASE("[A24] A role's own limit of connections is named as one", "[A24]") {

@@ -165,11 +165,35 @@ TEST_CASE("With values=inline a value of 3 KiB stays in its row", "[schema]") {
   CHECK(out_of_line(in_line) == "f");
 }
 
+TEST_CASE("A table laid out for small values holds all sizes, whatever a handle's own setting is", "[schema][inline]") {
+  Store store(Settings{{"values", "inline"}});
+  Cache other = store.open({{"values", "mixed"}});
+  string all;
+  for (int i = 0; i < 70000; i++)
+    all += static_cast<char>(i * 31 + i / 251);
+  for (const size_t size : {0, 1, 100, 1000, 2000, 2040, 3000, 3072, 4000, 8191, 9000, 70000}) {
+    const string value = all.substr(0, size);
+    REQUIRE(store.cache.put("k", value) == PGCACHE_OK);
+    CHECK((other.get("k").bytes() == value));
+    REQUIRE(other.put("k", value + "x") == PGCACHE_OK);
+    CHECK((store.cache.get("k").bytes() == value + "x"));
+  }
+  CHECK(store.cache.init() == PGCACHE_EXISTS);
+  Schema by_hand;
+  Config config;
+  config.set("schema", by_hand.name()).set("values", "inline");
+  Pg pg(url());
+  pg.exec(init_sql(config));
+  CHECK(description(pg, by_hand.name()) == description(pg, store.schema()));
+  Store mixed;
+  CHECK(description(pg, mixed.schema()) != description(pg, store.schema()));
+}
+
 TEST_CASE("[A21] A schema's name is checked at once and can carry no SQL", "[A21]") {
   Config config;
   for (const char *bad :
        {"", "Upper", "with space", "1digit", "pg_cache", "a-b", "a.b", "a\"b", "a'b", "a;b", "a\\b", "\xc3\xa4",
-        "x\"; DROP SCHEMA public CASCADE; --", "a\nb", "abcdefghijklmnopqrstuvwxyz012345"}) {
+        "x\"; DROP SCHEMA public CASCADE; --", "a\nb", "abcdefghijklmnopqrstuvwxyz012345", "pg_cache"}) {
     INFO(bad);
     Error error;
     CHECK(pgcache_config_set(config.get(), "schema", bad, &error) == PGCACHE_BAD_SETTING);

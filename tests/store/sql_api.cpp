@@ -96,6 +96,17 @@ TEST_CASE("JSON goes through SQL as jsonb", "[sql][json]") {
   CHECK(store.pg.one(store.sql("SELECT {s}.get_json('n')::int + 1")) == "6");
 }
 
+TEST_CASE("The view of JSON entries also works in a parallel plan", "[sql][json]") {
+  Store store;
+  REQUIRE(store.cache.put("j", "{\"b\":2}", PGCACHE_TTL_DEFAULT, PGCACHE_FORMAT_JSON) == PGCACHE_OK);
+  REQUIRE(store.cache.put("broken", "{", PGCACHE_TTL_DEFAULT, PGCACHE_FORMAT_JSON) == PGCACHE_OK);
+  if (store.pg.sqlstate("SET force_parallel_mode = on") != "00000")
+    store.pg.exec("SET debug_parallel_query = on");
+  CHECK(store.pg.one(store.sql("SELECT count(value) || '/' || count(*) FROM {s}.entries_json")) == "1/2");
+  CHECK(store.pg.one(store.sql("SELECT {s}.get_json('j') ->> 'b'")) == "2");
+  CHECK(store.pg.one(store.sql("SELECT {s}.exists('j'::text)")) == "t");
+}
+
 TEST_CASE("[A09] A TTL means in SQL what it means in the library", "[A09][sql]") {
   Store store;
   store.pg.exec(store.sql("SELECT {s}.put('never'::text, 'v'::bytea, NULL)"));

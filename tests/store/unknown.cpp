@@ -187,3 +187,65 @@ TEST_CASE("Of a put_many whose second part was lost the first is done and the th
         std::map<pgcache_status, int>{{PGCACHE_OK, 1000}, {PGCACHE_UNKNOWN, 1000}, {PGCACHE_UNAVAILABLE, 500}});
   CHECK((stored.size() == 1000 || stored.size() == 2000)); /* the lost part as a whole, or not at all */
 }
+
+TEST_CASE("A large write to a peer that seems to have gone is UNKNOWN where it may have arrived, and never done twice",
+          "[rule:unknown]") {
+  Store store;
+  store.pg.exec(store.sql(
+      "CREATE SEQUENCE {s}.writes; CREATE FUNCTION {s}.count() RETURNS trigger LANGUAGE plpgsql AS "
+      "$$ BEGIN PERFORM nextval('{s}.writes'); RETURN NULL; END $$;"
+      "CREATE TRIGGER count AFTER INSERT OR UPDATE ON {s}.entries FOR EACH ROW EXECUTE FUNCTION {s}.count()"));
+  int64_t before = 0; /* writes so far */
+  const auto written = [&] {
+    return std::stoll(store.pg.one(store.sql("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {s}.writes")));
+  };
+  Proxy proxy;
+  std::map<pgcache_status, int> outcomes;
+  for (const size_t size : {1000, 150000, 230000, 300000, 400000, 2000000}) {
+    for (const bool opens_first : {false, true}) {
+      Cache cache = store.open({{"url", proxy.conninfo()}, {"pool_max", "1"}});
+      REQUIRE(cache.put("k", "old") == PGCACHE_OK);
+      before = written();
+      proxy.black_hole(true);
+      Answer answer;
+      std::thread writer([&] { answer = cache.put("k", string(size, 'n'), deadline(3000)); });
+      sleep_ms(60); /* as much as fits into the sockets is on its way */
+      if (opens_first) {
+        proxy.black_hole(false);
+        proxy.half_close();
+      } else {
+        proxy.half_close();
+        sleep_ms(60);
+        proxy.black_hole(false);
+      }
+      writer.join();
+      sleep_ms(150);
+      const int64_t times = written() - before;
+      INFO(answer << ", size " << size << ", written " << times << " times");
+      outcomes[answer.status]++;
+      CHECK((answer == PGCACHE_UNKNOWN || answer == PGCACHE_OK || answer == PGCACHE_UNAVAILABLE ||
+             answer == PGCACHE_TIMEOUT));
+      CHECK(times <= 1);
+      if (answer == PGCACHE_OK)
+        CHECK(times == 1);
+      if (answer == PGCACHE_UNAVAILABLE || answer == PGCACHE_TIMEOUT)
+        CHECK(times == 0);
+      proxy.cut();
+    }
+  }
+  CHECK(outcomes[PGCACHE_UNKNOWN] > 0);
+}
+
+TEST_CASE("A write that was given up while it waited for a row is not carried out much later", "[rule:unknown]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
+  store.pg.exec("BEGIN");
+  store.pg.exec(store.sql("UPDATE {s}.entries SET accessed_at = accessed_at"));
+  const Answer answer = store.cache.put("k", "late", deadline(200));
+  INFO(answer);
+  CHECK(answer == PGCACHE_UNKNOWN);
+  sleep_ms(3000); /* the server looks every second whether its client is still there */
+  store.pg.exec("COMMIT");
+  sleep_ms(200);
+  CHECK(store.cache.get("k").bytes() == "old");
+}

@@ -8,6 +8,7 @@
 #include "support/server.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 #include <thread>
 
@@ -112,6 +113,62 @@ TEST_CASE("[A06] flush works beside a transaction that reads, and beside one tha
   if (late == PGCACHE_TIMEOUT)
     CHECK(after.number == 1);
   CHECK(store.cache.get("k1") == PGCACHE_MISS);
+}
+
+TEST_CASE("[A06] flushes of a namespace beside put_many and remove_many: no deadlock", "[A06][A15][flush][threads]") {
+  Store store;
+  const auto deadlocks = [&] {
+    return std::stoi(store.pg.one("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"));
+  };
+  const int before = deadlocks();
+  std::atomic<int> failed{0};
+  in_threads(8, [&](int thread) {
+    Cache cache = store.open({{"pool_max", "1"}});
+    std::vector<string> keys;
+    for (int i = 0; i < 200; i++)
+      keys.push_back("k" + std::to_string((i * 7 + thread * 13) % 300));
+    for (int round = 0; round < longer(15, 500); round++) {
+      Items items;
+      for (const auto &key : keys)
+        items.add(key, "v");
+      if (thread < 3)
+        failed += cache.flush(PGCACHE_FLUSH_NAMESPACE) != PGCACHE_OK;
+      else if (thread == 3)
+        failed += pgcache_remove_many(cache.raw(), items.data(), items.size(), nullptr, nullptr) != 0;
+      else
+        failed += pgcache_put_many(cache.raw(), items.data(), items.size(), nullptr, nullptr) != PGCACHE_OK;
+    }
+  });
+  CHECK(failed == 0);
+  sleep_ms(200);
+  CHECK(deadlocks() == before);
+}
+
+TEST_CASE("keys leaves nothing behind after an error, and lists keys longer than a value may be",
+          "[keys][rule:outputs]") {
+  Store store(Settings{{"max_value_bytes", "10"}});
+  const string long_key(PGCACHE_KEY_MAX, 'k');
+  REQUIRE(store.cache.put(long_key, "v") == PGCACHE_OK);
+  REQUIRE(store.cache.put("short", "v") == PGCACHE_OK);
+  CHECK(page(store.cache, 5).keys == std::vector<string>{long_key, "short"});
+  const auto after_error = [&](Cache &cache, const Options &options) {
+    pgcache_value *keys[3];
+    for (auto &key : keys)
+      key = reinterpret_cast<pgcache_value *>(8);
+    size_t count = 3;
+    CHECK(pgcache_keys(cache.raw(), keys, 3, &count, nullptr, 0, nullptr, 0, &options, nullptr) < 0);
+    CHECK(count == 0);
+    for (const auto *key : keys)
+      CHECK(key == nullptr);
+  };
+  after_error(store.cache, deadline(0));
+  after_error(store.cache, in_namespace("a b"));
+  Cache away = store.open({{"url", "host=/nonexistent"}});
+  after_error(away, Options());
+  store.pg.exec(store.sql("ALTER TABLE {s}.entries RENAME COLUMN format TO form"));
+  after_error(store.cache, Options());
+  store.cache.shutdown();
+  after_error(store.cache, Options());
 }
 
 TEST_CASE("keys lists a namespace in the order of its bytes, a page at a time", "[keys]") {

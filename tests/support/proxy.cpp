@@ -106,6 +106,14 @@ void Proxy::cut() {
   wake();
 }
 
+void Proxy::half_close() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (auto &link : links_) {
+    link.mute = true;
+    shutdown(link.fd[TO_CLIENT], SHUT_WR);
+  }
+}
+
 void Proxy::black_hole(bool on) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -205,6 +213,8 @@ void Proxy::receive(Link &link, Direction direction) {
 
 void Proxy::send_on(Link &link, Direction direction) {
   std::string &data = link.waiting[direction];
+  if (link.mute && direction == TO_CLIENT)
+    data.clear();
   int64_t &left = cut_after_[direction];
   while (!data.empty()) {
     size_t size = data.size();

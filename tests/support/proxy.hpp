@@ -32,6 +32,11 @@ public:
   /* The server's address with this proxy in front. */
   std::string conninfo(const std::map<std::string, std::string> &changes = {}) const;
 
+  /* The folder of its socket, for a host list. */
+  const std::string &folder() const {
+    return folder_;
+  }
+
   /* Closes the connection on which byte number n from now on passes in this direction, right after that byte. Once. */
   void cut_after(Direction direction, int64_t n);
   bool was_cut() const {
@@ -43,6 +48,8 @@ public:
   void black_hole(bool on);
   /* What the server sends waits here; what the client sends passes. */
   void hold_answers(bool on);
+  /* The client sees the end of the stream, as if the server had gone; what the client sends still passes. */
+  void half_close();
   /* New connections are closed at once. */
   void refuse(bool on);
   void delay(int milliseconds);
@@ -61,6 +68,7 @@ private:
     int fd[2] = {-1, -1};           /* [TO_SERVER]: the server's end, [TO_CLIENT]: the client's */
     std::string waiting[2];         /* by direction: read, not yet written */
     bool ended[2] = {false, false}; /* by direction: the source closed */
+    bool mute = false;              /* half closed: what the server says is lost */
     bool dead = false;
   };
   void loop();
