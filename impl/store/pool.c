@@ -8,6 +8,7 @@
  */
 #include "store/pool.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,9 +38,11 @@ typedef struct waiter {
   struct waiter *next;
 } waiter;
 
-/* The socket of an open connection. A forked child closes it only if it is still the same file. */
+/* The socket of an open connection. libpq closes its descriptor when the stream has ended, whenever that is: shutdown uses
+   a second one, that nobody else closes, and a forked child closes libpq's only if it is still the same file. */
 typedef struct slot {
-  atomic_int fd; /* -1: free */
+  atomic_int fd;   /* libpq's; -1: free */
+  atomic_int ours; /* the second one; -1: none */
   ino_t inode;
 } slot;
 
@@ -77,8 +80,10 @@ pgc_pool *pgc_pool_new(pgc_connect_plan *plan, int min, int max) {
   self->min = min;
   self->max = max;
   self->last_failure = (pgcache_error)PGCACHE_ERROR_INIT;
-  for (int i = 0; i < max; i++)
+  for (int i = 0; i < max; i++) {
     atomic_init(&self->slots[i].fd, -1);
+    atomic_init(&self->slots[i].ours, -1);
+  }
   *plan = (pgc_connect_plan){0};
   return self;
 }
@@ -105,6 +110,7 @@ static void remember_socket(pgc_pool *self, pgc_connection *connection) {
     if (fstat(fd, &file) == 0) {
       self->slots[i].inode = file.st_ino;
       atomic_store(&self->slots[i].fd, fd);
+      atomic_store(&self->slots[i].ours, fcntl(fd, F_DUPFD_CLOEXEC, 0));
       connection->slot = i;
     }
     return;
@@ -117,9 +123,17 @@ static bool is_our_socket(const slot *place, int fd) {
   return fd != -1 && fstat(fd, &file) == 0 && S_ISSOCK(file.st_mode) && file.st_ino == place->inode;
 }
 
+static void close_ours(slot *place) {
+  int fd = atomic_exchange(&place->ours, -1);
+  if (fd != -1)
+    close(fd);
+}
+
 static void forget_socket(pgc_pool *self, pgc_connection *connection) {
-  if (connection->slot >= 0)
+  if (connection->slot >= 0) {
+    close_ours(&self->slots[connection->slot]);
     atomic_store(&self->slots[connection->slot].fd, -1);
+  }
   connection->slot = -1;
 }
 
@@ -357,8 +371,8 @@ void pgc_pool_shutdown(pgc_pool *self) {
   }
   /* What is lent: its thread sees the end of the stream and gives it back. */
   for (int i = 0; i < self->max; i++) {
-    int fd = atomic_load(&self->slots[i].fd);
-    if (is_our_socket(&self->slots[i], fd))
+    int fd = atomic_load(&self->slots[i].ours);
+    if (fd != -1)
       shutdown(fd, SHUT_RDWR);
   }
   fail_waiters(self, PGCACHE_CLOSED, NULL, "the handle was shut down");
@@ -402,6 +416,7 @@ pgc_pool *pgc_pool_new_after_fork(pgc_pool *parents) {
 
 void pgc_pool_close_sockets_after_fork(pgc_pool *parents) {
   for (int i = 0; i < parents->max; i++) {
+    close_ours(&parents->slots[i]);
     int fd = atomic_exchange(&parents->slots[i].fd, -1);
     /* Only this process's copy is closed: the session is the parent's, and no word is sent on it. */
     if (is_our_socket(&parents->slots[i], fd))
