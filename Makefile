@@ -72,10 +72,9 @@ EXAMPLES := $(patsubst abi/examples/%.c,$(B)/examples/%,$(sort $(wildcard abi/ex
 BENCH_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/bench/*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # A suite is a folder of tests/ with Catch2 tests; it becomes one program. tests/support helps those that need a server.
-SUITES := $(foreach suite,unit store cli faults,$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
+SUITES := $(foreach suite,unit store faults,$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
 SUPPORT_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(filter-out %/main.cpp,$(sort $(wildcard tests/support/*.cpp))))
 SUPPORT_MAIN := $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/support/main.cpp))
-TEST_SCRIPTS := $(wildcard tests/cli/run)
 
 SHARED := $(B)/libpgcache.so.$(VERSION)
 SHARED_LINKS := $(B)/libpgcache.so.$(SOVERSION) $(B)/libpgcache.so
@@ -109,6 +108,12 @@ ALL_CXXFLAGS := -std=c++17 -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Wer
   $(VARIANT_CXXFLAGS)
 ALL_LDFLAGS := -pthread $(HARDENING_LDFLAGS) $(VARIANT_FLAGS) $(LDFLAGS)
 LIBS := $(PQ_LIBS) $(SODIUM_LIBS)
+
+# What is linked into programs to count what forked children cover, too.
+ifeq ($(VARIANT),coverage)
+COUNT_EXITS := $(B)/obj/ci/coverage-exit.o
+COUNT_EXITS_LDFLAGS := -Wl,--wrap=_exit
+endif
 
 # ---- Default ---------------------------------------------------------------------------------------------------------------
 
@@ -162,8 +167,8 @@ $(STATIC): $(LIB_OBJECTS) $(B)/files
 	rm -f $@
 	$(AR) rcs $@ $(LIB_OBJECTS)
 
-$(B)/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(SHARED_LINKS)
-	$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(CLI_OBJECTS) $(CLI_INTERNAL) -L$(B) -lpgcache
+$(B)/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(COUNT_EXITS) $(SHARED_LINKS)
+	$(CC) $(ALL_LDFLAGS) $(COUNT_EXITS_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(filter %.o,$^) -L$(B) -lpgcache
 # The same without the build tree's search path.
 $(B)/install/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(SHARED_LINKS)
 	@mkdir -p $(@D)
@@ -191,9 +196,9 @@ $(B)/bench: $(BENCH_OBJECTS) $(B)/obj/gen/pgc_sql.o $(SHARED_LINKS)
 suite_objects = $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/$(1)/*.cpp))) \
   $(if $(wildcard tests/$(1)/main.cpp),,$(SUPPORT_MAIN)) $(if $(filter-out unit,$(1)),$(SUPPORT_OBJECTS))
 define suite_rule
-$(B)/tests/$(1): $(call suite_objects,$(1)) $(STATIC)
+$(B)/tests/$(1): $(call suite_objects,$(1)) $(COUNT_EXITS) $(STATIC)
 	@mkdir -p $$(@D)
-	$$(CXX) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o,$$^) $(STATIC) $$(CATCH2_LIBS) $$(LIBS) -ldl
+	$$(CXX) $$(ALL_LDFLAGS) $$(COUNT_EXITS_LDFLAGS) -o $$@ $$(filter %.o,$$^) $(STATIC) $$(CATCH2_LIBS) $$(LIBS) -ldl
 endef
 $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
 
@@ -207,10 +212,8 @@ test-store: $(B)/tests/store all
 	ci/with-postgres $(B)/tests/store $(ARGS)
 test-faults: $(B)/tests/faults all
 	ci/with-postgres $(B)/tests/faults $(ARGS)
-test-cli: all $(if $(filter cli,$(SUITES)),$(B)/tests/cli)
-	$(if $(filter cli,$(SUITES)),PGCACHE_COMMAND=$(B)/pgcache ci/with-postgres $(B)/tests/cli $(ARGS))
-	@set -e; for script in $(TEST_SCRIPTS); do \
-	  echo "$$script"; PGCACHE_BIN=$(B)/pgcache ci/with-postgres "$$script" $(ARGS); done
+test-cli: all
+	PGCACHE_BIN=$(B)/pgcache ci/with-postgres tests/cli/run $(ARGS)
 
 .PHONY: check check-long check-all light-checks
 check:
@@ -220,7 +223,7 @@ check-long:
 	ci/setup check
 	PGCACHE_LONG=1 $(MAKE) check-all
 check-all: all tests light-checks
-	$(MAKE) $(SUITES:%=test-%) $(if $(TEST_SCRIPTS),$(if $(filter cli,$(SUITES)),,test-cli))
+	@set -e; for suite in $(SUITES) cli; do $(MAKE) "test-$$suite"; done
 light-checks: all
 	ci/check-symbols
 	ci/check-header
