@@ -51,7 +51,8 @@
  * RESULTS
  *   [rule:linear]   Operations on one key are linearizable: each takes effect at one moment between call and return.
  *                   No call is atomic across keys.
- *   [rule:timeout]  PGCACHE_TIMEOUT means that the deadline passed and that the call changed nothing.
+ *   [rule:timeout]  PGCACHE_TIMEOUT means that the deadline passed and that the call changed nothing; of a call that works
+ *                   in parts (batches of more than PGCACHE_BATCH_MAX keys, flush, cleanup): its last part.
  *   [rule:unknown]  PGCACHE_UNKNOWN means that a write was sent and its answer never came (lost connection, deadline,
  *                   shutdown): it may or may not have happened, or may still happen within the next seconds.
  *                   The library does not repeat such a write.
@@ -412,8 +413,8 @@ typedef struct pgcache_item {
   size_t key_len;        /* in: bytes */
   const void *value;     /* in: put_many only */
   size_t value_len;      /* in: put_many only, bytes */
-  int64_t ttl_ms;        /* in: put_many only */
-  int32_t format;        /* in: put_many only */
+  int64_t ttl_ms;        /* in: put_many only, [rule:ttl] */
+  int32_t format;        /* in: put_many only, [rule:format] */
   pgcache_status status; /* out: what became of this key */
   int64_t version;       /* out: the entry's version; 0 unless PGCACHE_OK; 0 for remove_many */
   pgcache_value *result; /* out: get_many only: owned by the caller, to be given to pgcache_value_free(); else NULL */

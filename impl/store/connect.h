@@ -12,16 +12,10 @@
 #include "pgcache.h"
 #include "store/connection.h"
 
-enum { PGC_CONNECT_HOSTS, PGC_CONNECT_ADDRESSES, PGC_CONNECT_PORTS, PGC_CONNECT_LISTS };
-
 typedef struct pgc_connect_plan {
   char *conninfo;
-  char *local_dir;                /* the folder of a local server, for the message; or NULL */
-  char *lists[PGC_CONNECT_LISTS]; /* the string's host, hostaddr and port, each a comma-separated list; or NULL */
-  int hosts;                      /* how many hosts the lists name */
-  bool prefers_standby;           /* first ask all for a standby, then take any */
-  bool starts_anywhere;           /* begin with a random host */
-  int64_t host_limit_ms;          /* for the attempt with one host: connect_timeout */
+  char *local_dir;  /* the folder of a local server, for the message; or NULL */
+  int host_limit_s; /* for each address of each host: connect_timeout */
 } pgc_connect_plan;
 
 /* Understands the connection string, without input or output. PGCACHE_OK, PGCACHE_BAD_SETTING, PGCACHE_NO_MEMORY. */

@@ -428,7 +428,9 @@ static pgcache_status truncate_entries(pgc_session *session, pgc_op *op, bool *d
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_TRUNCATE, &none, &result);
   if (status == PGCACHE_OK && !PQgetisnull(result, 0, 0)) {
     *done = true;
-    status = pgc_session_int8(session, result, 0, 0, &op->u.removed);
+    int64_t removed = 0;
+    status = pgc_session_int8(session, result, 0, 0, &removed);
+    op->u.removed += removed;
   }
   PQclear(result);
   return status;

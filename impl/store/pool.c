@@ -101,20 +101,22 @@ static void release_reference(pgc_pool *self) {
 
 /* ---- Connections come and go. All these are called with the mutex held. ---- */
 
-static void remember_socket(pgc_pool *self, pgc_connection *connection) {
+/* False when there is no descriptor left for the second one: then shutdown could not wake this connection's user. */
+static bool remember_socket(pgc_pool *self, pgc_connection *connection) {
   struct stat file;
   int fd = PQsocket(connection->pg);
-  for (int i = 0; i < self->max; i++) {
-    if (atomic_load(&self->slots[i].fd) != -1)
-      continue;
-    if (fstat(fd, &file) == 0) {
-      self->slots[i].inode = file.st_ino;
-      atomic_store(&self->slots[i].fd, fd);
-      atomic_store(&self->slots[i].ours, fcntl(fd, F_DUPFD_CLOEXEC, 0));
-      connection->slot = i;
-    }
-    return;
-  }
+  int ours = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (ours == -1)
+    return false;
+  fstat(ours, &file); /* cannot fail on an open descriptor */
+  int i = 0;
+  while (atomic_load(&self->slots[i].fd) != -1)
+    i++; /* there are as many as connections */
+  self->slots[i].inode = file.st_ino;
+  atomic_store(&self->slots[i].ours, ours);
+  atomic_store(&self->slots[i].fd, fd);
+  connection->slot = i;
+  return true;
 }
 
 /* Whether the number still stands for our socket: libpq closes it when the stream has ended. */
@@ -217,15 +219,17 @@ static void *open_one(void *argument) {
 
   pthread_mutex_lock(&self->mutex);
   self->opening--;
-  if (connection != NULL && !atomic_load(&self->closed)) {
+  bool closed = atomic_load(&self->closed);
+  if (connection != NULL && !closed && remember_socket(self, connection)) {
     self->failures = 0;
     self->open++;
-    remember_socket(self, connection);
     offer(self, connection);
     connection = NULL;
     if (self->waiting > 0)
       open_more(self);
-  } else if (connection == NULL && !atomic_load(&self->closed)) {
+  } else if (!closed) {
+    if (connection != NULL)
+      pgc_fail(&error, PGCACHE_NO_MEMORY, "this process has no file descriptor left for a connection; it needs two");
     note_failure(self, &error);
   }
   release_reference(self);
