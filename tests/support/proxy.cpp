@@ -145,6 +145,15 @@ void Proxy::rewrite(std::function<void(Direction, std::string &)> function) {
   rewrite_ = std::move(function);
 }
 
+void Proxy::say(const std::string &bytes) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (auto &link : links_)
+      link.waiting[TO_CLIENT] += bytes;
+  }
+  wake();
+}
+
 int Proxy::connect_upstream() const {
   const auto part = [&](const char *name, const char *fallback) {
     const auto found = upstream_.find(name);

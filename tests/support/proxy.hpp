@@ -53,6 +53,8 @@ public:
   /* New connections are closed at once. */
   void refuse(bool on);
   void delay(int milliseconds);
+  /* The client receives these bytes behind what it was sent, as if the server had spoken unasked. */
+  void say(const std::string &bytes);
   /* Called with each piece of data before it is passed on; may change it. */
   void rewrite(std::function<void(Direction, std::string &)> function);
 
