@@ -21,7 +21,7 @@
 enum {
   CLI_OK = 0,      /* done; for get and exists: a hit */
   CLI_ERROR = 1,   /* an error: the server, the address, a file, standard output */
-  CLI_USAGE = 2,   /* the command line cannot be understood */
+  CLI_USAGE = 2,   /* the command line cannot be understood, or an address is needed and there is none */
   CLI_NEGATIVE = 3 /* understood and answered, and the answer is no: a miss, the entry exists, not running */
 };
 

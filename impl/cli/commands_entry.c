@@ -71,7 +71,7 @@ int command_get(cli_session *session) {
     watch_end();
     code = out_code(status);
     if (status < 0)
-      code = out_failure("get", status, &error);
+      code = out_failure(status, &error);
     else if (status == PGCACHE_OK)
       print_value(value);
     else if (out_is_json()) /* else nothing: what is not there has no bytes */
@@ -191,7 +191,7 @@ static int store(cli_session *session, const cli_bytes *key, const cli_bytes *va
     status = pgcache_put(cache, &version, key->data, key->size, value->data, value->size, format, ttl, NULL, &error);
   watch_end();
   if (status < 0)
-    return out_failure("put", status, &error);
+    return out_failure(status, &error);
   print_written("put", status, "stored", version);
   return out_code(status);
 }
@@ -236,7 +236,7 @@ static int run_key_call(cli_session *session, key_call *call, const char *what, 
     watch_end();
     code = out_code(status);
     if (status < 0)
-      code = out_failure(session->command->name, status, &error);
+      code = out_failure(status, &error);
     else
       out_outcome(session->command->name, status, outcome_word(status, done), outcome_style(status));
   }
@@ -268,7 +268,7 @@ int command_touch(cli_session *session) {
     watch_end();
     code = out_code(status);
     if (status < 0)
-      code = out_failure("touch", status, &error);
+      code = out_failure(status, &error);
     else
       print_written("touch", status, "touched", version);
   }
@@ -284,7 +284,7 @@ static void print_counter(pgcache_status status, int64_t counter, int64_t versio
   json_open("incr");
   json_string("status", pgcache_status_name(status));
   json_string("outcome", "incremented");
-  json_integer("counter", counter);
+  json_integer_text("counter", counter);
   json_integer_text("version", version);
   json_close();
 }
@@ -313,7 +313,7 @@ int command_incr(cli_session *session) {
     watch_end();
     code = out_code(status);
     if (status < 0)
-      code = out_failure("incr", status, &error);
+      code = out_failure(status, &error);
     else
       print_counter(status, counter, version);
   }

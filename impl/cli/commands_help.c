@@ -85,7 +85,7 @@ static void print_overview(void) {
   heading("Exit codes");
   out_text("  0  done; get, exists: there is an entry\n"
            "  1  an error, in one line on standard error\n"
-           "  2  the command line cannot be understood\n"
+           "  2  the command line cannot be understood, or no address was given\n"
            "  3  no: no such entry, a condition that did not hold, a server that does not run\n");
 }
 

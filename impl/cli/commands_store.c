@@ -24,7 +24,7 @@ static int print_sql(const cli_session *session) {
   pgcache_value *sql = NULL;
   pgcache_status status = pgcache_init_sql(&sql, session->config, &error);
   if (status != PGCACHE_OK)
-    return out_failure("init", status, &error);
+    return out_failure(status, &error);
   if (out_is_json()) {
     json_open("init");
     json_string("status", pgcache_status_name(status));
@@ -50,14 +50,17 @@ static int run_schema_call(cli_session *session, schema_call *call, const char *
   pgcache_status status = call(session->cache, NULL, &error);
   watch_end();
   if (status < 0)
-    return out_failure(session->command->name, status, &error);
+    return out_failure(status, &error);
   out_outcome(session->command->name, status, status == PGCACHE_OK ? done : "current", STYLE_GOOD);
   return CLI_OK;
 }
 
 int command_init(cli_session *session) {
   bool no_address = pgcache_config_get(session->config, "url")[0] == '\0';
-  if (no_address || cli_given(session, OPTION_DRY_RUN))
+  bool dry_run = cli_given(session, OPTION_DRY_RUN);
+  if (no_address && !dry_run)
+    out_note("no address was given, so nothing was made; this is the SQL for an administrator to run");
+  if (no_address || dry_run)
     return print_sql(session);
   return run_schema_call(session, pgcache_init, "making the schema", "made");
 }
@@ -139,7 +142,7 @@ static int run_keys(cli_session *session, const cli_bytes *prefix, cli_bytes aft
     json_integer("count", listed);
   }
   if (status < 0)
-    return out_failure(NULL, status, &error);
+    return out_failure(status, &error);
   if (out_is_json()) {
     json_string("status", pgcache_status_name(status));
     json_close();
@@ -195,7 +198,7 @@ static int print_removed(const char *command, pgcache_status status, int64_t rem
     json_open(command);
     json_integer("removed", removed);
     if (status < 0)
-      return out_failure(NULL, status, error);
+      return out_failure(status, error);
     json_string("status", pgcache_status_name(status));
     json_string("outcome", "removed");
     json_close();
@@ -204,7 +207,7 @@ static int print_removed(const char *command, pgcache_status status, int64_t rem
   if (status < 0) {
     if (removed > 0)
       out_format("%" PRId64 "\n", removed);
-    return out_failure(NULL, status, error);
+    return out_failure(status, error);
   }
   out_format(out_for_people() ? "%" PRId64 " removed\n" : "%" PRId64 "\n", removed);
   return CLI_OK;
@@ -315,7 +318,7 @@ int command_stats(cli_session *session) {
   pgcache_status status = pgcache_stats(session->cache, &stats, NULL, &error);
   watch_end();
   if (status < 0)
-    return out_failure("stats", status, &error);
+    return out_failure(status, &error);
   if (out_for_people())
     print_stats_table(&stats);
   else

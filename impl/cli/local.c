@@ -8,6 +8,7 @@
  * Copyright (c) 2026 the pgcache authors
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,8 +60,10 @@ static void print_state(const char *command, pgcache_status status, const char *
 
 /* ---- start ----------------------------------------------------------------------------------------------------- */
 
-/* Makes the cache's schema through the library, as `pgcache --url local:... init` would. */
-static int init_schema(cli_session *session, const local_place *place) {
+/* Makes the cache's schema through the library, as `pgcache --url local:... init` would. If that fails the server goes
+   on running, because it takes a server to mend a schema; only who interrupts the start that began it gets none.
+   started: by this start. */
+static int init_schema(cli_session *session, const local_place *place, pid_t process, bool started) {
   pgcache_error error = PGCACHE_ERROR_INIT;
   pgcache_status status = pgcache_config_set(session->config, "url", place->url, &error);
   if (status == PGCACHE_OK)
@@ -70,26 +73,33 @@ static int init_schema(cli_session *session, const local_place *place) {
     status = pgcache_init(session->cache, NULL, &error);
     watch_end();
   }
-  return status < 0 ? out_failure(session->command->name, status, &error) : CLI_OK;
+  if (status >= 0)
+    return CLI_OK;
+  if (started && watch_signal() != 0) {
+    process_end(process, SIGINT);
+    return out_failure(status, &error);
+  }
+  char words[96];
+  snprintf(words, sizeof words, "the server runs, process %ld, but making the schema failed: ", (long)process);
+  return out_failure_after(words, status, &error);
 }
 
 static int start_locked(cli_session *session, local_place *place) {
   server_programs programs;
-  const char *word = "already running";
   pid_t process = server_pid(place);
+  bool started = process == 0;
   int code = CLI_OK;
-  if (process != 0) {
+  if (!started) {
     code = server_await(process, place);
   } else {
-    word = "started";
     code = programs_find(&programs, place, true) ? server_make(place, &programs) : CLI_ERROR;
     if (code == CLI_OK)
       code = server_start(&process, place, &programs);
   }
   if (code == CLI_OK)
-    code = init_schema(session, place);
+    code = init_schema(session, place, process, started);
   if (code == CLI_OK)
-    print_state("local start", PGCACHE_OK, word, process, place);
+    print_state("local start", PGCACHE_OK, started ? "started" : "already running", process, place);
   return code;
 }
 

@@ -29,6 +29,9 @@
 /* How long a start or stop waits for another one of the same folder. */
 #define LOCK_WAIT_MS 300000
 
+/* How long root waits for another start that makes the same folder to hand it over. */
+#define HAND_OVER_WAIT_MS 900
+
 /* The account that PostgreSQL's packages make. */
 #define SERVER_ACCOUNT "postgres"
 
@@ -70,7 +73,7 @@ int place_find(local_place *out, const cli_session *session) {
   pgcache_error error = PGCACHE_ERROR_INIT;
   pgcache_status status = pgc_address_parse(&out->address, url, &error);
   if (status != PGCACHE_OK)
-    return out_failure(session->command->name, status, &error);
+    return out_failure(status, &error);
   const char *dir = out->address.local_dir;
   snprintf(out->url, sizeof out->url, "local:%s", dir);
   snprintf(out->data, sizeof out->data, "%s/data", dir);
@@ -120,6 +123,23 @@ static int make_folders(const char *path, bool *made) {
   return CLI_OK;
 }
 
+/* Opens the folder itself, never what a link in its place leads to: that would be somebody else's. Gives the
+   descriptor, or prints a line and gives -1. */
+static int open_folder(const char *path) {
+  struct stat facts;
+  int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor >= 0)
+    return descriptor;
+  int reason = errno;
+  if (lstat(path, &facts) == 0 && S_ISLNK(facts.st_mode)) {
+    out_error("%s is a symbolic link; name the folder itself with --dir", path);
+  } else {
+    errno = reason;
+    failed("open the folder", path);
+  }
+  return -1;
+}
+
 /* True if the folder holds nothing; *ours: or our mark. */
 static bool is_empty(int descriptor, bool *ours) {
   bool empty = true;
@@ -152,35 +172,43 @@ static int become(uid_t user, gid_t group) {
   return CLI_OK;
 }
 
-/* As root: gives an empty folder of root's to the server's account, then becomes the folder's owner. */
-static int settle_as_root(const char *path, int descriptor, struct stat *facts) {
+/* As root: gives a folder that this run has made to the server's account, then becomes the folder's owner. Any other
+   folder of root's stays root's, even an empty one: it may be /srv, or what a link leads to. */
+static int settle_as_root(const char *path, int descriptor, bool made, struct stat *facts) {
+  /* Another start may have made it and be about to hand it over. */
+  int64_t since = process_now_ms();
+  while (!made && facts->st_uid == 0 && process_now_ms() - since < HAND_OVER_WAIT_MS) {
+    process_pause(since, "waiting for another start");
+    if (fstat(descriptor, facts) != 0)
+      return failed("look at the folder", path);
+  }
   if (facts->st_uid == 0) {
-    bool ours;
     const struct passwd *account = getpwnam(SERVER_ACCOUNT);
     if (account == NULL) {
       out_error("PostgreSQL does not run as root, and there is no account " SERVER_ACCOUNT
                 "; install PostgreSQL's server package, or run this as another user");
       return CLI_ERROR;
     }
-    if (!is_empty(descriptor, &ours)) {
-      out_error("%s belongs to root and is not empty; choose a folder of its own with --dir", path);
+    if (!made) {
+      out_error("%s belongs to root, and PostgreSQL does not run as root; choose with --dir a folder that is not there "
+                "yet, or an empty one of the account " SERVER_ACCOUNT,
+                path);
       return CLI_ERROR;
     }
-    if (fchown(descriptor, account->pw_uid, account->pw_gid) != 0 || fchmod(descriptor, 0700) != 0 ||
-        fstat(descriptor, facts) != 0)
+    if (fchown(descriptor, account->pw_uid, account->pw_gid) != 0 || fstat(descriptor, facts) != 0)
       return failed("hand over the folder", path);
   }
   return become(facts->st_uid, facts->st_gid);
 }
 
 /* What place_make() and place_enter() have in common, once the folder is open. */
-static int settle(const char *path, int descriptor, bool *ours) {
+static int settle(const char *path, int descriptor, bool made, bool *ours) {
   struct stat facts;
   *ours = false;
   if (fstat(descriptor, &facts) != 0)
     return failed("look at the folder", path);
   if (geteuid() == 0) {
-    int code = settle_as_root(path, descriptor, &facts);
+    int code = settle_as_root(path, descriptor, made, &facts);
     if (code != CLI_OK)
       return code;
   } else if (facts.st_uid != geteuid()) {
@@ -207,11 +235,10 @@ int place_make(const local_place *place) {
   int code = make_folders(path, &made);
   if (code != CLI_OK)
     return code;
-  /* What was just made cannot rightly be a symbolic link; what somebody chose can. */
-  int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (made ? O_NOFOLLOW : 0));
+  int descriptor = open_folder(path);
   if (descriptor < 0)
-    return failed("open the folder", path);
-  code = settle(path, descriptor, &ours);
+    return CLI_ERROR;
+  code = settle(path, descriptor, made, &ours);
   close(descriptor);
   if (code == CLI_OK && !ours) {
     out_error("%s holds something else; choose a folder of its own with --dir", path);
@@ -223,17 +250,17 @@ int place_make(const local_place *place) {
 int place_enter(const local_place *place, bool *there) {
   const char *path = place->address.local_dir;
   *there = false;
-  int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0 && (errno == ENOENT || errno == ENOTDIR))
-    return CLI_OK;
-  if (descriptor < 0)
-    return failed("open the folder", path);
   struct stat facts;
+  if (lstat(path, &facts) != 0 && (errno == ENOENT || errno == ENOTDIR))
+    return CLI_OK;
+  int descriptor = open_folder(path);
+  if (descriptor < 0)
+    return CLI_ERROR;
   int code = CLI_OK;
   /* A folder of root's never held a server. */
   bool of_root = geteuid() == 0 && fstat(descriptor, &facts) == 0 && facts.st_uid == 0;
   if (!of_root)
-    code = settle(path, descriptor, there);
+    code = settle(path, descriptor, false, there);
   close(descriptor);
   return code;
 }

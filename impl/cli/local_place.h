@@ -31,7 +31,8 @@ int place_find(local_place *out, const cli_session *session);
 void place_clear(local_place *place);
 
 /* Makes the folder if need be, and becomes the account whose it is: PostgreSQL refuses to run as root, and what it can
-   reach should be its own. For root, a new folder belongs to the account postgres. Gives CLI_OK or prints a line. */
+   reach should be its own. For root, a folder that this makes belongs to the account postgres; one of root's that is
+   there already is refused, and for everybody a symbolic link. Gives CLI_OK or prints a line. */
 int place_make(const local_place *place);
 
 /* The same for a folder that should be there. *there says whether it is one of ours. */

@@ -83,16 +83,15 @@ const cli_command cli_commands[] = {
 
 int session_configure(cli_session *session) {
   pgcache_error error = PGCACHE_ERROR_INIT;
-  const char *name = session->command->name;
   pgcache_status status = pgcache_config_new(&session->config, &error);
   if (status == PGCACHE_OK)
     status = pgcache_config_load_environment(session->config, &error);
   if (status != PGCACHE_OK)
-    return out_failure(name, status, &error);
+    return out_failure(status, &error);
   for (size_t index = 0; index < session->setting_count; index += 2) {
     status = pgcache_config_set(session->config, session->settings[index], session->settings[index + 1], &error);
     if (status != PGCACHE_OK) {
-      int code = out_failure(name, status, &error);
+      int code = out_failure(status, &error);
       /* A wrong address is an error like a server that cannot be reached; a wrong number is a slip of the hand. */
       return strcmp(session->settings[index], "url") == 0 ? code : CLI_USAGE;
     }
@@ -107,7 +106,7 @@ int session_open(cli_session *session) {
   }
   pgcache_error error = PGCACHE_ERROR_INIT;
   pgcache_status status = pgcache_new(&session->cache, session->config, &error);
-  return status == PGCACHE_OK ? CLI_OK : out_failure(session->command->name, status, &error);
+  return status == PGCACHE_OK ? CLI_OK : out_failure(status, &error);
 }
 
 void session_close(cli_session *session) {
@@ -123,6 +122,14 @@ static void keep_standard_descriptors(void) {
   for (int descriptor = 0; descriptor <= 2; descriptor++)
     if (fcntl(descriptor, F_GETFD) < 0 && open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDONLY) != descriptor)
       _exit(CLI_ERROR);
+}
+
+/* Says whether --json stands anywhere on the command line. */
+static bool asks_for_json(int argc, char **argv) {
+  for (int index = 1; index < argc && strcmp(argv[index], "--") != 0; index++)
+    if (strcmp(argv[index], "--json") == 0)
+      return true;
+  return false;
 }
 
 /* Runs what the parsed command line asks for. */
@@ -141,8 +148,8 @@ static int run(cli_session *session) {
 
 int main(int argc, char **argv) {
   keep_standard_descriptors();
-  signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write, and that an exit code */
-  out_start(false);
+  signal(SIGPIPE, SIG_IGN);             /* a closed pipe is a failed write, and that an exit code */
+  out_start(asks_for_json(argc, argv)); /* for what goes wrong before the command line is understood */
 
   cli_session session = {0};
   int code = options_parse(&session, argc, argv);

@@ -131,6 +131,7 @@ static int find_command(cli_session *session) {
     if (!found || words > session->operands_before_dashes)
       continue;
     session->command = command;
+    out_command(command->name);
     session->operands += words;
     session->operand_count -= words;
     session->operands_before_dashes -= words;

@@ -27,8 +27,11 @@ static struct {
   bool errors_on_terminal;
   bool terminal; /* standard output is one, whatever is printed to it */
   bool progress_shown;
-  bool member_before; /* JSON: a comma is due before the next member */
-  int write_errno;    /* of the first write that failed, 0 if none did */
+  bool member_before;  /* JSON: a comma is due before the next member */
+  bool object_open;    /* JSON: json_open() came and json_close() did not */
+  bool object_printed; /* JSON: the one object is complete */
+  const char *command; /* NULL until it is known */
+  int write_errno;     /* of the first write that failed, 0 if none did */
 } out;
 
 void out_start(bool json) {
@@ -95,7 +98,7 @@ int out_finish(int code) {
     out.write_errno = errno != 0 ? errno : EIO;
   if (out.write_errno == 0)
     return code;
-  out_error("cannot write to standard output: %s", strerror(out.write_errno));
+  out_note("cannot write to standard output: %s", strerror(out.write_errno));
   return CLI_ERROR;
 }
 
@@ -188,7 +191,11 @@ const char *out_size(char *buffer, int64_t bytes) {
 
 /* ---- Standard error -------------------------------------------------------------------------------------------- */
 
-void out_error(const char *format, ...) {
+void out_command(const char *name) {
+  out.command = name;
+}
+
+void out_note(const char *format, ...) {
   char line[1024];
   va_list arguments;
   va_start(arguments, format);
@@ -265,10 +272,18 @@ static void json_base64(const unsigned char *data, size_t size) {
   out_text("\"");
 }
 
+static void json_text_or_null(const char *name, const char *text) {
+  if (text != NULL)
+    json_string(name, text);
+  else
+    json_null(name);
+}
+
 void json_open(const char *command) {
   out_text("{");
   out.member_before = false;
-  json_string("command", command);
+  out.object_open = true;
+  json_text_or_null("command", command);
 }
 
 void json_string(const char *name, const char *text) {
@@ -349,24 +364,46 @@ void json_item_close(void) {
 
 void json_close(void) {
   out_text("}\n");
+  out.object_open = false;
+  out.object_printed = true;
 }
 
 /* ---- Results of the library ------------------------------------------------------------------------------------ */
 
-int out_failure(const char *command, pgcache_status status, const pgcache_error *error) {
+/* The line and the object of an error; status and sqlstate are NULL if it is the command's own. */
+static void report(const char *status, const char *sqlstate, const char *message) {
+  out_note("%s", message);
+  if (!out.json || out.object_printed)
+    return;
+  if (!out.object_open)
+    json_open(out.command);
+  json_text_or_null("status", status);
+  json_string("error", message);
+  json_text_or_null("sqlstate", sqlstate);
+  json_close();
+}
+
+void out_error(const char *format, ...) {
+  char message[1024];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(message, sizeof message, format, arguments);
+  va_end(arguments);
+  report(NULL, NULL, message);
+}
+
+int out_failure_after(const char *words, pgcache_status status, const pgcache_error *error) {
+  char line[1024];
   const char *message = error->message[0] != '\0' ? error->message : pgcache_status_text(status);
   if (watch_signal() != 0)
     message = status == PGCACHE_UNKNOWN ? "interrupted; the write may or may not have happened" : "interrupted";
-  out_error("%s", message);
-  if (out.json) {
-    if (command != NULL)
-      json_open(command);
-    json_string("status", pgcache_status_name(status));
-    json_string("error", message);
-    json_string("sqlstate", error->sqlstate);
-    json_close();
-  }
+  snprintf(line, sizeof line, "%s%s", words, message);
+  report(pgcache_status_name(status), error->sqlstate, line);
   return CLI_ERROR;
+}
+
+int out_failure(pgcache_status status, const pgcache_error *error) {
+  return out_failure_after("", status, error);
 }
 
 void out_outcome(const char *command, pgcache_status status, const char *word, const char *style) {

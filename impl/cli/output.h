@@ -45,7 +45,14 @@ bool out_flush(void);
 /* Flushes; a failure of standard output gives one line and CLI_ERROR, else the code is handed back. */
 int out_finish(int code);
 
-/* One line "pgcache: ..." on standard error. */
+/* Names the command that runs, for the object of an error. */
+void out_command(const char *name);
+
+/* One line "pgcache: ..." on standard error, and nothing else. */
+__attribute__((format(printf, 1, 2))) void out_note(const char *format, ...);
+
+/* Reports an error of the command's own: the line, and with --json the object. After the first error, and for one of
+   standard output itself, there is only the line. */
 __attribute__((format(printf, 1, 2))) void out_error(const char *format, ...);
 
 /* The progress line on standard error, only if that is a terminal. */
@@ -69,9 +76,12 @@ void json_item_open(void);
 void json_item_close(void);
 void json_close(void);
 
-/* Reports an error of the library: the line, and with --json the object. Gives CLI_ERROR. `command` is NULL when the
-   object is already open. */
-int out_failure(const char *command, pgcache_status status, const pgcache_error *error);
+/* Reports an error of the library: the line, and with --json the object, or what is left of it if it is already open.
+   Gives CLI_ERROR. */
+int out_failure(pgcache_status status, const pgcache_error *error);
+
+/* The same, with words of the command's own in front of the message. */
+int out_failure_after(const char *words, pgcache_status status, const pgcache_error *error);
 
 /* Reports an outcome without more facts: the word (with a style), or the object. */
 void out_outcome(const char *command, pgcache_status status, const char *word, const char *style);

@@ -1,7 +1,8 @@
 # Cases of `pgcache local`: as root and as an ordinary user, in paths with spaces, at once, after interruptions.
 #
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2154
+# What is set here is read in support.bash, and the other way round.
+# shellcheck shell=bash disable=SC2034,SC2154
 
 unset PGCACHE_SCHEMA
 
@@ -63,10 +64,22 @@ interrupt() {
   expect_code 0
 }
 
+# Starts the server of a folder whose schema is locked, and interrupts that once it waits for the lock.
+interrupt_schema() {
+  start_behind "$1"
+  wait_until 20 schema_waits "$1" || fail "the start does not wait for the schema: $(cat "$work/behind")"
+  kill -s INT "$(pgcache_of "$pid")"
+  wait "$pid" 2>/dev/null && fail "SIGINT did not end the start"
+}
+
+schema_waits() {
+  (cd "$home" && "${as[@]}" "$work/bin/pgcache" local psql --dir "$1" -- -XAtqc \
+    "SELECT 1 / count(*) FROM pg_locks WHERE NOT granted") 2>/dev/null | grep -q 1
+}
+
 server_process() {
   head -n 1 "$1/data/postmaster.pid"
 }
-
 
 round() {
   account=$1
@@ -241,6 +254,47 @@ round() {
   expect_code 1
   expect_error
 
+  begin "$account: a symbolic link is refused by every command that looks at the folder"
+  ln -sfn local "$home/link"
+  for words in start stop status; do
+    l local $words --dir "$home/link"
+    expect_code 1
+    expect_error "symbolic link"
+  done
+  ln -sfn nowhere "$home/link"
+  l local start --dir "$home/link"
+  expect_code 1
+  expect_error "symbolic link"
+  [ ! -e "$home/nowhere" ] || fail "it made what the link leads to"
+
+  begin "$account: when the schema cannot be made, start says that the server runs"
+  for found in started running; do
+    l local start --dir "$folder_of_server" --table logged --json
+    expect_code 1
+    expect_json "j['status'] == 'PGCACHE_SCHEMA_DIFFERS' and 'the server runs, process $(server_process "$folder_of_server"), but' in j['error']"
+    expect_error "the server runs, process $(server_process "$folder_of_server"), but"
+  done
+  l local stop --dir "$folder_of_server"
+  expect_out stopped
+
+  begin "$account: a start that is interrupted while it makes the schema ends the server that it began, and no other"
+  held=$home/at\ once/local
+  # A prepared transaction keeps its locks over a restart of the server.
+  echo "max_prepared_transactions = 1" >>"$held/data/postgresql.conf"
+  l local start --dir "$held"
+  l local psql --dir "$held" -- -XAtq -v ON_ERROR_STOP=1 -c "BEGIN" -c "LOCK TABLE pgcache.cache" -c "PREPARE TRANSACTION 'held'"
+  expect_code 0
+  interrupt_schema "$held"
+  grep -q "^pgcache: the server runs, process $(server_process "$held"), but making the schema failed: interrupted$" \
+    "$work/behind" || fail "it did not say that the server runs: $(cat "$work/behind")"
+  l local stop --dir "$held"
+  expect_out stopped
+  interrupt_schema "$held"
+  # Below another account the shell adds a line of its own.
+  expect_equal "what it said" "$(grep ^pgcache: "$work/behind")" "pgcache: interrupted"
+  l local status --dir "$held"
+  expect_code 3
+
   begin "$account: start on a terminal tells people where things are"
   code=0
   (cd "$home" && "${as[@]}" env HOME="$home" NO_COLOR=1 TERM=xterm \
@@ -304,10 +358,33 @@ if [ "$(id -u)" = 0 ]; then
   l local stop --dir "$home/local"
   expect_out stopped
 
-  begin "root: a folder of root's that is not empty is not given away"
-  mkdir -p "$work/roots/thing"
+  begin "root: a folder of root's that was there before is not given away, empty or not, by its name or through a link"
+  ln -s roots "$work/link"
+  for name in roots link link/. link/; do
+    l local start --dir "$work/$name"
+    expect_code 1
+    expect_error "--dir"
+  done
+  mkdir "$work/roots/thing"
   l local start --dir "$work/roots"
   expect_code 1
-  expect_error "not empty"
-  expect_equal "its owner" "$(stat -c %U "$work/roots")" root
+  expect_error "belongs to root"
+  l local start --dir "$work/roots" --json
+  expect_json 'j["command"] == "local start" and "belongs to root" in j["error"]'
+  l local stop --dir "$work/roots"
+  expect_out "not running"
+  expect_equal "its owner and mode" "$(stat -c '%U %a' "$work/roots")" "root 755"
+  expect_equal "what is in it" "$(ls "$work/roots")" thing
+
+  begin "root: the folder may be the server account's already, and a new one becomes its"
+  rm -rf "$home/local" "$home/new"
+  mkdir "$home/local"
+  chown postgres "$home/local"
+  for name in local new; do
+    l local start --dir "$home/$name"
+    expect_code 0
+    expect_equal "owner of the server" "$(stat -c %U "/proc/$(server_process "$home/$name")")" postgres
+    l local stop --dir "$home/$name"
+    expect_out stopped
+  done
 fi

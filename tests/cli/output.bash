@@ -1,7 +1,8 @@
 # Cases of how the command speaks: terminals and colours, streams that fail, waiting, signals.
 #
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2154
+# What is set here is read in support.bash, and the other way round.
+# shellcheck shell=bash disable=SC2034,SC2154
 
 p init
 p flush --all --yes

@@ -1,7 +1,8 @@
 # Cases of secrets: no password, key or value of the user's ever appears in a message.
 #
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2154
+# What is set here is read in support.bash, and the other way round.
+# shellcheck shell=bash disable=SC2034,SC2154
 
 canary=C4nary-Passw0rd
 

@@ -1,7 +1,8 @@
 # Cases of making the schema: init, upgrade, the SQL; and of servers that cannot be used.
 #
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2154
+# What is set here is read in support.bash, and the other way round.
+# shellcheck shell=bash disable=SC2034,SC2154
 
 schemas() {
   sql "SELECT count(*) FROM pg_namespace WHERE nspname = '$1'"
@@ -10,7 +11,7 @@ schemas() {
 begin "[A20] init without an address prints its SQL, which makes the same schema as init does"
 bare init
 expect_code 0
-expect_silence
+expect_error "no address was given"
 expect_out_has "CREATE"
 "${PGCACHE_TEST_BINDIR:+$PGCACHE_TEST_BINDIR/}psql" -Xq -v ON_ERROR_STOP=1 -d "$PGCACHE_TEST_URL" -f "$out" \
   >"$work/psql" 2>&1 || fail "psql refused the SQL: $(head -c 400 "$work/psql")"
@@ -30,6 +31,12 @@ expect_code 0
 expect_out_has "CREATE"
 expect_equal "schemas made" "$(schemas "$schema")" 0
 cp "$out" "$work/sql"
+bare init --dry-run
+expect_silence
+expect_same_bytes "$work/sql"
+bare init --json
+expect_error "no address was given"
+expect_json 'j["outcome"] == "printed"'
 p init --dry-run --json
 expect_json 'j["outcome"] == "printed" and "CREATE" in j["sql"]'
 p init --dry-run --schema other_name --table logged

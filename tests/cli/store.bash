@@ -1,7 +1,8 @@
 # Cases of the commands on the cache as a whole: keys, flush, cleanup, stats.
 #
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2154
+# What is set here is read in support.bash, and the other way round.
+# shellcheck shell=bash disable=SC2034,SC2154
 
 p init
 p flush --all --yes

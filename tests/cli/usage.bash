@@ -1,7 +1,8 @@
 # Cases of the command line itself: help, version, what cannot be understood, the documents beside the command.
 #
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2154
+# What is set here is read in support.bash, and the other way round.
+# shellcheck shell=bash disable=SC2034,SC2154
 
 commands='get put remove exists touch incr keys flush cleanup stats init upgrade local version help'
 
@@ -17,6 +18,8 @@ for word in --url --schema --namespace --table --values --pool-min --pool-max --
   grep -qE "^  $word .*PGCACHE_" "$out" || fail "help does not list $word"
 done
 cp "$out" "$work/help"
+mapfile -t options < <(grep -oE '^  --[a-z0-9-]+' "$out" | tr -d ' ')
+[ "${#options[@]}" -gt 20 ] || fail "help lists ${#options[@]} options only"
 bare --help
 expect_same_bytes "$work/help"
 bare -h
@@ -108,6 +111,49 @@ the key is not base64|get --key-base64 YR==
 psql's arguments behind|local psql x
 END
 
+begin "with --json anywhere, every error of the command's own is one object too, and one line"
+while IFS='|' read -r expected command words; do
+  # shellcheck disable=SC2086
+  bare $words
+  expect_code "$expected"
+  expect_error
+  expect_equal "$command_line: lines printed" "$(wc -l <"$out")" 1
+  if [ "$command" = null ]; then command=None; else command="'$command'"; fi
+  expect_json "j['command'] == $command and j['status'] is None and j['sqlstate'] is None"
+  expect_json "'pgcache: ' + j['error'] + '\\n' == open('$err').read()"
+done <<END
+2|null|--json
+2|null|frobnicate --json
+2|null|get k --frobnicate --json
+2|null|--json get k -x
+2|null|--json --url
+2|null|local --json
+2|get|get --json
+2|get|get k --ttl 5s --json
+2|get|get k --json
+2|version|version x --json
+2|help|help nosuch --json
+2|put|put k v --ttl 5 --json --url null:
+2|get|get --json --key-base64 a --url null:
+1|put|put k --file $work/none --json --url null:
+1|local start|local start --dir / --json
+1|local psql|local psql --dir $work/none --json
+2|local psql|local psql word --json
+1|local stop|local stop --json --dir $work/none,
+END
+for words in "get k --pool-max x --json" "get k --url nonsense --json" "local status --url local:relative --json"; do
+  # shellcheck disable=SC2086
+  bare $words
+  expect_json 'j["status"] == "PGCACHE_BAD_SETTING" and j["error"] and j["sqlstate"] == ""'
+done
+PGCACHE_POOL_MAX=x bare get k --json
+expect_json 'j["command"] == "get" and j["status"] == "PGCACHE_BAD_SETTING"'
+
+begin "a --json behind -- is no option"
+bare get -- --json
+expect_code 2
+expect_out ""
+
 begin "a wrong value of a setting's option gives exit 2 and says what is allowed"
 p get k --pool-max banana
 expect_code 2
@@ -150,21 +196,53 @@ if command -v mandoc >/dev/null; then
   expect_equal "mandoc -T lint" "$lint" ""
 fi
 for word in $commands; do
-  grep -qE "^(\.It )?(\.)?Cm ($word|local)|^\.It Cm $word|^\.Cm $word" "$root/impl/cli/pgcache.1" ||
-    fail "the manual page lacks $word"
+  case $word in
+    help | version) ;; # explained by themselves
+    *) grep -qE "^\.It Cm $word( |\$)" "$root/impl/cli/pgcache.1" || fail "the manual page lacks $word" ;;
+  esac
 done
-for word in $(grep -oE '^  --[a-z0-9-]+' "$work/help"); do
+for word in start stop status url psql; do
+  grep -qE "^\.It Cm local $word( |\$)" "$root/impl/cli/pgcache.1" || fail "the manual page lacks local $word"
+done
+for word in "${options[@]}"; do
   grep -qE "Fl Fl ${word#--}( |\$)" "$root/impl/cli/pgcache.1" || fail "the manual page lacks $word"
 done
 
+begin "the manual page's example of a slow program runs it on a miss alone and stores nothing if it fails"
+mkdir -p "$work/example"
+sed -n '/^Cache the output/,/^\.Ed/p' "$root/impl/cli/pgcache.1" | sed '1,/^\.Bd/d; /^\.Ed/d' >"$work/example/script"
+[ -s "$work/example/script" ] || fail "the example is not where this test looks for it"
+# Runs the example with $1 as the slow program, and says how often that ran and what is in the report.
+example() {
+  (
+    cd "$work/example" || exit
+    rm -f ran report.txt
+    # shellcheck disable=SC2317 # the example calls it
+    pgcache() { PGCACHE_URL=${address:-$PGCACHE_TEST_URL} "$PGCACHE_BIN" "$@"; }
+    eval "slow-report() { echo ran >>ran; $1; }"
+    # shellcheck source=/dev/null
+    . ./script
+    echo "$(cat ran 2>/dev/null)/$(cat report.txt)"
+  ) 2>"$err"
+}
+p init
+p remove report
+expect_equal "a program that fails" "$(example 'echo half; false')" "ran/half"
+p exists report
+expect_code 3
+expect_equal "a miss" "$(example 'echo whole')" "ran/whole"
+expect_equal "a hit" "$(example 'echo other')" "/whole"
+expect_equal "no server" "$(address='host=/nonexistent' example 'echo other')" "/"
+sql "DROP SCHEMA $schema CASCADE" >/dev/null 2>&1
+
 begin "the completions know every command, every option and nothing else"
 for file in pgcache.bash _pgcache; do
-  for word in $(grep -oE '^  --[a-z0-9-]+' "$work/help"); do
+  for word in "${options[@]}"; do
     grep -qE -- "$word([^a-z0-9-]|$)" "$root/impl/cli/completion/$file" || fail "$file lacks $word"
   done
-  for word in $(grep -oE -- '--[a-z][a-z0-9-]+' "$root/impl/cli/completion/$file" | sort -u); do
+  while read -r word; do
     grep -qE -- "^  $word( |$)" "$work/help" || fail "$file has $word, which help has not"
-  done
+  done < <(grep -oE -- '--[a-z][a-z0-9-]+' "$root/impl/cli/completion/$file" | sort -u)
   for word in $commands; do
     grep -qwE -- "$word" "$root/impl/cli/completion/$file" || fail "$file lacks $word"
   done
