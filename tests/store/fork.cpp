@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
  */
+#include "support/alloc_fail.hpp"
 #include "support/catch.hpp"
 #include "support/server.hpp"
 
@@ -232,4 +233,65 @@ TEST_CASE("[A53] The null cache after a fork", "[A53][A51][rule:fork]") {
   Cache cache(config.set("url", "null:"));
   CHECK(cache.get("k") == PGCACHE_MISS);
   CHECK(in_child([&] { return cache.get("k") == PGCACHE_MISS && cache.put("k", "v") == PGCACHE_OK ? 0 : 1; }) == 0);
+}
+
+TEST_CASE("[A53] A child without memory says so, and goes on when there is some", "[A53][rule:fork][memory]") {
+  Family f;
+  REQUIRE(f.cache.put("k", "parent") == PGCACHE_OK);
+  const auto before = sessions(f.store, f.name);
+  CHECK(in_child([&] {
+          for (int n = 1; n < 1000; n++) {
+            Answer answer;
+            long failed;
+            {
+              Allocations allocations(n, Failing::Once);
+              answer = f.cache.get("k");
+              failed = Allocations::failed();
+            }
+            if (answer != PGCACHE_NO_MEMORY && answer.bytes() != "parent")
+              return tell(answer, 1);
+            if (n == 1 && answer != PGCACHE_NO_MEMORY)
+              return tell(answer, 2);
+            if (failed > 0)
+              continue;
+            if (answer.bytes() == "parent")
+              return n > 4 ? 0 : tell(answer, 3);
+            n--; /* a pause before the next attempt to connect is on */
+            sleep_ms(10);
+          }
+          return 4;
+        }) == 0);
+  CHECK(in_child([&] {
+          {
+            Allocations allocations(1, Failing::FromThenOn);
+            f.cache.shutdown(); /* nothing of the child's to shut down */
+          }
+          f.cache.free();
+          return 0;
+        }) == 0);
+  CHECK(f.cache.get("k").bytes() == "parent");
+  CHECK(sessions(f.store, f.name) == before);
+}
+
+TEST_CASE("[A53] Many threads of a child come to the handle first", "[A53][rule:fork]") {
+  Family f;
+  REQUIRE(f.cache.put("k", "parent") == PGCACHE_OK);
+  const auto before = sessions(f.store, f.name);
+  CHECK(in_child([&] {
+          /* Slow allocations, so that each of them begins to make a pool of its own. */
+          pgc_memory_set_hooks(
+              [](size_t size) {
+                usleep(3000);
+                return malloc(size);
+              },
+              nullptr);
+          std::atomic<int> wrong{0};
+          in_threads(4, [&](int) { wrong += f.cache.get("k").bytes() != "parent"; });
+          pgc_memory_set_hooks(nullptr, nullptr);
+          if (wrong != 0)
+            return 1;
+          return f.cache.stats().pool_open <= 4 ? 0 : 2;
+        }) == 0);
+  CHECK(f.cache.get("k").bytes() == "parent");
+  CHECK(eventually([&] { return sessions(f.store, f.name) == before; }));
 }

@@ -177,8 +177,11 @@ PrivateServer::PrivateServer(const std::vector<std::string> &settings, const std
   std::ofstream conf(folder_ + "/postgresql.conf", std::ios::app);
   conf << "listen_addresses = ''\nunix_socket_directories = '" << folder_ << "'\nport = 5432\nfsync = off\n"
        << "shared_buffers = 16MB\nmax_wal_size = 256MB\n";
-  for (const auto &setting : settings)
+  for (const auto &setting : settings) {
     conf << setting << "\n";
+    if (setting.rfind("port = ", 0) == 0)
+      port_ = setting.substr(7);
+  }
   conf.close();
   std::ofstream access_rules(folder_ + "/pg_hba.conf", std::ios::trunc);
   for (const auto &line : hba)
@@ -238,7 +241,7 @@ void PrivateServer::crash() {
 }
 
 std::string PrivateServer::conninfo(const std::string &user, const std::string &database) const {
-  return "host=" + folder_ + " port=5432 user=" + user + " dbname=" + database;
+  return "host=" + folder_ + " port=" + port_ + " user=" + user + " dbname=" + database;
 }
 
 PrivateServer &PrivateServer::shared() {

@@ -21,8 +21,8 @@ const std::string &scratch_folder();
 
 class PrivateServer {
 public:
-  /* Settings as in postgresql.conf: {"max_connections = 5"}. `hba` are lines put before the one that trusts everybody
-     on the socket. The server runs when the constructor returns. */
+  /* Settings as in postgresql.conf: {"max_connections = 5"}; "port = N" also names the socket. `hba` are lines put
+     before the one that trusts everybody on the socket. The server runs when the constructor returns. */
   explicit PrivateServer(const std::vector<std::string> &settings = {}, const std::vector<std::string> &hba = {});
   PrivateServer(const PrivateServer &) = delete;
   PrivateServer &operator=(const PrivateServer &) = delete;
@@ -47,6 +47,7 @@ public:
 private:
   void end(int signal);
   std::string folder_;
+  std::string port_ = "5432";
   pid_t pid_ = -1;
 };
 
