@@ -128,3 +128,45 @@ TEST_CASE("[A62] [A22] making a handle shows nothing of the address", "[handle][
   CHECK(refused > 1000);
   CHECK(leaks_of_libpq > 500); /* so there was something to hide */
 }
+
+TEST_CASE("what cannot be an array of items is refused and not touched", "[handle][rule:batch][rule:sizes]") {
+  with_handle("null:", nullptr, [](pgcache *self) {
+    for (auto call : {pgcache_get_many, pgcache_put_many, pgcache_remove_many}) {
+      test::Error error;
+      CHECK(call(self, nullptr, 1, nullptr, &error) == PGCACHE_INVALID);
+      CHECK(test::contains(error.text(), "PGCACHE_ITEM_INIT"));
+      for (size_t size : {size_t{0}, sizeof(pgcache_item) - 1, sizeof(pgcache_item) + 1, SIZE_MAX}) {
+        INFO("struct_size " << size);
+        pgcache_item item = PGCACHE_ITEM_INIT;
+        item.struct_size = size;
+        item.version = 42;
+        CHECK(call(self, &item, 1, nullptr, nullptr) == PGCACHE_INVALID);
+        CHECK(item.version == 42);
+      }
+      pgcache_item item = PGCACHE_ITEM_INIT; /* so many of these no memory holds */
+      item.version = 42;
+      CHECK(call(self, &item, SIZE_MAX / sizeof item, nullptr, nullptr) == PGCACHE_INVALID);
+      CHECK(item.version == 42);
+      CHECK(call(self, nullptr, 0, nullptr, nullptr) == PGCACHE_OK);
+    }
+    return PGCACHE_OK;
+  });
+}
+
+TEST_CASE("an error of a size that never was is refused, in every function that makes something",
+          "[handle][rule:sizes]") {
+  pgcache_error tiny = PGCACHE_ERROR_INIT;
+  tiny.struct_size = 8;
+  tiny.status = PGCACHE_MISS;
+  pgcache_config *config = nullptr;
+  REQUIRE(pgcache_config_new(&config, nullptr) == PGCACHE_OK);
+  REQUIRE(pgcache_config_set(config, "url", "null:", nullptr) == PGCACHE_OK);
+  pgcache *self = nullptr;
+  CHECK(pgcache_new(&self, config, &tiny) == PGCACHE_INVALID);
+  CHECK(self == nullptr);
+  pgcache_value *script = nullptr;
+  CHECK(pgcache_init_sql(&script, config, &tiny) == PGCACHE_INVALID);
+  CHECK(script == nullptr);
+  CHECK(tiny.status == PGCACHE_MISS); /* nothing was written */
+  pgcache_config_free(config);
+}
