@@ -20,6 +20,10 @@ endif
 AR ?= ar
 WERROR ?=
 ARGS ?=
+# One short line for each file that is made; V=1 shows the commands, -s nothing.
+V ?=
+Q := $(if $(filter 1,$(V)),,@)
+SAY := @$(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),:,printf '  %-3s %s\n')
 
 PREFIX ?= /usr/local
 prefix ?= $(PREFIX)
@@ -33,7 +37,6 @@ docdir ?= $(datadir)/doc/pgcache
 pkgconfigdir ?= $(libdir)/pkgconfig
 bashcompletiondir ?= $(datadir)/bash-completion/completions
 zshcompletiondir ?= $(datadir)/zsh/site-functions
-fishcompletiondir ?= $(datadir)/fish/vendor_completions.d
 DESTDIR ?=
 
 # ---- Variants ----------------------------------------------------------------------------------------------------------
@@ -138,41 +141,49 @@ $(B)/files: FORCE
 
 $(B)/gen/pgc_sql.c: impl/sql/embed $(SQL_FILES) $(B)/files
 	@mkdir -p $(@D)
-	impl/sql/embed $(B)/gen/pgc_sql.h $(B)/gen/pgc_sql.c impl/sql $(SQL_FILES)
+	$(SAY) SQL $@
+	$(Q)impl/sql/embed $(B)/gen/pgc_sql.h $(B)/gen/pgc_sql.c impl/sql $(SQL_FILES)
 $(B)/gen/pgc_sql.h: $(B)/gen/pgc_sql.c ;
 
 $(B)/obj/gen/%.o: $(B)/gen/%.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(SAY) CC $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/obj/%.o: %.c $(B)/flags | $(B)/gen/pgc_sql.h
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(SAY) CC $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/obj/%.o: %.cpp $(B)/flags | $(B)/gen/pgc_sql.h
 	@mkdir -p $(@D)
-	$(CXX) $(ALL_CPPFLAGS) -Itests -Itests/support $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
+	$(SAY) CXX $@
+	$(Q)$(CXX) $(ALL_CPPFLAGS) -Itests -Itests/support $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(shell test -d $(B)/obj && find $(B)/obj -name '*.d')
 
 # ---- Link ------------------------------------------------------------------------------------------------------------------------
 
 $(SHARED): $(LIB_OBJECTS) abi/pgcache.map $(B)/files
-	$(CC) -shared -Wl,-soname,libpgcache.so.$(SOVERSION) -Wl,--version-script=abi/pgcache.map $(SHARED_LDFLAGS) \
+	$(SAY) LD $@
+	$(Q)$(CC) -shared -Wl,-soname,libpgcache.so.$(SOVERSION) -Wl,--version-script=abi/pgcache.map $(SHARED_LDFLAGS) \
 	  $(ALL_LDFLAGS) -o $@ $(LIB_OBJECTS) $(LIBS)
 $(SHARED_LINKS): $(SHARED)
-	ln -sf $(notdir $(SHARED)) $@
+	@ln -sf $(notdir $(SHARED)) $@
 
 $(STATIC): $(LIB_OBJECTS) $(B)/files
-	rm -f $@
-	$(AR) rcs $@ $(LIB_OBJECTS)
+	@rm -f $@
+	$(SAY) AR $@
+	$(Q)$(AR) rcs $@ $(LIB_OBJECTS)
 
 $(B)/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(COUNT_EXITS) $(SHARED_LINKS)
-	$(CC) $(ALL_LDFLAGS) $(COUNT_EXITS_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(filter %.o,$^) -L$(B) -lpgcache
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) $(COUNT_EXITS_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(filter %.o,$^) -L$(B) -lpgcache
 # The same without the build tree's search path.
 $(B)/install/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(SHARED_LINKS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $(CLI_OBJECTS) $(CLI_INTERNAL) -L$(B) -lpgcache
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(CLI_OBJECTS) $(CLI_INTERNAL) -L$(B) -lpgcache
 
 $(B)/pgcache.pc: pgcache.pc.in abi/pgcache.h Makefile FORCE
 	@mkdir -p $(B)
@@ -184,11 +195,13 @@ $(B)/pgcache.pc: pgcache.pc.in abi/pgcache.h Makefile FORCE
 examples: $(EXAMPLES)
 $(B)/examples/%: $(B)/obj/abi/examples/%.o $(SHARED_LINKS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN/..' -o $@ $< -L$(B) -lpgcache $(PQ_LIBS) -lm
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN/..' -o $@ $< -L$(B) -lpgcache $(PQ_LIBS) -lm
 
 # The texts of the statements are no part of the interface: the bare loops have a copy of their own.
 $(B)/bench: $(BENCH_OBJECTS) $(B)/obj/gen/pgc_sql.o $(SHARED_LINKS)
-	$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(BENCH_OBJECTS) $(B)/obj/gen/pgc_sql.o -L$(B) -lpgcache $(PQ_LIBS) -lm
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(BENCH_OBJECTS) $(B)/obj/gen/pgc_sql.o -L$(B) -lpgcache $(PQ_LIBS) -lm
 
 # ---- Tests -----------------------------------------------------------------------------------------------------------------------
 
@@ -198,7 +211,8 @@ suite_objects = $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/$(1)/*.cpp
 define suite_rule
 $(B)/tests/$(1): $(call suite_objects,$(1)) $(COUNT_EXITS) $(STATIC)
 	@mkdir -p $$(@D)
-	$$(CXX) $$(ALL_LDFLAGS) $$(COUNT_EXITS_LDFLAGS) -o $$@ $$(filter %.o,$$^) $(STATIC) $$(CATCH2_LIBS) $$(LIBS) -ldl
+	$$(SAY) LD $$@
+	$$(Q)$$(CXX) $$(ALL_LDFLAGS) $$(COUNT_EXITS_LDFLAGS) -o $$@ $$(filter %.o,$$^) $(STATIC) $$(CATCH2_LIBS) $$(LIBS) -ldl
 endef
 $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
 
@@ -244,7 +258,8 @@ fuzz:
 fuzzers: $(FUZZERS)
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(STATIC)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(STATIC) $(LIBS)
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(STATIC) $(LIBS)
 
 # ---- Demo and measurements --------------------------------------------------------------------------------------------------------
 
@@ -263,7 +278,6 @@ bench: $(B)/bench all
 put = install -d '$(DESTDIR)$(3)' && install -m $(1) $(2) '$(DESTDIR)$(3)/$(or $(4),$(notdir $(2)))'
 COMPLETION_BASH := $(wildcard impl/cli/completion/pgcache.bash)
 COMPLETION_ZSH := $(wildcard impl/cli/completion/_pgcache)
-COMPLETION_FISH := $(wildcard impl/cli/completion/pgcache.fish)
 MANPAGE := $(wildcard impl/cli/pgcache.1)
 DOCUMENTS := $(wildcard LICENSE README.md CHANGELOG.md abi/ABI.md)
 
@@ -279,7 +293,6 @@ install: all $(if $(COMMAND),$(B)/install/pgcache)
 	$(if $(MANPAGE),$(call put,644,$(MANPAGE),$(mandir)/man1))
 	$(if $(COMPLETION_BASH),$(call put,644,$(COMPLETION_BASH),$(bashcompletiondir),pgcache))
 	$(if $(COMPLETION_ZSH),$(call put,644,$(COMPLETION_ZSH),$(zshcompletiondir)))
-	$(if $(COMPLETION_FISH),$(call put,644,$(COMPLETION_FISH),$(fishcompletiondir)))
 	@$(foreach document,$(DOCUMENTS),$(call put,644,$(document),$(docdir)) &&) :
 	@test -n '$(DESTDIR)' || ldconfig 2>/dev/null || :
 
@@ -288,11 +301,11 @@ uninstall:
 	  '$(DESTDIR)$(libdir)/libpgcache.so.$(SOVERSION)' '$(DESTDIR)$(libdir)/libpgcache.so' \
 	  '$(DESTDIR)$(libdir)/libpgcache.a' '$(DESTDIR)$(pkgconfigdir)/pgcache.pc' '$(DESTDIR)$(bindir)/pgcache' \
 	  '$(DESTDIR)$(mandir)/man1/pgcache.1' '$(DESTDIR)$(bashcompletiondir)/pgcache' \
-	  '$(DESTDIR)$(zshcompletiondir)/_pgcache' '$(DESTDIR)$(fishcompletiondir)/pgcache.fish' \
+	  '$(DESTDIR)$(zshcompletiondir)/_pgcache' \
 	  $(foreach document,$(DOCUMENTS),'$(DESTDIR)$(docdir)/$(notdir $(document))')
 	@ci/prune-folders '$(DESTDIR)$(prefix)' '$(DESTDIR)$(includedir)' '$(DESTDIR)$(pkgconfigdir)' '$(DESTDIR)$(libdir)' \
 	  '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1' '$(DESTDIR)$(bashcompletiondir)' \
-	  '$(DESTDIR)$(zshcompletiondir)' '$(DESTDIR)$(fishcompletiondir)' '$(DESTDIR)$(docdir)'
+	  '$(DESTDIR)$(zshcompletiondir)' '$(DESTDIR)$(docdir)'
 	@test -n '$(DESTDIR)' || ldconfig 2>/dev/null || :
 
 installcheck: all
