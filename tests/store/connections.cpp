@@ -1,20 +1,24 @@
 /*
  * connections.cpp - how connections are made and kept as callers see it: a pool's least size, servers of which only some
- * will do, TLS; threads that are cancelled or get signals while they wait.
+ * will do, TLS, a server that refuses or is silent; threads that are cancelled or get signals while they wait.
  *
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
  */
+#include "support/answers.hpp"
 #include "support/catch.hpp"
 #include "support/private_server.hpp"
+#include "support/proxy.hpp"
 #include "support/server.hpp"
 
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
 #include <fstream>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <thread>
@@ -40,8 +44,7 @@ TEST_CASE("pool_min connections are opened beside the first one, and opened agai
   REQUIRE(cache.put("k", "v") == PGCACHE_OK);
   CHECK(opened(3));
   CHECK(sessions() == "3");
-  store.pg.query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = $1 LIMIT 2",
-                 {name});
+  store.pg.query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = $1", {name});
   sleep_ms(150); /* longer than a connection is trusted without a look */
   CHECK(eventually([&] { return cache.get("k") == PGCACHE_OK && sessions() == "3"; }));
   CHECK(opened(3));
@@ -329,4 +332,124 @@ TEST_CASE("Inputs may be overwritten as soon as the call has returned", "[rule:i
   REQUIRE(count == 1);
   CHECK(Value(listed[0]).bytes() == "two");
   pgcache_free(self);
+}
+
+TEST_CASE("A session whose settings are refused, not understood or never answered is no connection",
+          "[answers][pool]") {
+  Store store;
+  Proxy proxy;
+  const size_t settings = 9; /* the columns of the answer to session.sql */
+  const auto first_call = [&](const std::vector<Message> &said, bool silent = false) {
+    Answers answers(proxy, [=, open = std::make_shared<bool>(false)](const Message &message) -> std::vector<Message> {
+      if (message.type == 'T' && wire::number_at(message.body, 0, 2) == settings) {
+        *open = true;
+        return said;
+      }
+      if (!*open || (message.type == 'Z' && !silent))
+        return {message};
+      return {};
+    });
+    Cache cache = store.open({{"url", proxy.conninfo({{"connect_timeout", "1"}})}});
+    return cache.get("k", deadline(8000));
+  };
+  const Answer refused = first_call({wire::error("42501")});
+  INFO(refused);
+  CHECK(refused == PGCACHE_SERVER_ERROR);
+  CHECK(string(refused.error.sqlstate) == "42501");
+  CHECK(first_call({{'E', wire::fields({"SERROR", "VERROR", "Mno code"})}}) == PGCACHE_NO_MEMORY);
+  const int64_t start = now_ms();
+  const Answer silent = first_call({}, true);
+  INFO(silent);
+  CHECK(silent == PGCACHE_UNAVAILABLE);
+  CHECK(now_ms() - start < 6000);
+  CHECK(store.open({{"url", proxy.conninfo()}}).get("k") == PGCACHE_MISS);
+}
+
+TEST_CASE("shutdown breaks off an attempt to connect", "[rule:shutdown][pool]") {
+  Store store;
+  Proxy proxy;
+  proxy.black_hole(true);
+  Cache cache = store.open({{"url", proxy.conninfo()}});
+  Answer answer;
+  std::thread waiting([&] { answer = cache.get("k", deadline(20000)); });
+  CHECK(eventually([&] { return proxy.accepted() > 0; }));
+  sleep_ms(50);
+  const int64_t start = now_ms();
+  cache.shutdown();
+  waiting.join();
+  CHECK(answer == PGCACHE_CLOSED);
+  CHECK(now_ms() - start < 2000);
+  sleep_ms(300); /* the attempt itself ends, too: nothing is left in the sanitizers' eyes */
+}
+
+TEST_CASE("A server that refuses for long is asked now and then, one connection at a time, and found soon after",
+          "[reconnect][pool]") {
+  Store store;
+  Proxy proxy;
+  Cache cache = store.open({{"url", proxy.conninfo()}, {"pool_min", "3"}});
+  proxy.refuse(true);
+  const int64_t start = now_ms();
+  int calls = 0;
+  while (now_ms() - start < 4000) {
+    const Answer answer = cache.get("k", deadline(2000));
+    if (answer != PGCACHE_UNAVAILABLE)
+      FAIL_CHECK(answer);
+    calls++;
+  }
+  INFO(calls << " calls, " << proxy.accepted() << " attempts");
+  CHECK(proxy.accepted() > 15);
+  CHECK(proxy.accepted() < 400); /* random pauses of up to a quarter of a second */
+  proxy.refuse(false);
+  CHECK(eventually([&] { return cache.get("k") == PGCACHE_MISS; }, 2000));
+  CHECK(eventually([&] { return cache.stats().pool_open == 3; }));
+}
+
+TEST_CASE("A call that waited for the server in vain says why the attempt before failed", "[rule:deadline][pool]") {
+  Store store;
+  Proxy proxy;
+  proxy.refuse(true);
+  Cache cache = store.open({{"url", proxy.conninfo()}});
+  CHECK(cache.get("k") == PGCACHE_UNAVAILABLE);
+  proxy.refuse(false);
+  proxy.black_hole(true); /* the next attempt is accepted and not answered */
+  Answer answer;
+  CHECK(eventually([&] { return (answer = cache.get("k", deadline(500))) == PGCACHE_TIMEOUT; }));
+  INFO(answer);
+  CHECK(answer.error.text().find("the last attempt") != string::npos);
+  CHECK(answer.error.text().find("cannot connect") != string::npos);
+}
+
+TEST_CASE("Without a free file descriptor no connection is made; with one again it is", "[pool][descriptors]") {
+  Store store;
+  rlimit before;
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  for (const int left : {0, 1}) { /* one is enough for a socket, but not for a connection */
+    INFO(left << " descriptors left");
+    Cache cache = store.open();
+    Answer answer;
+    std::vector<int> taken;
+    {
+      rlimit small = before;
+      small.rlim_cur = 200;
+      REQUIRE(setrlimit(RLIMIT_NOFILE, &small) == 0);
+      for (int fd; (fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;)
+        taken.push_back(fd);
+      for (int i = 0; i < left; i++) {
+        close(taken.back());
+        taken.pop_back();
+      }
+      answer = cache.get("k");
+      for (int fd : taken)
+        close(fd);
+      REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    }
+    INFO(answer);
+    CHECK(taken.size() > 10);
+    CHECK(answer.status < 0);
+    if (left == 1) {
+      CHECK(answer == PGCACHE_NO_MEMORY);
+      CHECK(answer.error.text().find("file descriptor") != string::npos);
+    }
+    CHECK(eventually([&] { return cache.get("k") == PGCACHE_MISS; }, 15000));
+  }
 }
