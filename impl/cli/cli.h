@@ -84,6 +84,10 @@ static inline bool cli_given(const cli_session *session, option_id id) {
   return session->values[id] != NULL;
 }
 
+/* Gives memory of that size, or makes what is there larger; to be given to pgc_free(). Never NULL: without memory the
+   command ends with its line. */
+void *cli_memory(void *old, size_t size);
+
 /* Reads the environment and the settings' flags into session->config. On failure the line is printed and the exit code
    returned, else CLI_OK. */
 int session_configure(cli_session *session);

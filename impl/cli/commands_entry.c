@@ -93,22 +93,16 @@ static int read_all(cli_bytes *out, int descriptor, size_t most) {
         return CLI_OK;
       room = room == 0 ? 65536 : room * 2;
       room = room > most ? most + 1 : room;
-      unsigned char *larger = pgc_realloc(out->data, room);
-      if (larger == NULL) {
-        out_error("out of memory");
-        return CLI_ERROR;
-      }
-      out->data = larger;
+      out->data = cli_memory(out->data, room);
     }
     ssize_t got = read(descriptor, out->data + out->size, room - out->size);
     if (got == 0)
       return CLI_OK;
-    if (got > 0) {
-      out->size += (size_t)got;
-    } else if (errno != EINTR) {
+    if (got < 0) { /* not by a signal: outside calls of the library they have their usual effect */
       out_error("cannot read the value: %s", strerror(errno));
       return CLI_ERROR;
     }
+    out->size += (size_t)got;
   }
 }
 
@@ -120,12 +114,8 @@ static int read_value(cli_bytes *out, const cli_session *session) {
     return CLI_USAGE;
   }
   if (session->operand_count == 2) {
-    out->data = (unsigned char *)pgc_strdup(session->operands[1]);
-    out->size = strlen(session->operands[1]);
-    if (out->data != NULL)
-      return CLI_OK;
-    out_error("out of memory");
-    return CLI_ERROR;
+    options_text(out, session->operands[1]);
+    return CLI_OK;
   }
   int descriptor = STDIN_FILENO;
   if (file != NULL && strcmp(file, "-") != 0) {

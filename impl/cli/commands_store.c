@@ -192,7 +192,7 @@ static bool confirmed(const cli_session *session, bool all) {
   return strcmp(answer, "y") == 0 || strcmp(answer, "Y") == 0 || strcmp(answer, "yes") == 0;
 }
 
-/* Prints how many rows were removed; after an error too, where the library counts them. */
+/* Prints how many rows were removed; with --json after an error too. */
 static int print_removed(const char *command, pgcache_status status, int64_t removed, const pgcache_error *error) {
   if (out_is_json()) {
     json_open(command);
@@ -204,11 +204,8 @@ static int print_removed(const char *command, pgcache_status status, int64_t rem
     json_close();
     return CLI_OK;
   }
-  if (status < 0) {
-    if (removed > 0)
-      out_format("%" PRId64 "\n", removed);
+  if (status < 0)
     return out_failure(status, error);
-  }
   out_format(out_for_people() ? "%" PRId64 " removed\n" : "%" PRId64 "\n", removed);
   return CLI_OK;
 }

@@ -185,11 +185,7 @@ int command_local_psql(cli_session *session) {
   }
   int code = place_find(&place, session);
   size_t count = session->operand_count;
-  const char **arguments = pgc_alloc_zero((count + 4) * sizeof *arguments);
-  if (code == CLI_OK && arguments == NULL) {
-    out_error("out of memory");
-    code = CLI_ERROR;
-  }
+  const char **arguments = cli_memory(NULL, (count + 4) * sizeof *arguments);
   if (code == CLI_OK && server_pid(&place) == 0) {
     out_error("the server of %s does not run; `pgcache local start` starts it", place.address.local_dir);
     code = CLI_ERROR;
@@ -203,6 +199,7 @@ int command_local_psql(cli_session *session) {
     arguments[1] = "-d";
     arguments[2] = place.address.conninfo;
     memcpy(arguments + 3, session->operands, count * sizeof *arguments);
+    arguments[count + 3] = NULL;
     char *const *words = (char *const *)(uintptr_t)arguments; /* exec promises not to change them */
     process_become(psql, words);
     out_error("cannot run psql: %s", strerror(errno));

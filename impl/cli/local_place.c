@@ -50,7 +50,7 @@ static int address_of_dir(char *url, size_t size, const char *dir) {
     dir = "";
   const char *slash = here[0] != '\0' && dir[0] != '\0' ? "/" : "";
   int length = snprintf(url, size, "local:%s%s%s", here, slash, dir);
-  if (length > 0 && (size_t)length < size && pgc_address_problem(url) == NULL)
+  if ((size_t)length < size && pgc_address_problem(url) == NULL)
     return CLI_OK;
   out_error("--dir cannot be used, because the path of a Unix socket is short: the folder must be an absolute path of "
             "at most %d bytes (it has %zu), other than /, without commas and control characters",
@@ -67,8 +67,8 @@ int place_find(local_place *out, const cli_session *session) {
     int code = address_of_dir(url, sizeof url, session->values[OPTION_DIR]);
     if (code != CLI_OK)
       return code;
-  } else if (strncmp(configured, "local:", 6) == 0 && strlen(configured) < sizeof url) {
-    strcpy(url, configured);
+  } else if (strncmp(configured, "local:", 6) == 0) {
+    snprintf(url, sizeof url, "%s", configured); /* the library has checked its length */
   }
   pgcache_error error = PGCACHE_ERROR_INIT;
   pgcache_status status = pgc_address_parse(&out->address, url, &error);
@@ -112,7 +112,7 @@ static int make_folders(const char *path, bool *made) {
     bool last = path[length] == '\0';
     if (mkdir(part, last ? 0700 : 0755) == 0) {
       *made = last;
-    } else if (errno != EEXIST && errno != EISDIR && (last || access(part, F_OK) != 0)) {
+    } else if (errno != EEXIST) {
       umask(mask);
       return failed("make the folder", part);
     }
@@ -140,32 +140,28 @@ static int open_folder(const char *path) {
   return -1;
 }
 
-/* True if the folder holds nothing; *ours: or our mark. */
-static bool is_empty(int descriptor, bool *ours) {
+/* True if the working directory holds nothing, or our mark. */
+static bool is_ours(void) {
   bool empty = true;
-  *ours = false;
-  int copy = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *folder = copy >= 0 ? fdopendir(copy) : NULL;
-  if (folder == NULL) {
-    if (copy >= 0)
-      close(copy);
+  bool marked = false;
+  DIR *folder = opendir(".");
+  if (folder == NULL)
     return false;
-  }
   for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
       continue;
     empty = false;
-    *ours = *ours || strcmp(entry->d_name, "lock") == 0;
+    marked = marked || strcmp(entry->d_name, "lock") == 0;
   }
   closedir(folder);
-  return empty;
+  return empty || marked;
 }
 
 /* Becomes an account for good. */
 static int become(uid_t user, gid_t group) {
   const struct passwd *account = getpwuid(user);
   int groups = account != NULL ? initgroups(account->pw_name, group) : setgroups(1, &group);
-  if (groups != 0 || setgid(group) != 0 || setuid(user) != 0 || getuid() != user || geteuid() != user) {
+  if (groups != 0 || setgid(group) != 0 || setuid(user) != 0) {
     out_error("cannot become the account that the server belongs to: %s", strerror(errno));
     return CLI_ERROR;
   }
@@ -179,8 +175,7 @@ static int settle_as_root(const char *path, int descriptor, bool made, struct st
   int64_t since = process_now_ms();
   while (!made && facts->st_uid == 0 && process_now_ms() - since < HAND_OVER_WAIT_MS) {
     process_pause(since, "waiting for another start");
-    if (fstat(descriptor, facts) != 0)
-      return failed("look at the folder", path);
+    fstat(descriptor, facts);
   }
   if (facts->st_uid == 0) {
     const struct passwd *account = getpwnam(SERVER_ACCOUNT);
@@ -195,8 +190,9 @@ static int settle_as_root(const char *path, int descriptor, bool made, struct st
                 path);
       return CLI_ERROR;
     }
-    if (fchown(descriptor, account->pw_uid, account->pw_gid) != 0 || fstat(descriptor, facts) != 0)
+    if (fchown(descriptor, account->pw_uid, account->pw_gid) != 0)
       return failed("hand over the folder", path);
+    fstat(descriptor, facts);
   }
   return become(facts->st_uid, facts->st_gid);
 }
@@ -205,8 +201,7 @@ static int settle_as_root(const char *path, int descriptor, bool made, struct st
 static int settle(const char *path, int descriptor, bool made, bool *ours) {
   struct stat facts;
   *ours = false;
-  if (fstat(descriptor, &facts) != 0)
-    return failed("look at the folder", path);
+  fstat(descriptor, &facts); /* of an open descriptor it cannot fail */
   if (geteuid() == 0) {
     int code = settle_as_root(path, descriptor, made, &facts);
     if (code != CLI_OK)
@@ -215,16 +210,15 @@ static int settle(const char *path, int descriptor, bool made, bool *ours) {
     out_error("%s belongs to another account; choose a folder of your own with --dir", path);
     return CLI_ERROR;
   }
-  if (access(path, R_OK | W_OK | X_OK) != 0) {
+  /* Everything is done from inside: the caller's working directory may be closed to this account, and the server's
+     programs complain about that. */
+  if (chdir(path) != 0 || access(".", R_OK | W_OK) != 0) {
     out_error("the account that %s belongs to cannot enter it: %s; the folders above it must be open to that account, "
               "or choose another with --dir",
               path, strerror(errno));
     return CLI_ERROR;
   }
-  /* The caller's working directory may be closed to this account, and the server's programs complain about that. */
-  if (chdir(path) != 0)
-    return failed("enter", path);
-  *ours = is_empty(descriptor, ours) || *ours;
+  *ours = is_ours();
   return CLI_OK;
 }
 
@@ -258,8 +252,7 @@ int place_enter(const local_place *place, bool *there) {
     return CLI_ERROR;
   int code = CLI_OK;
   /* A folder of root's never held a server. */
-  bool of_root = geteuid() == 0 && fstat(descriptor, &facts) == 0 && facts.st_uid == 0;
-  if (!of_root)
+  if (geteuid() != 0 || facts.st_uid != 0)
     code = settle(path, descriptor, false, there);
   close(descriptor);
   return code;
@@ -273,7 +266,7 @@ int place_lock(local_place *place) {
   if (place->lock_descriptor < 0)
     return failed("open", place->lock);
   while (flock(place->lock_descriptor, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR)
+    if (errno != EWOULDBLOCK)
       return failed("lock", place->lock);
     if (watch_signal() != 0) {
       out_error("interrupted");

@@ -9,7 +9,6 @@
  */
 #include "local_process.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
@@ -51,6 +50,7 @@ void process_clean_environment(void) {
     variable = environ; /* it has moved */
   }
   setenv("LC_ALL", "C", 1);
+  signal(SIGCHLD, SIG_DFL); /* or how a program ended would be lost, if the caller ignores it */
 }
 
 /* In the child: gives the program a clean start and becomes it. */
@@ -61,8 +61,8 @@ static _Noreturn void become(const char *const argv[], int input, int output, in
     signal(usual[index], SIG_DFL);
   int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
   dup2(input >= 0 ? input : nothing, STDIN_FILENO);
-  dup2(output >= 0 ? output : nothing, STDOUT_FILENO);
-  dup2(output >= 0 ? output : nothing, STDERR_FILENO);
+  dup2(output, STDOUT_FILENO);
+  dup2(output, STDERR_FILENO);
   /* What else the caller of pgcache left open, such as a pipe whose reader waits for its end, is not for a server that
      goes on running. Nobody leaves thousands open. */
   for (int other = 3; other < 1024; other++)
@@ -108,10 +108,7 @@ bool process_wait(pid_t process, const char *what) {
   int status = 0;
   if (process < 0)
     return false;
-  for (;;) {
-    pid_t ended = waitpid(process, &status, WNOHANG);
-    if (ended == process || (ended < 0 && errno != EINTR))
-      break;
+  while (waitpid(process, &status, WNOHANG) == 0) {
     if (watch_signal() != 0) {
       process_end(process, SIGINT);
       return false;
@@ -134,9 +131,7 @@ bool process_first_line(char *line, size_t size, const char *const argv[]) {
   for (;;) { /* read to the end, so that the program is not stopped by a closed pipe */
     char part[256];
     ssize_t got = read(ends[0], part, sizeof part);
-    if (got < 0 && errno == EINTR && watch_signal() == 0)
-      continue;
-    if (got <= 0)
+    if (got <= 0) /* the end, or a signal, of which process_wait() knows more */
       break;
     for (ssize_t index = 0; index < got && length + 1 < size; index++)
       line[length++] = part[index];

@@ -19,11 +19,11 @@ int64_t process_now_ms(void);
 void process_pause(int64_t since, const char *what);
 
 /* Takes libpq's and the server's variables out of the environment, so that nothing of them reaches the programs, and
-   sets the locale of their messages. */
+   sets the locale of their messages; and sees to it that they can be waited for. */
 void process_clean_environment(void);
 
-/* Starts argv[0], a path, in a session of its own, so that the terminal's signals reach pgcache alone. input and
-   output (standard error too) are descriptors, -1 means /dev/null; inherited is one more that the program keeps open,
+/* Starts argv[0], a path, in a session of its own, so that the terminal's signals reach pgcache alone. output,
+   for standard error too, and input are descriptors, input may be -1 for /dev/null; inherited is one more that the program keeps open,
    or -1. Gives its process id, or -1. */
 pid_t process_start(const char *const argv[], int input, int output, int inherited);
 

@@ -118,10 +118,9 @@ static int failed(const char *what, const char *path) {
   return CLI_ERROR;
 }
 
-/* Opens the log to write at its end; afresh, keeping the one before, if it is a new start. */
-static int open_log(const local_place *place, bool afresh) {
-  if (afresh)
-    rename(place->log, place->log_old); /* the first time there is none */
+/* Begins a new log and keeps the one before. */
+static int open_log(const local_place *place) {
+  rename(place->log, place->log_old); /* the first time there is none */
   return open(place->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
@@ -134,10 +133,8 @@ static int remove_one(const char *path, const struct stat *facts, int kind, stru
   return remove(path);
 }
 
-static int remove_tree(const char *path) {
-  if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT)
-    return CLI_OK;
-  return failed("remove", path);
+static bool remove_tree(const char *path) {
+  return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT;
 }
 
 static bool has_locale(const char *name) {
@@ -171,9 +168,9 @@ int server_make(const local_place *place, const server_programs *programs) {
   if (access(path, F_OK) == 0)
     return CLI_OK;
   /* What an interrupted start left. */
-  if (remove_tree(place->data_new) != CLI_OK)
-    return CLI_ERROR;
-  int log = open_log(place, true);
+  if (!remove_tree(place->data_new))
+    return failed("remove", place->data_new);
+  int log = open_log(place);
   if (log < 0)
     return failed("open", place->log);
   snprintf(initdb, sizeof initdb, "%s/initdb", programs->folder);
@@ -187,7 +184,7 @@ int server_make(const local_place *place, const server_programs *programs) {
   close(log);
   if (!made) {
     complain("PostgreSQL's initdb failed", place);
-    remove_tree(place->data_new);
+    remove_tree(place->data_new); /* if that fails, the next start says so */
     return CLI_ERROR;
   }
   if (rename(place->data_new, place->data) == 0)
@@ -257,7 +254,7 @@ int server_start(pid_t *out, const local_place *place, const server_programs *pr
   int code = make_socket_folder(place);
   if (code != CLI_OK)
     return code;
-  int log = open_log(place, true);
+  int log = open_log(place);
   if (log < 0)
     return failed("open", place->log);
   /* The setting is a list; in quotes an element may have any character, and a quote is doubled. */

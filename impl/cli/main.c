@@ -81,6 +81,14 @@ const cli_command cli_commands[] = {
     {NULL, NULL, NULL, NULL, 0, 0, 0, false, NULL}};
 /* clang-format on */
 
+void *cli_memory(void *old, size_t size) {
+  void *memory = pgc_realloc(old, size);
+  if (memory != NULL)
+    return memory;
+  out_error("out of memory");
+  exit(out_finish(CLI_ERROR));
+}
+
 int session_configure(cli_session *session) {
   pgcache_error error = PGCACHE_ERROR_INIT;
   pgcache_status status = pgcache_config_new(&session->config, &error);

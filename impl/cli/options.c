@@ -39,10 +39,9 @@ const cli_option cli_options[OPTION_COUNT] = {
 };
 
 void options_flag_name(char *buffer, size_t size, const char *setting) {
-  size_t length = 0;
-  for (; setting[length] != '\0' && length + 1 < size; length++)
-    buffer[length] = setting[length] == '_' ? '-' : setting[length];
-  buffer[length] = '\0';
+  snprintf(buffer, size, "%s", setting);
+  for (char *place = strchr(buffer, '_'); place != NULL; place = strchr(place, '_'))
+    *place = '-';
 }
 
 /* Says whether text, which may end at an '=', is the word. */
@@ -173,13 +172,9 @@ static int check_fit(const cli_session *session) {
 
 int options_parse(cli_session *session, int argc, char **argv) {
   size_t room = (size_t)argc + 1;
-  session->operand_block = pgc_alloc_zero(room * sizeof *session->operand_block);
+  session->operand_block = cli_memory(NULL, room * sizeof *session->operand_block);
   session->operands = session->operand_block;
-  session->settings = pgc_alloc_zero(2 * room * sizeof *session->settings);
-  if (session->operands == NULL || session->settings == NULL) {
-    out_error("out of memory");
-    return CLI_ERROR;
-  }
+  session->settings = cli_memory(NULL, 2 * room * sizeof *session->settings);
   bool dashes = false;
   for (int index = 1; index < argc; index++) {
     const char *text = argv[index];
@@ -296,10 +291,10 @@ int options_format(int32_t *out, const cli_session *session) {
   return CLI_OK;
 }
 
-/* The six bits that a character of base64 stands for, or -1. */
+/* The six bits that a character of base64, not NUL, stands for, or -1. */
 static int base64_bits(char character) {
   static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const char *place = character == '\0' ? NULL : strchr(alphabet, character);
+  const char *place = strchr(alphabet, character);
   return place == NULL ? -1 : (int)(place - alphabet);
 }
 
@@ -314,9 +309,7 @@ bool options_parse_base64(cli_bytes *out, const char *text) {
   out->data = NULL;
   if (length % 4 == 1 || (padding > 0 && (length + padding) % 4 != 0))
     return false;
-  out->data = pgc_alloc(length / 4 * 3 + 3);
-  if (out->data == NULL)
-    return true;
+  out->data = cli_memory(NULL, length / 4 * 3 + 3);
   uint32_t bits = 0;
   unsigned held = 0;
   for (size_t index = 0; index < length; index++) {
@@ -340,20 +333,20 @@ refused:
   return false;
 }
 
+void options_text(cli_bytes *out, const char *text) {
+  out->size = strlen(text);
+  out->data = cli_memory(NULL, out->size + 1);
+  memcpy(out->data, text, out->size + 1);
+}
+
 int options_key(cli_bytes *out, const cli_session *session, const char *text, const char *what) {
   out->size = 0;
   out->data = NULL;
-  if (cli_given(session, OPTION_KEY_BASE64)) {
-    if (!options_parse_base64(out, text)) {
-      out_error("the %s is not base64, which --key-base64 says it is", what);
-      return CLI_USAGE;
-    }
-  } else {
-    out->data = (unsigned char *)pgc_strdup(text);
-    out->size = strlen(text);
+  if (!cli_given(session, OPTION_KEY_BASE64)) {
+    options_text(out, text);
+  } else if (!options_parse_base64(out, text)) {
+    out_error("the %s is not base64, which --key-base64 says it is", what);
+    return CLI_USAGE;
   }
-  if (out->data != NULL)
-    return CLI_OK;
-  out_error("out of memory");
-  return CLI_ERROR;
+  return CLI_OK;
 }

@@ -39,6 +39,9 @@ int options_number(int64_t *out, const cli_session *session, option_id id, int64
 int options_ttl(int64_t *out, const cli_session *session, int64_t otherwise);
 int options_format(int32_t *out, const cli_session *session);
 
+/* The text as bytes. */
+void options_text(cli_bytes *out, const char *text);
+
 /* A key as bytes: the text itself, or what it says in base64 under --key-base64. `what` names it in messages. */
 int options_key(cli_bytes *out, const cli_session *session, const char *text, const char *what);
 
@@ -48,7 +51,7 @@ bool options_parse_integer(int64_t *out, const char *text);
 /* The milliseconds in "500ms", "30s", "5m", "2h", "1d" or "never". */
 bool options_parse_ttl(int64_t *out, const char *text);
 
-/* Decodes base64 (RFC 4648, padding optional). False if text is not base64; out->data is NULL when memory ran out. */
+/* Decodes base64 (RFC 4648, padding optional). False if text is not base64. */
 bool options_parse_base64(cli_bytes *out, const char *text);
 
 #endif /* PGC_CLI_OPTIONS_H */

@@ -29,7 +29,6 @@ static struct {
   bool progress_shown;
   bool member_before;  /* JSON: a comma is due before the next member */
   bool object_open;    /* JSON: json_open() came and json_close() did not */
-  bool object_printed; /* JSON: the one object is complete */
   const char *command; /* NULL until it is known */
   int write_errno;     /* of the first write that failed, 0 if none did */
 } out;
@@ -55,12 +54,17 @@ bool out_is_json(void) {
 
 /* ---- Standard output ------------------------------------------------------------------------------------------- */
 
+/* Keeps the reason of the first write that failed: errno, which is EIO before, should the call not say. */
+static void keep_failure(bool failed) {
+  if (failed && out.write_errno == 0)
+    out.write_errno = errno;
+}
+
 void out_write(const void *data, size_t size) {
   if (out.terminal)
     out_progress_clear(); /* or the two would stand on one line */
-  errno = 0;
-  if (size > 0 && fwrite(data, 1, size, stdout) < size && out.write_errno == 0)
-    out.write_errno = errno != 0 ? errno : EIO;
+  errno = EIO;
+  keep_failure(fwrite(data, 1, size, stdout) < size);
 }
 
 void out_text(const char *text) {
@@ -71,10 +75,9 @@ void out_format(const char *format, ...) {
   char line[1024];
   va_list arguments;
   va_start(arguments, format);
-  int length = vsnprintf(line, sizeof line, format, arguments);
+  vsnprintf(line, sizeof line, format, arguments);
   va_end(arguments);
-  if (length > 0)
-    out_write(line, (size_t)length < sizeof line ? (size_t)length : sizeof line - 1);
+  out_text(line);
 }
 
 void out_style(const char *style) {
@@ -83,9 +86,8 @@ void out_style(const char *style) {
 }
 
 bool out_flush(void) {
-  errno = 0;
-  if (fflush(stdout) != 0 && out.write_errno == 0)
-    out.write_errno = errno != 0 ? errno : EIO;
+  errno = EIO;
+  keep_failure(fflush(stdout) != 0);
   return out.write_errno == 0;
 }
 
@@ -93,9 +95,8 @@ int out_finish(int code) {
   out_progress_clear();
   out_flush();
   /* Some file systems report a full disk only at the close. */
-  errno = 0;
-  if (fclose(stdout) != 0 && out.write_errno == 0)
-    out.write_errno = errno != 0 ? errno : EIO;
+  errno = EIO;
+  keep_failure(fclose(stdout) != 0);
   if (out.write_errno == 0)
     return code;
   out_note("cannot write to standard output: %s", strerror(out.write_errno));
@@ -178,13 +179,11 @@ const char *out_duration(char *buffer, int64_t milliseconds) {
 }
 
 const char *out_size(char *buffer, int64_t bytes) {
-  static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+  static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   double amount = (double)bytes;
   size_t unit = 0;
-  while (amount >= 1024 && unit + 1 < sizeof units / sizeof units[0]) {
+  for (; amount >= 1024; unit++) /* 64 bits are less than 16 EiB */
     amount /= 1024;
-    unit++;
-  }
   snprintf(buffer, 32, unit == 0 ? "%.0f %s" : "%.1f %s", amount, units[unit]);
   return buffer;
 }
@@ -365,7 +364,6 @@ void json_item_close(void) {
 void json_close(void) {
   out_text("}\n");
   out.object_open = false;
-  out.object_printed = true;
 }
 
 /* ---- Results of the library ------------------------------------------------------------------------------------ */
@@ -373,7 +371,7 @@ void json_close(void) {
 /* The line and the object of an error; status and sqlstate are NULL if it is the command's own. */
 static void report(const char *status, const char *sqlstate, const char *message) {
   out_note("%s", message);
-  if (!out.json || out.object_printed)
+  if (!out.json)
     return;
   if (!out.object_open)
     json_open(out.command);
@@ -394,7 +392,7 @@ void out_error(const char *format, ...) {
 
 int out_failure_after(const char *words, pgcache_status status, const pgcache_error *error) {
   char line[1024];
-  const char *message = error->message[0] != '\0' ? error->message : pgcache_status_text(status);
+  const char *message = error->message;
   if (watch_signal() != 0)
     message = status == PGCACHE_UNKNOWN ? "interrupted; the write may or may not have happened" : "interrupted";
   snprintf(line, sizeof line, "%s%s", words, message);

@@ -51,8 +51,7 @@ void out_command(const char *name);
 /* One line "pgcache: ..." on standard error, and nothing else. */
 __attribute__((format(printf, 1, 2))) void out_note(const char *format, ...);
 
-/* Reports an error of the command's own: the line, and with --json the object. After the first error, and for one of
-   standard output itself, there is only the line. */
+/* Reports an error of the command's own: the line, and with --json the object. A command reports one error. */
 __attribute__((format(printf, 1, 2))) void out_error(const char *format, ...);
 
 /* The progress line on standard error, only if that is a terminal. */

@@ -44,7 +44,8 @@ static const int asked[] = {SIGINT, SIGTERM, SIGHUP};
 /* What the caller ignores (nohup) stays ignored. */
 static bool is_ignored(int number) {
   struct sigaction action;
-  return sigaction(number, NULL, &action) != 0 || action.sa_handler == SIG_IGN;
+  sigaction(number, NULL, &action);
+  return action.sa_handler == SIG_IGN;
 }
 
 static int64_t now_ms(void) {

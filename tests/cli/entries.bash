@@ -272,7 +272,46 @@ expect_error
 p get f1
 expect_code 3
 
+begin "base64 that is empty, and a delta with a sign"
+p put --key-base64 '' v
+expect_code 1
+p put --key-base64 = v
+expect_code 2
+p put --key-base64 == v
+expect_code 2
+p put --key-base64 ===== v
+expect_code 2
+p incr c6 +5
+expect_out 5
+p put -- - v
+p get -
+expect_out v
+
+begin "text with DEL and an unfinished character is valid JSON"
+p put t1 < <(printf 'a\177\r\\z')
+p get t1 --json
+expect_json 'j["value"] == "a\x7f\r\\z"'
+p put t1 < <(printf '\342\050\241')
+p get t1 --json
+expect_json '"value" not in j'
+
+begin "without memory for the value: exit 1, one line, nothing stored"
+code=0
+head -c 200000000 /dev/zero >"$work/large"
+(ulimit -v 200000; PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" put m1 --file "$work/large" \
+  --max-value-bytes 268435456 --json) >"$out" 2>"$err" || code=$?
+command_line="pgcache put with little memory"
+rm "$work/large"
+expect_code 1
+expect_error "out of memory"
+expect_json 'j["command"] == "put" and j["error"] == "out of memory"'
+p exists m1
+expect_code 3
+
 begin "formats of one's own"
+p put f2 v --format bytes
+p get f2 --json
+expect_json 'j["format"] == 0'
 p put f2 v --format 77
 p get f2 --json
 expect_json 'j["format"] == 77'

@@ -4,35 +4,8 @@
 # What is set here is read in support.bash, and the other way round.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-unset PGCACHE_SCHEMA
-
-# The command where every account may run it, with its library beside it.
-mkdir -p "$work/bin"
-cp "$PGCACHE_BIN" "$work/bin/pgcache"
-cp -P "$(dirname "$PGCACHE_BIN")"/libpgcache.so* "$work/bin/" 2>/dev/null
-chmod -R a+rX "$work/bin"
-
-# Runs the rest of its arguments as the account of the round; `as` is empty or a command that changes the account.
-as=()
-l() {
-  code=0
-  (cd "$home" && "${as[@]}" env HOME="$home" "$work/bin/pgcache" "$@") >"$out" 2>"$err" || code=$?
-  command_line="${account}: pgcache $*"
-}
-
-# Starts a `local start` in the background, as its own process group with usual signals; its process is then in $pid.
-start_behind() {
-  (cd "$home" && exec "${as[@]}" env --default-signal HOME="$home" "$work/bin/pgcache" local start --dir "$1" \
-    >"$work/behind" 2>&1) &
-  pid=$!
-}
-
-# The pgcache process at or below $1: what changes the account may stay above it.
-pgcache_of() {
-  local name=
-  read -r name 2>/dev/null <"/proc/$1/comm" || return 0
-  if [ "$name" = pgcache ]; then echo "$1"; else pgcache_of "$(pgrep -P "$1" | head -n 1)"; fi
-}
+# shellcheck source=tests/cli/local_support.bash
+. "$folder/local_support.bash"
 
 # Starts in a new folder, sends a signal as soon as a file is there, and starts again.
 interrupt() {
@@ -75,10 +48,6 @@ interrupt_schema() {
 schema_waits() {
   (cd "$home" && "${as[@]}" "$work/bin/pgcache" local psql --dir "$1" -- -XAtqc \
     "SELECT 1 / count(*) FROM pg_locks WHERE NOT granted") 2>/dev/null | grep -q 1
-}
-
-server_process() {
-  head -n 1 "$1/data/postmaster.pid"
 }
 
 round() {
@@ -161,6 +130,16 @@ round() {
   expect_equal "owner of the cluster" "$(stat -c %U "$folder_of_server/data")" "$(stat -c %U "/proc/$first")"
   expect_equal "things in the folder of another owner" \
     "$(find "$folder_of_server" ! -user "$(stat -c %U "/proc/$first")" | head -n 3)" ""
+
+  begin "$account: without threads to be had: exit 1 and one line"
+  [ "$account" = root ] || {
+    code=0
+    (cd "$home" && "${as[@]}" env HOME="$home" prlimit --nproc=1 "$work/bin/pgcache" get k \
+      --url "local:$folder_of_server") >"$out" 2>"$err" || code=$?
+    command_line="$account: pgcache get with one process"
+    expect_code 1
+    expect_error "no thread"
+  }
 
   begin "$account: stop stops it, again is no error, and the entries are there after the next start"
   l local stop --dir "$folder_of_server"

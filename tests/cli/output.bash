@@ -29,6 +29,10 @@ for words in "stats" "keys" "exists text" "help"; do
   expect_out_lacks "$escape"
   on_terminal "TERM=dumb '$PGCACHE_BIN' $words"
   expect_out_lacks "$escape"
+  on_terminal "env -u TERM '$PGCACHE_BIN' $words"
+  expect_out_lacks "$escape"
+  on_terminal "NO_COLOR= '$PGCACHE_BIN' $words"
+  expect_out_has "${escape}["
   on_terminal "'$PGCACHE_BIN' $words --json"
   expect_out_lacks "$escape"
 done
@@ -37,6 +41,24 @@ begin "keys on a terminal is a table"
 on_terminal "NO_COLOR=1 '$PGCACHE_BIN' keys"
 expect_out_has "TTL"
 grep -qE '^ +[0-9]+m [0-9]+s +0 +[0-9]+  text' "$out" || fail "no row for the key: $(cat -v "$out")"
+
+begin "a time to live is shown in the two largest units that it has"
+while read -r ttl pattern; do
+  p put shown v --ttl "$ttl"
+  on_terminal "NO_COLOR=1 '$PGCACHE_BIN' keys shown"
+  grep -qE "^ +$pattern +0 +[0-9]+  shown" "$out" || fail "--ttl $ttl: no row with $pattern: $(cat -v "$out")"
+done <<'END'
+900ms [0-9]+ms
+30s [0-9]+s
+2h 1h.59m
+90d 89d.23h
+never never
+END
+p remove shown
+p put empty ''
+on_terminal "'$PGCACHE_BIN' get empty"
+expect_equal "an empty value on a terminal" "$(od -An -c "$out" | tr -d ' ')" '\r\n'
+p remove empty
 
 begin "a key cannot play with the terminal"
 p put "$(printf 'evil\033]0;owned\007')" v
@@ -83,22 +105,24 @@ expect_error "cannot read"
 p get streams
 expect_out x
 
-# Keeps the cache's table locked until let_go.
+# Keeps the cache's tables, or the one that is named, locked until let_go.
 hold() {
-  local table
-  table=$(sql "SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables WHERE schemaname = '$schema'")
+  local table mode=${2:-ACCESS EXCLUSIVE}
+  table=$(sql "SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables
+    WHERE schemaname = '$schema' AND tablename LIKE '${1:-%}'")
   mkfifo "$work/hold"
   "${PGCACHE_TEST_BINDIR:+$PGCACHE_TEST_BINDIR/}psql" -XAtq -d "$PGCACHE_TEST_URL" <"$work/hold" >"$work/held" 2>&1 &
   holder=$!
   exec 9>"$work/hold"
   rm "$work/hold"
-  printf '%s\n' "BEGIN; LOCK TABLE $table IN ACCESS EXCLUSIVE MODE; SELECT 'held';" >&9
+  printf '%s\n' "BEGIN; LOCK TABLE $table IN $mode MODE; SELECT 'held';" >&9
   wait_until 10 grep -q held "$work/held" || fail "the test could not lock the table: $(cat "$work/held")"
 }
 
 let_go() {
   exec 9>&-
   wait "$holder" 2>/dev/null
+  rm -f "$work/held"
 }
 
 begin "after a second people see progress on standard error, and it is wiped away"
@@ -127,6 +151,19 @@ for number in INT TERM HUP; do
   [ $((SECONDS - began)) -le 3 ] || fail "it took $((SECONDS - began)) s to end"
 done
 
+begin "who asks twice does not wait for the first to be done"
+env --default-signal PGCACHE_URL="$PGCACHE_TEST_URL" "$PGCACHE_BIN" get text --timeout-ms 30000 >"$out" 2>"$err" &
+pid=$!
+sleep 0.5
+kill -s STOP "$pid" # so that both wait for it
+kill -s INT "$pid"
+kill -s TERM "$pid"
+kill -s CONT "$pid"
+code=0
+wait "$pid" 2>/dev/null || code=$?
+case $code in 130 | 143) ;; *) fail "exit code $code after SIGINT and SIGTERM" ;; esac
+expect_out ""
+
 begin "Ctrl-C on a terminal leaves no half a line"
 # The shell in between lives on to tell the exit code, which script(1) does not.
 PGCACHE_URL=$PGCACHE_TEST_URL script -qec "trap : INT; '$PGCACHE_BIN' flush --yes; echo \"code \$?\"" /dev/null \
@@ -147,4 +184,20 @@ code=0
 wait "$pid" || code=$?
 command_line="nohup pgcache get"
 expect_code 0
+expect_out value
+
+begin "a write that waits and is interrupted is not done, and --json says so in one object"
+hold entries SHARE
+env --default-signal PGCACHE_URL="$PGCACHE_TEST_URL" "$PGCACHE_BIN" put text other --timeout-ms 30000 --json >"$out" 2>"$err" &
+pid=$!
+sleep 0.5
+kill -s INT "$pid"
+code=0
+wait "$pid" 2>/dev/null || code=$?
+command_line="pgcache put, SIGINT"
+let_go
+expect_code 130
+expect_error "interrupted"
+expect_json 'j["status"] == "PGCACHE_CLOSED" and j["error"] == "interrupted"'
+p get text
 expect_out value

@@ -76,6 +76,23 @@ expect_out "current"
 p init --json
 expect_json 'j["command"] == "init" and j["outcome"] == "current"'
 
+begin "settings that contradict each other are refused by every command"
+for words in "get k" init "init --dry-run"; do
+  # shellcheck disable=SC2086
+  p $words --pool-min 5 --pool-max 2
+  expect_code 1
+  expect_error "pool_m"
+  expect_out ""
+done
+
+begin "a table that is logged says so"
+p init --schema "${schema}_b" --table logged
+expect_out "made"
+p stats --schema "${schema}_b" --table logged --json
+expect_json 'j["logged"] is True'
+on_terminal "NO_COLOR=1 '$PGCACHE_BIN' stats --schema ${schema}_b --table logged"
+grep -qE 'table +logged' "$out" || fail "the table does not say logged: $(cat "$out")"
+
 begin "init on a schema that was made the other way says so"
 p init --table logged
 expect_code 1

@@ -56,6 +56,9 @@ p put "$(printf 'odd:a\nb\tc\\d\033[31m')" v
 p put --key-base64 b2RkOuk= v # "odd:" and a byte that is not UTF-8
 p keys odd:
 expect_out 'odd:a\nb\tc\\d\x1b[31m'$'\n''odd:\xe9'
+p put "$(printf 'del:\r\177\302\205\303\251')" v
+p keys del:
+expect_out 'del:\r\x7f\xc2\x85é'
 
 begin "a reader who goes away ends the listing with exit 1"
 PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" keys many: --page-size 100 2>"$err" | head -n 1 >"$out"
@@ -91,6 +94,17 @@ for answer in $'n\n' $'\n' $'yesterday\n' $'N\n'; do
 done
 p get f1
 expect_out v
+on_terminal "'$PGCACHE_BIN' flush" $'\004'
+expect_code 3
+p get f1
+expect_out v
+on_terminal "'$PGCACHE_BIN' flush --namespace none 2>'$work/asked'" $'n\n'
+expect_code 0
+expect_equal "asked where nobody reads it" "$(cat "$work/asked")" ""
+for answer in $'Y\n' $'yes\n'; do
+  on_terminal "'$PGCACHE_BIN' flush --namespace none" "$answer"
+  expect_code 0
+done
 on_terminal "'$PGCACHE_BIN' flush --all" $'n\n'
 expect_out_has "all namespaces of the schema $schema? [y/N]"
 on_terminal "'$PGCACHE_BIN' flush --yes"
@@ -131,3 +145,6 @@ expect_json 'j["entries"] == 2 and j["logged"] is False and j["server_version"] 
 on_terminal "'$PGCACHE_BIN' stats"
 expect_out_has "unlogged"
 expect_out_has "table on disk"
+head -c 3000000 /dev/zero | PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" put c4 >/dev/null
+on_terminal "'$PGCACHE_BIN' stats"
+expect_out_has " 2.9 MiB"

@@ -56,6 +56,10 @@ bare --version
 expect_same_bytes "$work/version"
 bare -V
 expect_same_bytes "$work/version"
+bare get --version
+expect_same_bytes "$work/version"
+bare get k -- -V --url null:
+expect_code 2
 
 # Each line: what the message must contain, then the words of the command line.
 begin "a command line that cannot be understood gives exit 2, one line, and no output"
@@ -70,6 +74,18 @@ no command|
 unknown command|frobnicate
 unknown option --frobnicate|get k --frobnicate
 unknown option|get k -x
+unknown option --?|get k --=x
+unknown option --?|get k --Frob
+unknown option --?|get k --frob{
+unknown option --?|get k --an-option-longer-than-every-one-that-there-is
+unknown command -|-
+unknown command get|-- get k
+needs one of|local -- start
+too many arguments|help a b c
+no such command|help local nosuch
+no such command|help get x
+DELTA must|incr k +
+DELTA must|incr k 5x
 needs more arguments|get
 needs more arguments|put
 too many arguments|get a b
