@@ -296,17 +296,20 @@ p get t1 --json
 expect_json '"value" not in j'
 
 begin "without memory for the value: exit 1, one line, nothing stored"
-code=0
-head -c 200000000 /dev/zero >"$work/large"
-(ulimit -v 200000; PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" put m1 --file "$work/large" \
-  --max-value-bytes 268435456 --json) >"$out" 2>"$err" || code=$?
-command_line="pgcache put with little memory"
-rm "$work/large"
-expect_code 1
-expect_error "out of memory"
-expect_json 'j["command"] == "put" and j["error"] == "out of memory"'
-p exists m1
-expect_code 3
+# AddressSanitizer needs more address space than there is memory.
+if ! grep -q __asan_init "$PGCACHE_BIN"; then
+  code=0
+  head -c 200000000 /dev/zero >"$work/large"
+  (ulimit -v 200000; PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" put m1 --file "$work/large" \
+    --max-value-bytes 268435456 --json) >"$out" 2>"$err" || code=$?
+  command_line="pgcache put with little memory"
+  rm "$work/large"
+  expect_code 1
+  expect_error "out of memory"
+  expect_json 'j["command"] == "put" and j["error"] == "out of memory"'
+  p exists m1
+  expect_code 3
+fi
 
 begin "formats of one's own"
 p put f2 v --format bytes
