@@ -115,7 +115,7 @@ LIBS := $(PQ_LIBS) $(SODIUM_LIBS)
 # What is linked into programs to count what forked children cover, too.
 ifeq ($(VARIANT),coverage)
 COUNT_EXITS := $(B)/obj/ci/coverage-exit.o
-COUNT_EXITS_LDFLAGS := -Wl,--wrap=_exit
+COUNT_EXITS_LDFLAGS := -Wl,--wrap=_exit,--wrap=execv,--wrap=execvp,--wrap=raise
 endif
 
 # ---- Default ---------------------------------------------------------------------------------------------------------------
