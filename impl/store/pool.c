@@ -30,8 +30,7 @@
 #define LOOK_AT_IDLE_US 100000
 
 /* The connection that this thread had last. A hint and never followed: a thread that keeps its connection stays on one CPU
-   with the server process behind it, and neither is moved for the other's sake (8 threads on 2 CPUs: a quarter more
-   reads). */
+   with the server process behind it, and neither is moved for the other's sake. */
 static _Thread_local const pgc_connection *had_last;
 
 /* How many idle connections are looked through for it. */
