@@ -304,7 +304,7 @@ typedef struct pgcache_value pgcache_value;
    Since 1.0. */
 PGCACHE_API pgcache_status pgcache_init_sql(pgcache_value **out, const pgcache_config *config, pgcache_error *error);
 
-/* The bytes; never NULL for a value that is not NULL; aligned for any type, and followed by a NUL byte that does not
+/* The bytes; never NULL for a value that is not NULL; aligned to 8 bytes, and followed by a NUL byte that does not
    count, so that text can be used as a C string. Valid as long as the value. NULL gives NULL. Since 1.0. */
 PGCACHE_API const void *pgcache_value_data(const pgcache_value *value);
 
@@ -491,6 +491,19 @@ typedef struct pgcache_store_stats {
    Returns PGCACHE_OK or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_stats(pgcache *self, pgcache_store_stats *out, const pgcache_options *options,
                                          pgcache_error *error);
+
+/* What a handle has counted since it was made: of this process alone, without asking the server. Since 1.0. */
+typedef struct pgcache_counters {
+  size_t struct_size;         /* sizeof(pgcache_counters) */
+  int64_t connections_opened; /* connections made */
+  int64_t connections_lost;   /* connections closed because they broke or an answer on them was given up */
+} pgcache_counters;
+
+#define PGCACHE_COUNTERS_INIT { sizeof(pgcache_counters), 0, 0 }
+
+/* Reads the counters. Each is exact; together they are of slightly different moments.
+   Out: out. Returns PGCACHE_OK or PGCACHE_INVALID (a pointer is NULL, or the struct_size is not set). Since 1.0. */
+PGCACHE_API pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters *out, pgcache_error *error);
 
 /* Lists the keys of a namespace in the order of their bytes, a page at a time; reads the whole table, so it is for
    people, not for the request path.

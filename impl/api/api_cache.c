@@ -96,7 +96,7 @@ pgcache_status pgcache_init_sql(pgcache_value **out, const pgcache_config *confi
   pgc_migrations_script(&script, settings.schema, settings.logged, settings.inline_values);
   *out = script.failed ? NULL : pgc_value_new(script.size);
   if (*out != NULL)
-    memcpy((*out)->data, script.data, script.size);
+    memcpy((*out)->own, script.data, script.size);
   else
     status = pgc_fail_memory(error);
   pgc_buffer_clear(&script);

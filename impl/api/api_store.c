@@ -60,6 +60,23 @@ pgcache_status pgcache_stats(pgcache *self, pgcache_store_stats *out, const pgca
   return status;
 }
 
+pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters *out, pgcache_error *error) {
+  if (!pgc_error_ok(error))
+    return PGCACHE_INVALID;
+  if (self == NULL)
+    return pgc_fail(error, PGCACHE_INVALID, "the handle is NULL");
+  if (out == NULL || out->struct_size < STATS_SIZE_MIN)
+    return pgc_fail(error, PGCACHE_INVALID, "out is NULL, or its struct_size is not set; use PGCACHE_COUNTERS_INIT");
+  const pgc_counters *counters = &self->store->counters;
+  pgcache_counters now = {
+      .struct_size = out->struct_size,
+      .connections_opened = pgc_counted(&counters->connections_opened),
+      .connections_lost = pgc_counted(&counters->connections_lost),
+  };
+  memcpy(out, &now, out->struct_size < sizeof now ? out->struct_size : sizeof now);
+  return PGCACHE_OK;
+}
+
 /* The first byte string behind all that begin with prefix: the prefix with its last byte that can be raised raised. Its
    length; 0 when there is none. */
 static size_t end_of_prefix(unsigned char *end, const void *prefix, size_t prefix_len) {

@@ -20,7 +20,19 @@ pgcache_value *pgc_value_new(size_t size) {
   value->refs = 1;
   value->size = size;
   value->expires_at_us = INT64_MAX;
-  value->data[size] = '\0';
+  value->data = value->own;
+  value->own[size] = '\0';
+  return value;
+}
+
+pgcache_value *pgc_value_adopt(const void *data, size_t size, void *owner, void (*free_owner)(void *owner)) {
+  pgcache_value *value = pgc_value_new(0);
+  if (value == NULL)
+    return NULL;
+  value->size = size;
+  value->data = data;
+  value->owner = owner;
+  value->free_owner = free_owner;
   return value;
 }
 
@@ -39,6 +51,9 @@ void pgc_value_retain(pgcache_value *value) {
 
 /* What this thread did with the value comes before the count, and freeing comes after it: release and acquire. */
 void pgc_value_release(pgcache_value *value) {
-  if (__atomic_sub_fetch(&value->refs, 1, __ATOMIC_ACQ_REL) == 0)
-    pgc_free(value);
+  if (__atomic_sub_fetch(&value->refs, 1, __ATOMIC_ACQ_REL) != 0)
+    return;
+  if (value->owner != NULL)
+    value->free_owner(value->owner);
+  pgc_free(value);
 }

@@ -16,8 +16,8 @@
 
 #include "pgcache.h"
 
-/* The alignment of the bytes: enough for any type of C. */
-#define PGC_VALUE_ALIGN 16
+/* The alignment of the bytes: enough for integers, doubles and pointers, and what libpq gives. */
+#define PGC_VALUE_ALIGN 8
 
 struct pgcache_value {
   uint32_t refs; /* through __atomic functions only */
@@ -25,14 +25,21 @@ struct pgcache_value {
   bool stale;
   size_t size;
   int64_t version;
-  int64_t expires_at_us;                         /* on the clock of pgc_now_us(); INT64_MAX: never */
-  alignas(PGC_VALUE_ALIGN) unsigned char data[]; /* size bytes and a NUL */
+  int64_t expires_at_us;     /* on the clock of pgc_now_us(); INT64_MAX: never */
+  const unsigned char *data; /* size bytes and a NUL: `own`, or the owner's */
+  void *owner;               /* NULL: the bytes are `own` */
+  void (*free_owner)(void *owner);
+  alignas(PGC_VALUE_ALIGN) unsigned char own[];
 };
 
 /* A value with room for size bytes, with one reference; NULL when memory ran out or size is absurd. The NUL behind the
-   bytes is set, expires_at_us is INT64_MAX, the other fields are 0. The maker sets bytes and fields before it gives the
-   value to anybody else, and gives its reference back with pgc_value_release(). */
+   bytes is set, expires_at_us is INT64_MAX, the other fields are 0. The maker writes bytes (to `own`) and fields before it
+   gives the value to anybody else, and gives its reference back with pgc_value_release(). */
 pgcache_value *pgc_value_new(size_t size);
+
+/* The same over bytes that are already in memory: aligned as PGC_VALUE_ALIGN, with a NUL behind the last, part of
+   owner, which the last reference gives to free_owner. NULL when memory ran out; the owner is then still the caller's. */
+pgcache_value *pgc_value_adopt(const void *data, size_t size, void *owner, void (*free_owner)(void *owner));
 
 /* What pgcache_value_ttl_ms() gives at the moment now_us. */
 int64_t pgc_value_ttl_ms(const pgcache_value *value, int64_t now_us);

@@ -64,6 +64,6 @@ pgc_store *pgc_null_store_new(void) {
   null_store *self = pgc_alloc_zero(sizeof *self);
   if (self == NULL)
     return NULL;
-  self->base = (pgc_store){null_run, null_shutdown, null_free};
+  self->base = (pgc_store){.run = null_run, .shutdown = null_shutdown, .free = null_free};
   return &self->base;
 }

@@ -10,6 +10,7 @@
 
 #include "pure/codec.h"
 #include "pure/error.h"
+#include "store/pg_maintenance.h"
 #include "store/pg_schema.h"
 
 static void add_digest(pgc_parameters *parameters, const pgc_digest *digest) {
@@ -36,7 +37,7 @@ static pgcache_status get(pgc_session *session, pgc_op *op) {
     return status;
   status = PQntuples(result) == 0
                ? PGCACHE_MISS
-               : pgc_session_value(session, result, 0, session->max_value_bytes, sent_us, &op->keys[0].found);
+               : pgc_session_value(session, &result, 0, true, session->max_value_bytes, sent_us, &op->keys[0].found);
   PQclear(result);
   return status;
 }
@@ -179,11 +180,18 @@ static int compare_to_key(const void *digest, const void *key) {
   return pgc_digest_compare(digest, &((const pgc_op_key *)key)->digest);
 }
 
-/* The key that a row's digest belongs to. */
-static pgc_op_key *find_key(const pgc_op *op, const PGresult *result, int row, int column) {
+/* The key that a row's digest belongs to. *next: the key to look at first, 0 for the first row; rows mostly come in the
+   keys' order, with some missing. */
+static pgc_op_key *find_key(const pgc_op *op, const PGresult *result, int row, int column, size_t *next) {
   if (PQgetlength(result, row, column) != PGC_DIGEST_SIZE)
     return NULL;
-  return bsearch(PQgetvalue(result, row, column), op->keys, op->count, sizeof *op->keys, compare_to_key);
+  const void *digest = PQgetvalue(result, row, column);
+  int order = -1;
+  while (*next < op->count && (order = compare_to_key(digest, &op->keys[*next])) > 0)
+    ++*next;
+  if (*next < op->count && order == 0)
+    return &op->keys[(*next)++];
+  return bsearch(digest, op->keys, op->count, sizeof *op->keys, compare_to_key);
 }
 
 static pgcache_status stray_row(pgc_session *session) {
@@ -206,13 +214,14 @@ static pgcache_status get_many(pgc_session *session, pgc_op *op) {
   }
   for (size_t i = 0; i < op->count; i++)
     op->keys[i].status = PGCACHE_MISS;
+  size_t next = 0;
   for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
-    pgc_op_key *key = find_key(op, result, row, 6);
+    pgc_op_key *key = find_key(op, result, row, 6, &next);
     if (key == NULL || key->found != NULL) {
       status = stray_row(session);
       break;
     }
-    status = pgc_session_value(session, result, row, session->max_value_bytes, sent_us, &key->found);
+    status = pgc_session_value(session, &result, row, false, session->max_value_bytes, sent_us, &key->found);
     key->status = status;
     if (status == PGCACHE_OK)
       key->version = key->found->version;
@@ -288,8 +297,9 @@ static pgcache_status put_many(pgc_session *session, pgc_op *op) {
     status = no_marker(session);
   else if (status == PGCACHE_OK && (size_t)PQntuples(result) != op->count)
     status = stray_row(session);
+  size_t next = 0;
   for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
-    pgc_op_key *key = find_key(op, result, row, 0);
+    pgc_op_key *key = find_key(op, result, row, 0, &next);
     if (key == NULL) {
       status = stray_row(session);
       break;
@@ -318,9 +328,10 @@ static pgcache_status remove_many(pgc_session *session, pgc_op *op) {
   }
   for (size_t i = 0; i < op->count; i++)
     op->keys[i].status = PGCACHE_MISS;
+  size_t next = 0;
   for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
     bool alive = false;
-    pgc_op_key *key = find_key(op, result, row, 0);
+    pgc_op_key *key = find_key(op, result, row, 0, &next);
     status = key == NULL ? stray_row(session) : pgc_session_bool(session, result, row, 1, &alive);
     if (alive)
       key->status = PGCACHE_OK;
@@ -328,157 +339,6 @@ static pgcache_status remove_many(pgc_session *session, pgc_op *op) {
   PQclear(result);
   pgc_buffer_clear(&digests);
   return status;
-}
-
-/* ---- The cache as a whole ---- */
-
-static pgcache_status keys(pgc_session *session, pgc_op *op) {
-  pgc_parameters parameters = {0};
-  PGresult *result;
-  pgc_parameters_add_text(&parameters, op->namespace_name);
-  pgc_parameters_add_bytes(&parameters, op->u.list.prefix, op->u.list.prefix_len);
-  if (op->u.list.prefix_end != NULL)
-    pgc_parameters_add_bytes(&parameters, op->u.list.prefix_end, op->u.list.prefix_end_len);
-  else
-    pgc_parameters_add_null(&parameters);
-  pgc_parameters_add_bytes(&parameters, op->u.list.after, op->u.list.after_len);
-  pgc_parameters_add_int4(&parameters, (int32_t)op->u.list.limit);
-  int64_t sent_us = pgc_now_us();
-  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_KEYS, &parameters, &result);
-  for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
-    status = pgc_session_value(session, result, row, PGCACHE_KEY_MAX, sent_us, &op->u.list.found[row]);
-    if (status == PGCACHE_OK)
-      op->u.list.count++;
-  }
-  PQclear(result);
-  return status;
-}
-
-static pgcache_status stats(pgc_session *session, pgc_op *op) {
-  pgc_parameters none = {0};
-  PGresult *result;
-  pgcache_store_stats *out = op->u.stats;
-  bool logged = false;
-  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_STATS, &none, &result);
-  if (status == PGCACHE_OK && PQntuples(result) != 1)
-    status = stray_row(session);
-  if (status == PGCACHE_OK)
-    status = pgc_session_int8(session, result, 0, 0, &out->entries);
-  if (status == PGCACHE_OK)
-    status = pgc_session_int8(session, result, 0, 1, &out->expired);
-  if (status == PGCACHE_OK)
-    status = pgc_session_int8(session, result, 0, 2, &out->value_bytes);
-  if (status == PGCACHE_OK)
-    status = pgc_session_int8(session, result, 0, 3, &out->relation_bytes);
-  if (status == PGCACHE_OK)
-    status = pgc_session_int4(session, result, 0, 4, &out->schema_version);
-  if (status == PGCACHE_OK)
-    status = pgc_session_int4(session, result, 0, 5, &out->epoch);
-  if (status == PGCACHE_OK)
-    status = pgc_session_bool(session, result, 0, 6, &logged);
-  out->logged = logged;
-  out->server_version = PQserverVersion(session->connection->pg);
-  PQclear(result);
-  return status;
-}
-
-/* How many entries one statement of a flush removes: it takes some milliseconds, so that nobody waits for it. */
-#define FLUSH_ROWS 1000
-
-/* The digest behind this one. False when there is none. */
-static bool next_digest(pgc_digest *digest) {
-  for (int i = PGC_DIGEST_SIZE - 1; i >= 0; i--) {
-    if (++digest->bytes[i] != 0)
-      return true;
-  }
-  return false;
-}
-
-/* Removes the next entries from the digest `from` on, and moves it behind them; *more: there may be others. */
-static pgcache_status flush_some(pgc_session *session, pgc_op *op, pgc_digest *from, bool *more) {
-  pgc_parameters parameters = {0};
-  PGresult *result;
-  int64_t found = 0, removed = 0;
-  add_digest(&parameters, from);
-  if (op->kind == PGC_OP_FLUSH_ALL)
-    pgc_parameters_add_null(&parameters);
-  else
-    pgc_parameters_add_text(&parameters, op->namespace_name);
-  pgc_parameters_add_int4(&parameters, FLUSH_ROWS);
-  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_FLUSH, &parameters, &result);
-  if (status == PGCACHE_OK)
-    status = pgc_session_int8(session, result, 0, 0, &found);
-  if (status == PGCACHE_OK)
-    status = pgc_session_int8(session, result, 0, 1, &removed);
-  op->u.removed += removed;
-  *more = false;
-  if (status == PGCACHE_OK && found == FLUSH_ROWS && PQgetlength(result, 0, 2) == PGC_DIGEST_SIZE) {
-    memcpy(from->bytes, PQgetvalue(result, 0, 2), PGC_DIGEST_SIZE);
-    *more = next_digest(from);
-  }
-  PQclear(result);
-  return status;
-}
-
-/* Empties the table at once. *done is false when that was not possible; then nothing was changed. */
-static pgcache_status truncate_entries(pgc_session *session, pgc_op *op, bool *done) {
-  pgc_parameters none = {0};
-  PGresult *result;
-  *done = false;
-  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_TRUNCATE, &none, &result);
-  if (status == PGCACHE_OK && !PQgetisnull(result, 0, 0)) {
-    *done = true;
-    int64_t removed = 0;
-    status = pgc_session_int8(session, result, 0, 0, &removed);
-    op->u.removed += removed;
-  }
-  PQclear(result);
-  return status;
-}
-
-/* Entries are walked in the order of their digests: one that was stored before is found, however often it is rewritten
-   meanwhile. */
-static pgcache_status flush(pgc_session *session, pgc_op *op) {
-  if (op->kind == PGC_OP_FLUSH_ALL) {
-    bool done;
-    pgcache_status status = truncate_entries(session, op, &done);
-    if (status != PGCACHE_OK || done)
-      return status;
-  }
-  pgc_digest from = {{0}};
-  bool more = true;
-  while (more) {
-    pgcache_status status = flush_some(session, op, &from, &more);
-    if (status != PGCACHE_OK)
-      return status;
-  }
-  return PGCACHE_OK;
-}
-
-/* How many blocks one statement of a cleanup walks over: it takes about a millisecond, so that nobody waits for it. */
-#define CLEANUP_BLOCKS 128
-
-static pgcache_status cleanup(pgc_session *session, pgc_op *op) {
-  int64_t blocks = 1;
-  for (int64_t first = 0; first < blocks; first += CLEANUP_BLOCKS) {
-    pgc_parameters parameters = {0};
-    PGresult *result;
-    int64_t removed = 0;
-    pgc_parameters_add_tid(&parameters, (uint32_t)first, 0);
-    pgc_parameters_add_tid(&parameters, (uint32_t)(first + CLEANUP_BLOCKS), 0);
-    pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_CLEANUP, &parameters, &result);
-    if (status == PGCACHE_OK)
-      status = pgc_session_int8(session, result, 0, 0, &removed);
-    if (status == PGCACHE_OK)
-      status = pgc_session_int8(session, result, 0, 1, &blocks);
-    PQclear(result);
-    op->u.removed += removed;
-    if (status == PGCACHE_OK && pgc_deadline_poll_ms(session->deadline) == 0 && first + CLEANUP_BLOCKS < blocks)
-      status = pgc_fail(session->error, PGCACHE_TIMEOUT, "the deadline passed before the whole table was looked at");
-    if (status != PGCACHE_OK)
-      return status;
-  }
-  return PGCACHE_OK;
 }
 
 /* ---- Dispatch ---- */
@@ -498,9 +358,9 @@ pgcache_status pgc_pg_operate(pgc_session *session, pgc_op *op) {
   case PGC_OP_EXISTS:
     return exists(session, op);
   case PGC_OP_KEYS:
-    return keys(session, op);
+    return pgc_pg_keys(session, op);
   case PGC_OP_STATS:
-    return stats(session, op);
+    return pgc_pg_stats(session, op);
   case PGC_OP_PUT:
     return store_entry(session, op, PGC_STATEMENT_PUT, PGCACHE_OK);
   case PGC_OP_ADD:
@@ -521,9 +381,9 @@ pgcache_status pgc_pg_operate(pgc_session *session, pgc_op *op) {
     return increment(session, op);
   case PGC_OP_FLUSH_NAMESPACE:
   case PGC_OP_FLUSH_ALL:
-    return flush(session, op);
+    return pgc_pg_flush(session, op);
   case PGC_OP_CLEANUP:
-    return cleanup(session, op);
+    return pgc_pg_cleanup(session, op);
   case PGC_OP_INIT:
   case PGC_OP_UPGRADE:
     break;

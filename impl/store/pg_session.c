@@ -76,11 +76,16 @@ static pgcache_status changed(pgc_session *self) {
                   "the server's answer has another shape than expected; schema %s was changed by hand", self->schema);
 }
 
+/* A deadline of 0 sends nothing, even where the server would be quick enough. */
+static pgcache_status too_late(pgc_session *self) {
+  return pgc_fail(self->error, PGCACHE_TIMEOUT, "the deadline passed before anything was sent");
+}
+
 pgcache_status pgc_session_execute(pgc_session *self, pgc_statement_id id, const pgc_parameters *parameters,
                                    PGresult **result) {
   *result = NULL;
   if (pgc_deadline_poll_ms(self->deadline) == 0)
-    return pgc_fail(self->error, PGCACHE_TIMEOUT, "the deadline passed before anything was sent");
+    return too_late(self);
   pgc_reply reply =
       pgc_connection_execute(self->connection, id, parameters, self->schema, self->logged, self->deadline);
   if (reply.kind != PGC_REPLY_RESULT)
@@ -96,6 +101,8 @@ pgcache_status pgc_session_execute(pgc_session *self, pgc_statement_id id, const
 pgcache_status pgc_session_run(pgc_session *self, const char *sql, PGresult **result) {
   if (result != NULL)
     *result = NULL;
+  if (pgc_deadline_poll_ms(self->deadline) == 0)
+    return too_late(self);
   pgc_reply reply = pgc_connection_run(self->connection, sql, self->deadline);
   if (reply.kind != PGC_REPLY_RESULT)
     return explain(self, &reply);
@@ -124,11 +131,20 @@ pgcache_status pgc_session_bool(pgc_session *self, const PGresult *result, int r
   return changed(self);
 }
 
-pgcache_status pgc_session_value(pgc_session *self, const PGresult *result, int row, int64_t max_bytes, int64_t sent_us,
-                                 pgcache_value **value) {
+/* From this size on libpq gives a field memory of its own, and to keep the result costs little more than the value
+   (PGRESULT_SEP_ALLOC_THRESHOLD of src/interfaces/libpq/fe-exec.c); below it would waste most of a block of 2 KiB. */
+#define TAKE_BYTES_MIN 1024
+
+static void clear_result(void *result) {
+  PQclear(result);
+}
+
+pgcache_status pgc_session_value(pgc_session *self, PGresult **given, int row, bool take, int64_t max_bytes,
+                                 int64_t sent_us, pgcache_value **value) {
   enum { VALUE, VERSION, FORMAT, FRESH_UNTIL, EXPIRES_AT, NOW };
   int64_t version, fresh_until, expires_at, now;
   int32_t format;
+  const PGresult *result = *given;
   *value = NULL;
   if (pgc_session_int8(self, result, row, VERSION, &version) != PGCACHE_OK ||
       pgc_session_int4(self, result, row, FORMAT, &format) != PGCACHE_OK ||
@@ -142,10 +158,15 @@ pgcache_status pgc_session_value(pgc_session *self, const PGresult *result, int 
     return pgc_fail(self->error, PGCACHE_TOO_LARGE,
                     "the stored value has %zu bytes, more than the setting max_value_bytes (%" PRId64 ") lets in", size,
                     max_bytes);
-  pgcache_value *made = pgc_value_new(size);
+  const char *bytes = PQgetvalue(result, row, VALUE);
+  take = take && size >= TAKE_BYTES_MIN && (uintptr_t)bytes % PGC_VALUE_ALIGN == 0;
+  pgcache_value *made = take ? pgc_value_adopt(bytes, size, *given, clear_result) : pgc_value_new(size);
   if (made == NULL)
     return pgc_fail_memory(self->error);
-  memcpy(made->data, PQgetvalue(result, row, VALUE), size);
+  if (take)
+    *given = NULL;
+  else
+    memcpy(made->own, bytes, size);
   made->version = version;
   made->format = format;
   made->stale = fresh_until <= now;

@@ -154,15 +154,17 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
   pgcache_status status = pgc_connect_plan_make(&plan, conninfo, local_dir, error);
   if (status != PGCACHE_OK)
     return status;
-  process *first = process_new(pgc_pool_new(&plan, settings->pool_min, settings->pool_max));
-  pg_store *self = first != NULL ? pgc_alloc_zero(sizeof *self) : NULL;
+  pg_store *self = pgc_alloc_zero(sizeof *self);
   if (self == NULL) {
-    if (first != NULL)
-      pgc_pool_free(first->pool);
-    pgc_free(first);
+    pgc_connect_plan_clear(&plan);
     return pgc_fail_memory(error);
   }
-  self->base = (pgc_store){pg_run, pg_shutdown, pg_free};
+  process *first = process_new(pgc_pool_new(&plan, settings->pool_min, settings->pool_max, &self->base.counters));
+  if (first == NULL) {
+    pgc_free(self);
+    return pgc_fail_memory(error);
+  }
+  self->base = (pgc_store){.run = pg_run, .shutdown = pg_shutdown, .free = pg_free};
   atomic_init(&self->process, first);
   memcpy(self->schema, settings->schema, sizeof self->schema);
   self->logged = settings->logged;

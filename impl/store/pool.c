@@ -59,6 +59,7 @@ struct pgc_pool {
   int references; /* the handle's and one for each opening thread */
   pgc_connect_plan plan;
   int min, max;
+  pgc_counters *counters; /* the store's, until shutdown */
 
   int open;    /* connections there are, lent or idle */
   int opening; /* threads that try to open one */
@@ -75,7 +76,7 @@ struct pgc_pool {
   slot slots[]; /* max */
 };
 
-pgc_pool *pgc_pool_new(pgc_connect_plan *plan, int min, int max) {
+pgc_pool *pgc_pool_new(pgc_connect_plan *plan, int min, int max, pgc_counters *counters) {
   pgc_pool *self = pgc_alloc_zero(sizeof *self + (size_t)max * sizeof(slot));
   if (self == NULL) {
     pgc_connect_plan_clear(plan);
@@ -86,6 +87,7 @@ pgc_pool *pgc_pool_new(pgc_connect_plan *plan, int min, int max) {
   self->plan = *plan;
   self->min = min;
   self->max = max;
+  self->counters = counters;
   self->last_failure = (pgcache_error)PGCACHE_ERROR_INIT;
   for (int i = 0; i < max; i++) {
     atomic_init(&self->slots[i].fd, -1);
@@ -230,6 +232,7 @@ static void *open_one(void *argument) {
   if (connection != NULL && !closed && remember_socket(self, connection)) {
     self->failures = 0;
     self->open++;
+    pgc_count(&self->counters->connections_opened);
     offer(self, connection);
     connection = NULL;
     if (self->waiting > 0)
@@ -340,6 +343,7 @@ static void discard(pgc_pool *self, pgc_connection *connection) {
   forget_socket(self, connection);
   self->open--;
   self->broke_at_us = pgc_monotonic_us();
+  pgc_count(&self->counters->connections_lost);
   if (self->waiting > 0)
     open_more(self);
   if (self->open == 0 && self->opening == 0) /* in a pause: nobody is left to wait for */
@@ -432,7 +436,7 @@ pgc_pool *pgc_pool_new_after_fork(pgc_pool *parents) {
   pgc_connect_plan plan;
   if (!pgc_connect_plan_copy(&plan, &parents->plan)) /* which never changes, so that it can be read without the lock */
     return NULL;
-  pgc_pool *self = pgc_pool_new(&plan, parents->min, parents->max);
+  pgc_pool *self = pgc_pool_new(&plan, parents->min, parents->max, parents->counters);
   if (self != NULL)
     atomic_store(&self->closed, atomic_load(&parents->closed));
   return self;

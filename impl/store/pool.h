@@ -9,13 +9,14 @@
 
 #include "pgcache.h"
 #include "platform/clock.h"
+#include "state/counters.h"
 #include "store/connect.h"
 #include "store/connection.h"
 
 typedef struct pgc_pool pgc_pool;
 
-/* Takes the plan over (also when it fails, with NULL, out of memory). */
-pgc_pool *pgc_pool_new(pgc_connect_plan *plan, int min, int max);
+/* Takes the plan over (also when it fails, with NULL, out of memory). counters: in use until pgc_pool_free(). */
+pgc_pool *pgc_pool_new(pgc_connect_plan *plan, int min, int max, pgc_counters *counters);
 
 /* Lends a connection. PGCACHE_OK, PGCACHE_TIMEOUT, PGCACHE_CLOSED, or why none can be opened: while the server cannot be
    reached that is known at once, and asked again only after a pause. */

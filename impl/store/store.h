@@ -11,6 +11,7 @@
 #include "platform/clock.h"
 #include "pure/config.h"
 #include "pure/digest.h"
+#include "state/counters.h"
 #include "state/value.h"
 
 typedef enum pgc_op_kind {
@@ -91,6 +92,7 @@ struct pgc_store {
   void (*shutdown)(pgc_store *self);
   /* Shuts down and frees; no run() may be under way. */
   void (*free)(pgc_store *self);
+  pgc_counters counters;
 };
 
 /* Always misses, stores nothing, needs no server. NULL when out of memory. */

@@ -211,6 +211,36 @@ TEST_CASE("Statistics of an older, smaller size are filled as far as they reach"
   }
 }
 
+TEST_CASE("Counters of an older, smaller size are filled as far as they reach", "[rule:sizes][counters]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "12345") == PGCACHE_OK);
+  struct {
+    pgcache_counters counters;
+    char guard[16];
+  } box;
+  for (const size_t size : {offsetof(pgcache_counters, connections_lost), sizeof(pgcache_counters)}) {
+    INFO("size " << size);
+    memset(&box, '#', sizeof box);
+    box.counters.struct_size = size;
+    CHECK(pgcache_read_counters(store.cache.raw(), &box.counters, nullptr) == PGCACHE_OK);
+    CHECK(box.counters.struct_size == size);
+    CHECK(box.counters.connections_opened == 1);
+    const char *bytes = reinterpret_cast<const char *>(&box);
+    for (size_t i = size; i < sizeof box; i++) {
+      if (bytes[i] != '#')
+        FAIL("wrote behind the end, at byte " << i);
+    }
+  }
+  Error error;
+  pgcache_counters counters = PGCACHE_COUNTERS_INIT;
+  CHECK(pgcache_read_counters(nullptr, &counters, &error) == PGCACHE_INVALID);
+  CHECK(pgcache_read_counters(store.cache.raw(), nullptr, &error) == PGCACHE_INVALID);
+  counters.struct_size = 8;
+  CHECK(pgcache_read_counters(store.cache.raw(), &counters, &error) == PGCACHE_INVALID);
+  error.struct_size = 3;
+  CHECK(pgcache_read_counters(store.cache.raw(), &counters, &error) == PGCACHE_INVALID);
+}
+
 TEST_CASE("Items of a larger size than ours are walked by their own size", "[rule:sizes][rule:batch]") {
   Store store;
   struct Larger {

@@ -168,7 +168,7 @@ TEST_CASE("[A12] Values of any bytes, size and format round-trip", "[A12][rule:v
     const Answer got = store.cache.get("k");
     REQUIRE(got == PGCACHE_OK);
     CHECK(got.bytes() == value);
-    CHECK(reinterpret_cast<uintptr_t>(pgcache_value_data(got.value.get())) % 16 == 0);
+    CHECK(reinterpret_cast<uintptr_t>(pgcache_value_data(got.value.get())) % 8 == 0);
   }
   for (const int32_t format : {0, 1, 2, 77, INT32_MAX}) {
     REQUIRE(store.cache.put("k", "v", 1000, format) == PGCACHE_OK);

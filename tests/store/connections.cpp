@@ -48,6 +48,10 @@ TEST_CASE("pool_min connections are opened beside the first one, and opened agai
   sleep_ms(150); /* longer than a connection is trusted without a look */
   CHECK(eventually([&] { return cache.get("k") == PGCACHE_OK && sessions() == "3"; }));
   CHECK(opened(3));
+  pgcache_counters counters = PGCACHE_COUNTERS_INIT;
+  CHECK(pgcache_read_counters(cache.raw(), &counters, nullptr) == PGCACHE_OK);
+  CHECK(counters.connections_opened == 6);
+  CHECK(counters.connections_lost == 3);
 }
 
 namespace {

@@ -21,18 +21,33 @@ TEST_CASE("a new value", "[value]") {
     CHECK(pgcache_value_is_stale(value) == 0);
     const auto *data = static_cast<const char *>(pgcache_value_data(value));
     REQUIRE(data != nullptr);
-    CHECK(reinterpret_cast<uintptr_t>(data) % alignof(std::max_align_t) == 0);
+    CHECK(reinterpret_cast<uintptr_t>(data) % 8 == 0);
     CHECK(data[size] == '\0');
-    memset(value->data, 'x', size);
+    memset(value->own, 'x', size);
     CHECK(strlen(data) == size);
     pgcache_value_free(value);
   }
 }
 
+TEST_CASE("a value over somebody else's bytes gives them back with its last reference", "[value]") {
+  static int freed;
+  alignas(8) static const char bytes[] = "abc";
+  freed = 0;
+  pgcache_value *value = pgc_value_adopt(bytes, 3, &freed, [](void *owner) { ++*static_cast<int *>(owner); });
+  REQUIRE(value != nullptr);
+  CHECK(pgcache_value_data(value) == bytes);
+  CHECK(pgcache_value_size(value) == 3);
+  CHECK(pgcache_value_ttl_ms(value) == PGCACHE_TTL_NEVER);
+  pgcache_value_free(pgcache_value_retain(value));
+  CHECK(freed == 0);
+  pgcache_value_free(value);
+  CHECK(freed == 1);
+}
+
 TEST_CASE("a value gives what its maker put in", "[value]") {
   pgcache_value *value = pgc_value_new(3);
   REQUIRE(value != nullptr);
-  memcpy(value->data, "a\0b", 3);
+  memcpy(value->own, "a\0b", 3);
   value->format = 7;
   value->version = INT64_MAX;
   value->stale = true;
@@ -105,7 +120,7 @@ TEST_CASE("threads share a value", "[value][threads][rule:threads]") {
   for (int round = 0; round < 20; round++) {
     pgcache_value *value = pgc_value_new(64);
     REQUIRE(value != nullptr);
-    memset(value->data, round, 64);
+    memset(value->own, round, 64);
     value->version = round;
     std::vector<std::thread> running;
     start = false;

@@ -1,0 +1,29 @@
+/*
+ * counters.h - what a handle counts beside the answers it gives. Relaxed atomics: each is exact, together they are of
+ * slightly different moments.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#ifndef PGC_STATE_COUNTERS_H
+#define PGC_STATE_COUNTERS_H
+
+#include <stdint.h>
+
+typedef int64_t pgc_counter; /* through the functions below only; C++ includes this, too, and has no C11 atomics */
+
+/* See pgcache_counters in pgcache.h, which has a member for each. */
+typedef struct pgc_counters {
+  pgc_counter connections_opened;
+  pgc_counter connections_lost;
+} pgc_counters;
+
+static inline void pgc_count(pgc_counter *counter) {
+  __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+static inline int64_t pgc_counted(const pgc_counter *counter) {
+  return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+#endif

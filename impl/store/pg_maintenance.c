@@ -1,0 +1,157 @@
+/*
+ * pg_maintenance.c - see pg_maintenance.h. Each statement of a flush or cleanup is short, so that nobody waits for it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "store/pg_maintenance.h"
+
+#include <string.h>
+
+#include "pure/error.h"
+
+pgcache_status pgc_pg_keys(pgc_session *session, pgc_op *op) {
+  pgc_parameters parameters = {0};
+  PGresult *result;
+  pgc_parameters_add_text(&parameters, op->namespace_name);
+  pgc_parameters_add_bytes(&parameters, op->u.list.prefix, op->u.list.prefix_len);
+  if (op->u.list.prefix_end != NULL)
+    pgc_parameters_add_bytes(&parameters, op->u.list.prefix_end, op->u.list.prefix_end_len);
+  else
+    pgc_parameters_add_null(&parameters);
+  pgc_parameters_add_bytes(&parameters, op->u.list.after, op->u.list.after_len);
+  pgc_parameters_add_int4(&parameters, (int32_t)op->u.list.limit);
+  int64_t sent_us = pgc_now_us();
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_KEYS, &parameters, &result);
+  for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
+    status = pgc_session_value(session, &result, row, false, PGCACHE_KEY_MAX, sent_us, &op->u.list.found[row]);
+    if (status == PGCACHE_OK)
+      op->u.list.count++;
+  }
+  PQclear(result);
+  return status;
+}
+
+pgcache_status pgc_pg_stats(pgc_session *session, pgc_op *op) {
+  pgc_parameters none = {0};
+  PGresult *result;
+  pgcache_store_stats *out = op->u.stats;
+  bool logged = false;
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_STATS, &none, &result);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 0, &out->entries);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 1, &out->expired);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 2, &out->value_bytes);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 3, &out->relation_bytes);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int4(session, result, 0, 4, &out->schema_version);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int4(session, result, 0, 5, &out->epoch);
+  if (status == PGCACHE_OK)
+    status = pgc_session_bool(session, result, 0, 6, &logged);
+  out->logged = logged;
+  out->server_version = PQserverVersion(session->connection->pg);
+  PQclear(result);
+  return status;
+}
+
+/* How many entries one statement of a flush removes: it takes some milliseconds, so that nobody waits for it. */
+#define FLUSH_ROWS 1000
+
+/* The digest behind this one. False when there is none. */
+static bool next_digest(pgc_digest *digest) {
+  for (int i = PGC_DIGEST_SIZE - 1; i >= 0; i--) {
+    if (++digest->bytes[i] != 0)
+      return true;
+  }
+  return false;
+}
+
+/* Removes the next entries from the digest `from` on, and moves it behind them; *more: there may be others. */
+static pgcache_status flush_some(pgc_session *session, pgc_op *op, pgc_digest *from, bool *more) {
+  pgc_parameters parameters = {0};
+  PGresult *result;
+  int64_t found = 0, removed = 0;
+  pgc_parameters_add_bytes(&parameters, from->bytes, PGC_DIGEST_SIZE);
+  if (op->kind == PGC_OP_FLUSH_ALL)
+    pgc_parameters_add_null(&parameters);
+  else
+    pgc_parameters_add_text(&parameters, op->namespace_name);
+  pgc_parameters_add_int4(&parameters, FLUSH_ROWS);
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_FLUSH, &parameters, &result);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 0, &found);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 1, &removed);
+  op->u.removed += removed;
+  *more = false;
+  if (status == PGCACHE_OK && found == FLUSH_ROWS && PQgetlength(result, 0, 2) == PGC_DIGEST_SIZE) {
+    memcpy(from->bytes, PQgetvalue(result, 0, 2), PGC_DIGEST_SIZE);
+    *more = next_digest(from);
+  }
+  PQclear(result);
+  return status;
+}
+
+/* Empties the table at once. *done is false when that was not possible; then nothing was changed. */
+static pgcache_status truncate_entries(pgc_session *session, pgc_op *op, bool *done) {
+  pgc_parameters none = {0};
+  PGresult *result;
+  *done = false;
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_TRUNCATE, &none, &result);
+  if (status == PGCACHE_OK && !PQgetisnull(result, 0, 0)) {
+    *done = true;
+    int64_t removed = 0;
+    status = pgc_session_int8(session, result, 0, 0, &removed);
+    op->u.removed += removed;
+  }
+  PQclear(result);
+  return status;
+}
+
+/* Entries are walked in the order of their digests: one that was stored before is found, however often it is rewritten
+   meanwhile. */
+pgcache_status pgc_pg_flush(pgc_session *session, pgc_op *op) {
+  if (op->kind == PGC_OP_FLUSH_ALL) {
+    bool done;
+    pgcache_status status = truncate_entries(session, op, &done);
+    if (status != PGCACHE_OK || done)
+      return status;
+  }
+  pgc_digest from = {{0}};
+  bool more = true;
+  while (more) {
+    pgcache_status status = flush_some(session, op, &from, &more);
+    if (status != PGCACHE_OK)
+      return status;
+  }
+  return PGCACHE_OK;
+}
+
+/* How many blocks one statement of a cleanup walks over: it takes about a millisecond, so that nobody waits for it. */
+#define CLEANUP_BLOCKS 128
+
+pgcache_status pgc_pg_cleanup(pgc_session *session, pgc_op *op) {
+  int64_t blocks = 1;
+  for (int64_t first = 0; first < blocks; first += CLEANUP_BLOCKS) {
+    pgc_parameters parameters = {0};
+    PGresult *result;
+    int64_t removed = 0;
+    pgc_parameters_add_tid(&parameters, (uint32_t)first, 0);
+    pgc_parameters_add_tid(&parameters, (uint32_t)(first + CLEANUP_BLOCKS), 0);
+    pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_CLEANUP, &parameters, &result);
+    if (status == PGCACHE_OK)
+      status = pgc_session_int8(session, result, 0, 0, &removed);
+    if (status == PGCACHE_OK)
+      status = pgc_session_int8(session, result, 0, 1, &blocks);
+    PQclear(result);
+    op->u.removed += removed;
+    if (status == PGCACHE_OK && pgc_deadline_poll_ms(session->deadline) == 0 && first + CLEANUP_BLOCKS < blocks)
+      status = pgc_fail(session->error, PGCACHE_TIMEOUT, "the deadline passed before the whole table was looked at");
+    if (status != PGCACHE_OK)
+      return status;
+  }
+  return PGCACHE_OK;
+}

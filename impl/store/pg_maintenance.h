@@ -1,0 +1,17 @@
+/*
+ * pg_maintenance.h - the operations on the cache as a whole: listing, counting, emptying, cleaning up.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_STORE_PG_MAINTENANCE_H
+#define PGC_STORE_PG_MAINTENANCE_H
+
+#include "store/pg_session.h"
+
+/* Each runs one operation of its kind; see store.h for inputs and outputs. */
+pgcache_status pgc_pg_keys(pgc_session *session, pgc_op *op);
+pgcache_status pgc_pg_stats(pgc_session *session, pgc_op *op);
+pgcache_status pgc_pg_flush(pgc_session *session, pgc_op *op);
+pgcache_status pgc_pg_cleanup(pgc_session *session, pgc_op *op);
+
+#endif
