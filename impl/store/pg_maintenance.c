@@ -23,7 +23,7 @@ pgcache_status pgc_pg_keys(pgc_session *session, pgc_op *op) {
   int64_t sent_us = pgc_now_us();
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_KEYS, &parameters, &result);
   for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
-    status = pgc_session_value(session, &result, row, false, PGCACHE_KEY_MAX, sent_us, &op->u.list.found[row]);
+    status = pgc_session_key(session, result, row, sent_us, &op->u.list.found[row]);
     if (status == PGCACHE_OK)
       op->u.list.count++;
   }

@@ -35,9 +35,8 @@ static pgcache_status get(pgc_session *session, pgc_op *op) {
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_GET, &parameters, &result);
   if (status != PGCACHE_OK)
     return status;
-  status = PQntuples(result) == 0
-               ? PGCACHE_MISS
-               : pgc_session_value(session, &result, 0, true, session->max_value_bytes, sent_us, &op->keys[0].found);
+  status =
+      PQntuples(result) == 0 ? PGCACHE_MISS : pgc_session_entry(session, &result, 0, true, sent_us, op, &op->keys[0]);
   PQclear(result);
   return status;
 }
@@ -82,14 +81,23 @@ static pgcache_status confirm_miss(pgc_session *session, const pgc_op *op) {
   return pgc_fail(session->error, PGCACHE_CONFLICT, "the entry was rewritten again and again; try later");
 }
 
+/* Behind a keyed digest the key itself stays hidden. */
+static void add_key(pgc_parameters *parameters, const pgc_op_key *entry) {
+  if (entry->flags & PGC_STORED_KEYED)
+    pgc_parameters_add_null(parameters);
+  else
+    pgc_parameters_add_bytes(parameters, entry->key, entry->key_len);
+}
+
 static void add_entry(pgc_parameters *parameters, const pgc_op *op) {
   const pgc_op_key *entry = &op->keys[0];
   add_digest(parameters, &entry->digest);
   pgc_parameters_add_text(parameters, op->namespace_name);
-  pgc_parameters_add_bytes(parameters, entry->key, entry->key_len);
+  add_key(parameters, entry);
   pgc_parameters_add_bytes(parameters, entry->value, entry->value_len);
   pgc_parameters_add_int4(parameters, entry->format);
   pgc_parameters_add_ttl(parameters, entry->ttl_ms);
+  pgc_parameters_add_int4(parameters, entry->flags);
 }
 
 static pgcache_status store_entry(pgc_session *session, pgc_op *op, pgc_statement_id id, pgcache_status refused) {
@@ -142,10 +150,11 @@ static pgcache_status increment(pgc_session *session, pgc_op *op) {
   const pgc_op_key *entry = &op->keys[0];
   add_digest(&parameters, &entry->digest);
   pgc_parameters_add_text(&parameters, op->namespace_name);
-  pgc_parameters_add_bytes(&parameters, entry->key, entry->key_len);
+  add_key(&parameters, entry);
   pgc_parameters_add_int8(&parameters, op->u.increment.initial + op->u.increment.delta); /* checked not to overflow */
   pgc_parameters_add_int8(&parameters, op->u.increment.delta);
   pgc_parameters_add_ttl(&parameters, entry->ttl_ms);
+  pgc_parameters_add_int4(&parameters, entry->flags);
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_INCREMENT, &parameters, &result);
   if (status == PGCACHE_SERVER_ERROR && strcmp(session->error->sqlstate, "22003") == 0)
     return pgc_fail_sql(session->error, PGCACHE_OVERFLOW, "22003",
@@ -216,16 +225,16 @@ static pgcache_status get_many(pgc_session *session, pgc_op *op) {
     op->keys[i].status = PGCACHE_MISS;
   size_t next = 0;
   for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
-    pgc_op_key *key = find_key(op, result, row, 6, &next);
+    pgc_op_key *key = find_key(op, result, row, 7, &next);
     if (key == NULL || key->found != NULL) {
       status = stray_row(session);
       break;
     }
-    status = pgc_session_value(session, &result, row, false, session->max_value_bytes, sent_us, &key->found);
+    status = pgc_session_entry(session, &result, row, false, sent_us, op, key);
     key->status = status;
     if (status == PGCACHE_OK)
       key->version = key->found->version;
-    else if (status == PGCACHE_TOO_LARGE)
+    else if (status == PGCACHE_TOO_LARGE || status == PGCACHE_MISS)
       status = PGCACHE_OK; /* the others have their answers */
   }
   PQclear(result);
@@ -235,7 +244,7 @@ static pgcache_status get_many(pgc_session *session, pgc_op *op) {
 
 /* The columns of put_many.sql as arrays. */
 typedef struct put_arrays {
-  pgc_buffer digests, keys, values, formats, ttls;
+  pgc_buffer digests, keys, values, formats, ttls, flags;
 } put_arrays;
 
 static void encode_bytes(pgc_buffer *out, const void *bytes, size_t size) {
@@ -254,22 +263,29 @@ static void encode_puts(put_arrays *arrays, const pgc_op *op) {
   pgc_buffer_reserve(&arrays->values, 20 + value_bytes);
   pgc_buffer_reserve(&arrays->formats, 20 + 8 * op->count);
   pgc_buffer_reserve(&arrays->ttls, 20 + 12 * op->count);
+  pgc_buffer_reserve(&arrays->flags, 20 + 8 * op->count);
   pgc_encode_array_header(&arrays->keys, PGC_OID_BYTEA, op->count);
   pgc_encode_array_header(&arrays->values, PGC_OID_BYTEA, op->count);
   pgc_encode_array_header(&arrays->formats, PGC_OID_INT4, op->count);
   pgc_encode_array_header(&arrays->ttls, PGC_OID_INT8, op->count);
+  pgc_encode_array_header(&arrays->flags, PGC_OID_INT4, op->count);
   for (size_t i = 0; i < op->count; i++) {
     const pgc_op_key *entry = &op->keys[i];
-    encode_bytes(&arrays->keys, entry->key, entry->key_len);
+    if (entry->flags & PGC_STORED_KEYED)
+      pgc_buffer_append_u32(&arrays->keys, UINT32_MAX); /* a length of -1: NULL */
+    else
+      encode_bytes(&arrays->keys, entry->key, entry->key_len);
     encode_bytes(&arrays->values, entry->value, entry->value_len);
     pgc_buffer_append_u32(&arrays->formats, 4);
     pgc_buffer_append_u32(&arrays->formats, (uint32_t)entry->format);
     if (entry->ttl_ms == PGCACHE_TTL_NEVER) {
-      pgc_buffer_append_u32(&arrays->ttls, UINT32_MAX); /* a length of -1: NULL */
+      pgc_buffer_append_u32(&arrays->ttls, UINT32_MAX);
     } else {
       pgc_buffer_append_u32(&arrays->ttls, 8);
       pgc_buffer_append_u64(&arrays->ttls, (uint64_t)entry->ttl_ms);
     }
+    pgc_buffer_append_u32(&arrays->flags, 4);
+    pgc_buffer_append_u32(&arrays->flags, (uint32_t)entry->flags);
   }
 }
 
@@ -277,7 +293,7 @@ static pgcache_status send_puts(pgc_session *session, const pgc_op *op, const pu
   pgc_parameters parameters = {0};
   *result = NULL;
   if (arrays->digests.failed || arrays->keys.failed || arrays->values.failed || arrays->formats.failed ||
-      arrays->ttls.failed)
+      arrays->ttls.failed || arrays->flags.failed)
     return pgc_fail_memory(session->error);
   pgc_parameters_add_bytes(&parameters, arrays->digests.data, arrays->digests.size);
   pgc_parameters_add_text(&parameters, op->namespace_name);
@@ -285,11 +301,13 @@ static pgcache_status send_puts(pgc_session *session, const pgc_op *op, const pu
   pgc_parameters_add_bytes(&parameters, arrays->values.data, arrays->values.size);
   pgc_parameters_add_bytes(&parameters, arrays->formats.data, arrays->formats.size);
   pgc_parameters_add_bytes(&parameters, arrays->ttls.data, arrays->ttls.size);
+  pgc_parameters_add_bytes(&parameters, arrays->flags.data, arrays->flags.size);
   return pgc_session_execute(session, PGC_STATEMENT_PUT_MANY, &parameters, result);
 }
 
 static pgcache_status put_many(pgc_session *session, pgc_op *op) {
-  put_arrays arrays = {PGC_BUFFER_INIT, PGC_BUFFER_INIT, PGC_BUFFER_INIT, PGC_BUFFER_INIT, PGC_BUFFER_INIT};
+  put_arrays arrays = {PGC_BUFFER_INIT, PGC_BUFFER_INIT, PGC_BUFFER_INIT,
+                       PGC_BUFFER_INIT, PGC_BUFFER_INIT, PGC_BUFFER_INIT};
   PGresult *result;
   encode_puts(&arrays, op);
   pgcache_status status = send_puts(session, op, &arrays, &result);
@@ -313,6 +331,7 @@ static pgcache_status put_many(pgc_session *session, pgc_op *op) {
   pgc_buffer_clear(&arrays.values);
   pgc_buffer_clear(&arrays.formats);
   pgc_buffer_clear(&arrays.ttls);
+  pgc_buffer_clear(&arrays.flags);
   return status;
 }
 

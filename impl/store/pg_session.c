@@ -139,40 +139,88 @@ static void clear_result(void *result) {
   PQclear(result);
 }
 
-pgcache_status pgc_session_value(pgc_session *self, PGresult **given, int row, bool take, int64_t max_bytes,
-                                 int64_t sent_us, pgcache_value **value) {
-  enum { VALUE, VERSION, FORMAT, FRESH_UNTIL, EXPIRES_AT, NOW };
+/* What the statements that read entries begin with, behind the value or the key. */
+typedef struct row_head {
   int64_t version, fresh_until, expires_at, now;
   int32_t format;
-  const PGresult *result = *given;
-  *value = NULL;
-  if (pgc_session_int8(self, result, row, VERSION, &version) != PGCACHE_OK ||
-      pgc_session_int4(self, result, row, FORMAT, &format) != PGCACHE_OK ||
-      pgc_session_int8(self, result, row, FRESH_UNTIL, &fresh_until) != PGCACHE_OK ||
-      pgc_session_int8(self, result, row, EXPIRES_AT, &expires_at) != PGCACHE_OK ||
-      pgc_session_int8(self, result, row, NOW, &now) != PGCACHE_OK || PQgetisnull(result, row, VALUE))
-    return changed(self);
+} row_head;
 
-  size_t size = (size_t)PQgetlength(result, row, VALUE);
-  if ((int64_t)size > max_bytes)
-    return pgc_fail(self->error, PGCACHE_TOO_LARGE,
-                    "the stored value has %zu bytes, more than the setting max_value_bytes (%" PRId64 ") lets in", size,
-                    max_bytes);
-  const char *bytes = PQgetvalue(result, row, VALUE);
+enum { BYTES, VERSION, FORMAT, FRESH_UNTIL, EXPIRES_AT, NOW, FLAGS };
+
+static pgcache_status read_head(pgc_session *self, const PGresult *result, int row, row_head *head) {
+  if (pgc_session_int8(self, result, row, VERSION, &head->version) != PGCACHE_OK ||
+      pgc_session_int4(self, result, row, FORMAT, &head->format) != PGCACHE_OK ||
+      pgc_session_int8(self, result, row, FRESH_UNTIL, &head->fresh_until) != PGCACHE_OK ||
+      pgc_session_int8(self, result, row, EXPIRES_AT, &head->expires_at) != PGCACHE_OK ||
+      pgc_session_int8(self, result, row, NOW, &head->now) != PGCACHE_OK || PQgetisnull(result, row, BYTES))
+    return changed(self);
+  return PGCACHE_OK;
+}
+
+static pgcache_value *with_head(pgcache_value *made, const row_head *head, int64_t sent_us) {
+  made->version = head->version;
+  made->format = head->format;
+  made->stale = head->fresh_until <= head->now;
+  /* timestamptz 'infinity' is the largest number (src/include/datatype/timestamp.h) */
+  if (head->expires_at != INT64_MAX)
+    made->expires_at_us = sent_us + (head->expires_at - head->now);
+  return made;
+}
+
+/* The field as a value: a copy, or the result itself, which is then no longer the caller's. NULL: out of memory. */
+static pgcache_value *bytes_as_value(PGresult **given, int row, bool take) {
+  size_t size = (size_t)PQgetlength(*given, row, BYTES);
+  const char *bytes = PQgetvalue(*given, row, BYTES);
   take = take && size >= TAKE_BYTES_MIN && (uintptr_t)bytes % PGC_VALUE_ALIGN == 0;
   pgcache_value *made = take ? pgc_value_adopt(bytes, size, *given, clear_result) : pgc_value_new(size);
   if (made == NULL)
-    return pgc_fail_memory(self->error);
+    return NULL;
   if (take)
     *given = NULL;
   else
     memcpy(made->own, bytes, size);
-  made->version = version;
-  made->format = format;
-  made->stale = fresh_until <= now;
-  /* timestamptz 'infinity' is the largest number (src/include/datatype/timestamp.h) */
-  if (expires_at != INT64_MAX)
-    made->expires_at_us = sent_us + (expires_at - now);
-  *value = made;
+  return made;
+}
+
+pgcache_status pgc_session_entry(pgc_session *self, PGresult **given, int row, bool take, int64_t sent_us,
+                                 const pgc_op *op, pgc_op_key *key) {
+  row_head head;
+  int32_t flags;
+  pgcache_status status = read_head(self, *given, row, &head);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int4(self, *given, row, FLAGS, &flags);
+  if (status != PGCACHE_OK)
+    return status;
+
+  pgcache_value *made = NULL;
+  size_t size = (size_t)PQgetlength(*given, row, BYTES);
+  if (op->decode != NULL) {
+    pgc_stored stored = {.bytes = PQgetvalue(*given, row, BYTES), .size = size, .format = head.format, .flags = flags};
+    status = op->decode(op, key, &stored, &made, self->error);
+    if (status != PGCACHE_OK)
+      return status;
+  }
+  if (made == NULL && (int64_t)size > self->max_value_bytes)
+    return pgc_fail(self->error, PGCACHE_TOO_LARGE,
+                    "the stored value has %zu bytes, more than the setting max_value_bytes (%" PRId64 ") lets in", size,
+                    self->max_value_bytes);
+  if (made == NULL)
+    made = bytes_as_value(given, row, take);
+  if (made == NULL)
+    return pgc_fail_memory(self->error);
+  key->found = with_head(made, &head, sent_us);
+  return PGCACHE_OK;
+}
+
+pgcache_status pgc_session_key(pgc_session *self, PGresult *result, int row, int64_t sent_us, pgcache_value **value) {
+  row_head head;
+  *value = NULL;
+  pgcache_status status = read_head(self, result, row, &head);
+  if (status != PGCACHE_OK)
+    return status;
+  pgcache_value *made = bytes_as_value(&result, row, false);
+  if (made == NULL)
+    return pgc_fail_memory(self->error);
+  *value = with_head(made, &head, sent_us);
   return PGCACHE_OK;
 }

@@ -37,11 +37,15 @@ pgcache_status pgc_session_int8(pgc_session *self, const PGresult *result, int r
 pgcache_status pgc_session_int4(pgc_session *self, const PGresult *result, int row, int column, int32_t *number);
 pgcache_status pgc_session_bool(pgc_session *self, const PGresult *result, int row, int column, bool *truth);
 
-/* The columns that get.sql, get_many.sql and keys.sql begin with, as a value. sent_us: pgc_now_us() before the statement
-   was sent; the TTL is counted down from there, so that it never ends later here than on the server.
+/* A row of get.sql or get_many.sql as key->found. sent_us: pgc_now_us() before the statement was sent; the TTL is counted
+   down from there, so that it never ends later here than on the server.
    take: the value may keep the result instead of a copy of its bytes, and *result is then NULL.
-   PGCACHE_OK, PGCACHE_TOO_LARGE (more than max_bytes), PGCACHE_SCHEMA_CHANGED, PGCACHE_NO_MEMORY. */
-pgcache_status pgc_session_value(pgc_session *self, PGresult **result, int row, bool take, int64_t max_bytes,
-                                 int64_t sent_us, pgcache_value **value);
+   PGCACHE_OK, PGCACHE_TOO_LARGE (more than max_value_bytes), PGCACHE_MISS (op->decode refused it),
+   PGCACHE_SCHEMA_CHANGED, PGCACHE_NO_MEMORY. */
+pgcache_status pgc_session_entry(pgc_session *self, PGresult **result, int row, bool take, int64_t sent_us,
+                                 const pgc_op *op, pgc_op_key *key);
+
+/* A row of keys.sql as a value whose bytes are the key. PGCACHE_OK, PGCACHE_SCHEMA_CHANGED, PGCACHE_NO_MEMORY. */
+pgcache_status pgc_session_key(pgc_session *self, PGresult *result, int row, int64_t sent_us, pgcache_value **value);
 
 #endif

@@ -12,8 +12,8 @@
 #include "platform/buffer.h"
 
 static const pgc_statement statements[PGC_STATEMENT_COUNT] = {
-    [PGC_STATEMENT_GET] = {"pgcache_get", pgc_sql_statements_get, 6, false},
-    [PGC_STATEMENT_GET_MANY] = {"pgcache_get_many", pgc_sql_statements_get_many, 7, false},
+    [PGC_STATEMENT_GET] = {"pgcache_get", pgc_sql_statements_get, 7, false},
+    [PGC_STATEMENT_GET_MANY] = {"pgcache_get_many", pgc_sql_statements_get_many, 8, false},
     [PGC_STATEMENT_EXISTS] = {"pgcache_exists", pgc_sql_statements_exists, 0, false},
     [PGC_STATEMENT_PUT] = {"pgcache_put", pgc_sql_statements_put, 1, false},
     [PGC_STATEMENT_PUT_MANY] = {"pgcache_put_many", pgc_sql_statements_put_many, 2, false},

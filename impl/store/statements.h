@@ -44,7 +44,7 @@ typedef struct pgc_statement {
 const pgc_statement *pgc_statement_get(pgc_statement_id id);
 
 /* Parameters of one execution. They point into the caller's memory; numbers are kept here. */
-#define PGC_PARAMETERS_MAX 7
+#define PGC_PARAMETERS_MAX 8
 
 typedef struct pgc_parameters {
   int count;

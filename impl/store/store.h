@@ -37,6 +37,13 @@ typedef enum pgc_op_kind {
   PGC_OP_UPGRADE
 } pgc_op_kind;
 
+/* Bits of entries.flags: how the value is stored. 0: as it is. */
+enum {
+  PGC_STORED_CODEC = 0x0f, /* a mask: how it is compressed; see pure/compression.h */
+  PGC_STORED_ENCRYPTED = 0x10,
+  PGC_STORED_KEYED = 0x20 /* the digest is a keyed one, and the key is not stored */
+};
+
 /* A key with what is to be stored under it, and what was found or done. */
 typedef struct pgc_op_key {
   pgc_digest digest;
@@ -46,13 +53,24 @@ typedef struct pgc_op_key {
   size_t value_len;
   int64_t ttl_ms; /* > 0, or PGCACHE_TTL_NEVER */
   int32_t format;
+  int32_t flags; /* PGC_STORED_... of what is stored */
 
   pgcache_status status; /* out: PGCACHE_OK, PGCACHE_MISS */
   int64_t version;       /* out */
   pgcache_value *found;  /* out: one reference, for the op's maker */
 } pgc_op_key;
 
-typedef struct pgc_op {
+/* A value as it stands in a row. */
+typedef struct pgc_stored {
+  const void *bytes; /* with the alignment of malloc() or less */
+  size_t size;
+  int32_t format;
+  int32_t flags;
+} pgc_stored;
+
+typedef struct pgc_op pgc_op;
+
+struct pgc_op {
   pgc_op_kind kind;
   pgc_deadline deadline;
   const char *namespace_name;
@@ -61,6 +79,11 @@ typedef struct pgc_op {
      PGCACHE_BATCH_MAX. */
   pgc_op_key *keys;
   size_t count;
+
+  /* Makes a value of what a row holds, for reads. PGCACHE_OK and a value; PGCACHE_OK and NULL: the bytes are the value as
+     they are; PGCACHE_MISS (refused), PGCACHE_TOO_LARGE, PGCACHE_NO_MEMORY. NULL: all are as they are. */
+  pgcache_status (*decode)(const pgc_op *op, const pgc_op_key *key, const pgc_stored *stored, pgcache_value **value,
+                           pgcache_error *error);
 
   union {
     struct {
@@ -77,7 +100,7 @@ typedef struct pgc_op {
     pgcache_store_stats *stats; /* out; struct_size is left alone */
     int64_t removed;            /* out: flush, cleanup */
   } u;
-} pgc_op;
+};
 
 static inline bool pgc_op_writes(pgc_op_kind kind) {
   return kind > PGC_OP_LAST_READ;

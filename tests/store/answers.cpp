@@ -66,8 +66,8 @@ struct Call {
 
 const std::vector<Call> &calls() {
   static const std::vector<Call> all = {
-      {"get", 6, [](Cache &c) { return c.get("k"); }, {}},
-      {"get_many", 7, [](Cache &c) { return many(c, pgcache_get_many); }, {}},
+      {"get", 7, [](Cache &c) { return c.get("k"); }, {}},
+      {"get_many", 8, [](Cache &c) { return many(c, pgcache_get_many); }, {}},
       {"put", 1, [](Cache &c) { return c.put("k", "new"); }, {}},
       {"put_many", 2, [](Cache &c) { return many(c, pgcache_put_many); }, {}},
       /* NULL in place of a version says that the statement did not apply. */
@@ -180,13 +180,13 @@ TEST_CASE("Rows of other keys, twice the same, too many and too few", "[answers]
     return Answers::rows([=](Columns &row) { return row.size() != columns; });
   };
   const std::vector<Case> cases = {
-      {"get_many", call("get_many"), of_another_key(7, 6), PGCACHE_SCHEMA_CHANGED},
+      {"get_many", call("get_many"), of_another_key(8, 7), PGCACHE_SCHEMA_CHANGED},
       {"get_many doubled", call("get_many"), doubled, PGCACHE_SCHEMA_CHANGED},
       {"put_many", call("put_many"), of_another_key(2, 0), PGCACHE_SCHEMA_CHANGED},
       {"put_many doubled", call("put_many"), doubled, PGCACHE_SCHEMA_CHANGED},
       {"remove_many", call("remove_many"), of_another_key(2, 0), PGCACHE_SCHEMA_CHANGED},
       {"stats", call("stats"), without_rows(7), PGCACHE_SCHEMA_CHANGED},
-      {"get", call("get"), without_rows(6), PGCACHE_MISS},
+      {"get", call("get"), without_rows(7), PGCACHE_MISS},
       {"remove", call("remove"), without_rows(1), PGCACHE_MISS},
       /* No row at all is how a lost marker shows; after a few new epochs that is no accident any more. */
       {"put", call("put"), without_rows(1), PGCACHE_CONFLICT},
@@ -212,18 +212,18 @@ TEST_CASE("An answer with a column less is SCHEMA_CHANGED; one that contradicts 
   scene.reset();
   const auto cut = [](bool description_too) {
     return [=](const Message &message) -> std::vector<Message> {
-      if (message.type == 'D' && columns_of(message).size() == 6) {
+      if (message.type == 'D' && columns_of(message).size() == 7) {
         Columns columns = columns_of(message);
         columns.pop_back();
         return {row_of(columns)};
       }
-      if (message.type == 'T' && description_too && wire::number_at(message.body, 0, 2) == 6) {
+      if (message.type == 'T' && description_too && wire::number_at(message.body, 0, 2) == 7) {
         /* The last field is its name, a NUL and 18 bytes: the name's beginning is behind the field before it. */
         const size_t end = message.body.size() - 19;
         size_t begin = end;
         while (begin > 0 && message.body[begin - 1] != '\0' && isprint(message.body[begin - 1]))
           begin--;
-        return {{'T', wire::number(5, 2) + message.body.substr(2, begin - 2)}};
+        return {{'T', wire::number(6, 2) + message.body.substr(2, begin - 2)}};
       }
       return {message};
     };
@@ -288,8 +288,8 @@ TEST_CASE("The schema check's errors: what is missing, and what is not", "[answe
       if (message.type != 'D' || !*armed)
         return {message};
       const Columns columns = columns_of(message);
-      if (columns.size() == 6)
-        return {row_of({{}, {}, {}, {}, {}, {}})}; /* ends the old one */
+      if (columns.size() == 7)
+        return {row_of({{}, {}, {}, {}, {}, {}, {}})}; /* ends the old one */
       if (columns.size() != 3)
         return {message};
       *armed = false;

@@ -13,6 +13,28 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
   SELECT :"schema".digest(convert_to(key, 'UTF8'), namespace)
 $$;
 
+-- The digest for functions that work by key. In a namespace with keyed digests only those who know the secret can name an
+-- entry, and that is the library.
+CREATE FUNCTION :"schema".entry_digest(key bytea, namespace text) RETURNS uuid
+LANGUAGE plpgsql STABLE STRICT AS $$
+BEGIN
+  IF EXISTS (SELECT FROM :"schema".namespaces n WHERE n.name = $2 AND n.settings ->> 'digests' = 'keyed') THEN
+    RAISE 'pgcache: this namespace has keyed digests: its entries can be reached through the library alone'
+      USING ERRCODE = 'feature_not_supported';
+  END IF;
+  RETURN :"schema".digest($1, $2);
+END $$;
+-- The value as it is: SQL can neither decompress nor decrypt one.
+CREATE FUNCTION :"schema".plain_value(value bytea, flags integer) RETURNS bytea
+LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+BEGIN
+  IF flags & ~32 <> 0 THEN
+    RAISE 'pgcache: the value is compressed or encrypted: read it through the library'
+      USING ERRCODE = 'feature_not_supported';
+  END IF;
+  RETURN value;
+END $$;
+
 -- Raises the epoch and puts the marker back after a crash or a fail-over emptied it, and empties the cache when the
 -- database was restored on another cluster, whose transaction numbers mean something else. Gives the epoch in force.
 -- The first to come does it; the others wait for its row lock and then find the marker.
@@ -49,8 +71,8 @@ END $$;
 -- The value, or NULL when there is no such entry. get_json() gives the entries of format 1.
 CREATE FUNCTION :"schema".get(key bytea, namespace text DEFAULT 'default') RETURNS bytea
 LANGUAGE sql VOLATILE STRICT AS $$
-  SELECT e.value FROM :"schema".entries e
-   WHERE e.digest = :"schema".digest($1, $2) AND e.expires_at > clock_timestamp()
+  SELECT :"schema".plain_value(e.value, e.flags) FROM :"schema".entries e
+   WHERE e.digest = :"schema".entry_digest($1, $2) AND e.expires_at > clock_timestamp()
 $$;
 CREATE FUNCTION :"schema".get(key text, namespace text DEFAULT 'default') RETURNS bytea
 LANGUAGE sql VOLATILE STRICT AS $$
@@ -58,14 +80,14 @@ LANGUAGE sql VOLATILE STRICT AS $$
 $$;
 CREATE FUNCTION :"schema".get_json(key text, namespace text DEFAULT 'default') RETURNS jsonb
 LANGUAGE sql VOLATILE STRICT AS $$
-  SELECT convert_from(e.value, 'UTF8')::jsonb FROM :"schema".entries e
-   WHERE e.digest = :"schema".digest($1, $2) AND e.expires_at > clock_timestamp() AND e.format = 1
+  SELECT convert_from(:"schema".plain_value(e.value, e.flags), 'UTF8')::jsonb FROM :"schema".entries e
+   WHERE e.digest = :"schema".entry_digest(convert_to($1, 'UTF8'), $2) AND e.expires_at > clock_timestamp() AND e.format = 1
 $$;
 
 CREATE FUNCTION :"schema"."exists"(key bytea, namespace text DEFAULT 'default') RETURNS boolean
 LANGUAGE sql VOLATILE STRICT AS $$
   SELECT EXISTS (SELECT FROM :"schema".entries e
-                  WHERE e.digest = :"schema".digest($1, $2) AND e.expires_at > clock_timestamp())
+                  WHERE e.digest = :"schema".entry_digest($1, $2) AND e.expires_at > clock_timestamp())
 $$;
 CREATE FUNCTION :"schema"."exists"(key text, namespace text DEFAULT 'default') RETURNS boolean
 LANGUAGE sql VOLATILE STRICT AS $$
@@ -104,7 +126,7 @@ BEGIN
            CASE WHEN pg_current_xact_id_if_assigned() IS NULL AND pg_snapshot_xmin(s.now) <> pg_snapshot_xmax(s.now)
                      AND pg_column_size(s.now) <= 24 + 8 * 64 THEN s.now END,
            ARRAY[d.own], value
-      FROM :"schema".marker m, (SELECT pg_current_snapshot() AS now) s, (SELECT :"schema".digest(key, namespace) AS own) d
+      FROM :"schema".marker m, (SELECT pg_current_snapshot() AS now) s, (SELECT :"schema".entry_digest(key, namespace) AS own) d
     ON CONFLICT ON CONSTRAINT entries_pkey DO UPDATE
        SET version = EXCLUDED.version >> 47 << 47 | nextval(:'version_seq'),
            expires_at = EXCLUDED.expires_at, fresh_until = EXCLUDED.fresh_until, accessed_at = EXCLUDED.accessed_at,
@@ -132,7 +154,7 @@ $$;
 CREATE FUNCTION :"schema".remove(key bytea, namespace text DEFAULT 'default') RETURNS boolean
 LANGUAGE sql STRICT AS $$
   WITH gone AS (
-    DELETE FROM :"schema".entries e WHERE e.digest = :"schema".digest($1, $2)
+    DELETE FROM :"schema".entries e WHERE e.digest = :"schema".entry_digest($1, $2)
     RETURNING e.expires_at > clock_timestamp() AS alive
   )
   SELECT coalesce((SELECT alive FROM gone), false)
@@ -157,7 +179,8 @@ EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN
   RETURN NULL;
 END $$;
 
--- The entries whose format is JSON, for people. A value that is not valid JSON shows as NULL and spoils nothing.
+-- The entries whose format is JSON, for people. A value that is not valid JSON, or compressed or encrypted, shows as NULL
+-- and spoils nothing.
 CREATE FUNCTION :"schema".try_jsonb(value bytea) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT AS $$ -- not PARALLEL SAFE: the handler needs a subtransaction
 BEGIN
@@ -166,6 +189,7 @@ EXCEPTION WHEN data_exception THEN
   RETURN NULL;
 END $$;
 CREATE VIEW :"schema".entries_json AS
-  SELECT e.namespace, encode(e.key, 'escape') AS key, :"schema".try_jsonb(e.value) AS value, e.version, e.expires_at
+  SELECT e.namespace, encode(e.key, 'escape') AS key,
+         CASE WHEN e.flags & ~32 = 0 THEN :"schema".try_jsonb(e.value) END AS value, e.version, e.expires_at
     FROM :"schema".entries e
    WHERE e.format = 1 AND e.expires_at > clock_timestamp();

@@ -35,7 +35,8 @@ CREATE :persistence TABLE :"schema".entries (
   accessed_at  timestamptz NOT NULL,                  -- coarse: of the last write, or a batched touch of hot entries
   asof         xid8        NOT NULL,                  -- the entry holds what transactions before this one had committed,
   format       integer     NOT NULL,
-  flags        integer     NOT NULL,                  -- 0: none is defined yet
+  flags        integer     NOT NULL,                  -- how the value is stored, 0: as it is; bits 0x0f its compression,
+                                                      -- 0x10 encrypted, 0x20 the digest is a keyed one
   load_ms      integer     NOT NULL,                  -- how long the value took to compute, 0: not known
   namespace    text COLLATE "C" NOT NULL,
   key          bytea,                                 -- NULL when the key is hidden behind a keyed digest
@@ -94,7 +95,7 @@ CREATE UNLOGGED TABLE :"schema".relay (
 -- What differs from namespace to namespace.
 CREATE TABLE :"schema".namespaces (
   name     text COLLATE "C" PRIMARY KEY,
-  settings jsonb NOT NULL DEFAULT '{}'
+  settings jsonb NOT NULL DEFAULT '{}'                -- {"digests": "keyed"}: SQL cannot address its entries
 );
 
 INSERT INTO :"schema".cache (schema_version, logged, epoch, system_identifier, timeline)

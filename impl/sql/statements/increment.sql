@@ -1,5 +1,5 @@
 -- Adds to a counter, or makes it. $1 digest, $2 namespace, $3 key, $4 the number if there is no entry, $5 what to add,
--- $6 TTL in ms if there is no entry (NULL: for ever)
+-- $6 TTL in ms if there is no entry (NULL: for ever), $7 flags if there is none: 0, or 32 with a keyed digest
 -- One row: number and version, or NULLs when the entry is no counter; no row: as in put.sql. A number that does not fit
 -- bigint raises 22003. Whether the entry has expired is asked once, with its row locked: a moment earlier it may still
 -- have lived, and the sum would be added to an entry that nobody can read any more.
@@ -7,7 +7,7 @@ WITH written AS (
   INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
                                  namespace, key, snapshot, dependencies, value)
   SELECT $1::uuid, m.epoch::bigint << 47 | nextval(:'version_seq'), t.expires, t.expires, t.now, pg_snapshot_xmin(t.snap),
-         1, 0, 0, $2::text, $3::bytea,
+         1, $7::int, 0, $2::text, $3::bytea,
          CASE WHEN pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap) AND pg_column_size(t.snap) <= 24 + 8 * 64
               THEN t.snap END,
          ARRAY[$1::uuid], decode(($4::bigint)::text, 'escape')
@@ -16,7 +16,7 @@ WITH written AS (
                  coalesce(clock_timestamp() + $6::bigint * interval '1 millisecond', 'infinity') AS expires) t
   ON CONFLICT (digest) DO UPDATE
      SET (version, accessed_at, format, flags, load_ms, value, expires_at, fresh_until, asof, snapshot, dependencies) = (
-           SELECT EXCLUDED.version >> 47 << 47 | nextval(:'version_seq'), c.now, 1, 0, 0,
+           SELECT EXCLUDED.version >> 47 << 47 | nextval(:'version_seq'), c.now, 1, EXCLUDED.flags, 0,
                   CASE WHEN c.gone THEN EXCLUDED.value
                        ELSE decode((encode(e.value, 'escape')::bigint + $5::bigint)::text, 'escape') END,
                   CASE WHEN c.gone THEN EXCLUDED.expires_at ELSE e.expires_at END,
@@ -27,7 +27,7 @@ WITH written AS (
              FROM (SELECT n.now, e.expires_at <= n.now AS gone
                      FROM (SELECT clock_timestamp() AS now OFFSET 0) n OFFSET 0) c)
    WHERE e.expires_at <= clock_timestamp()
-      OR CASE WHEN e.format = 1 AND octet_length(e.value) <= 20
+      OR CASE WHEN e.format = 1 AND e.flags & ~32 = 0 AND octet_length(e.value) <= 20
                    AND encode(e.value, 'escape') ~ '^(0|-?[1-9][0-9]{0,18})$'
               THEN encode(e.value, 'escape')::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 END
   RETURNING encode(e.value, 'escape')::bigint AS number, e.version

@@ -1,20 +1,20 @@
 -- Stores many entries. $1 digests, sorted and without duplicates, $2 namespace, $3 keys, $4 values, $5 formats,
--- $6 TTLs in ms (NULL: for ever). A row with digest and version for each; no row: as in put.sql.
+-- $6 TTLs in ms (NULL: for ever), $7 flags. A row with digest and version for each; no row: as in put.sql.
 -- Rows are locked in the order of their digests, as every multi-key statement does, so that writers of overlapping sets
 -- wait for each other and never deadlock.
 INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
                                namespace, key, snapshot, dependencies, value)
 SELECT i.digest, m.epoch::bigint << 47 | nextval(:'version_seq'), i.expires, i.expires, t.now, t.asof,
-       i.format, 0, 0, $2::text, i.key, t.snap, ARRAY[i.digest], i.value
+       i.format, i.flags, 0, $2::text, i.key, t.snap, ARRAY[i.digest], i.value
   FROM :"schema".marker m,
        (SELECT clock_timestamp() AS now, pg_snapshot_xmin(s.snap) AS asof,
                CASE WHEN pg_snapshot_xmin(s.snap) <> pg_snapshot_xmax(s.snap) AND pg_column_size(s.snap) <= 24 + 8 * 64
                     THEN s.snap END AS snap
           FROM (SELECT pg_current_snapshot() AS snap) s) t,
-       (SELECT u.digest, u.key, u.value, u.format,
+       (SELECT u.digest, u.key, u.value, u.format, u.flags,
                coalesce(clock_timestamp() + u.ttl_ms * interval '1 millisecond', 'infinity') AS expires
-          FROM unnest($1::uuid[], $3::bytea[], $4::bytea[], $5::int[], $6::bigint[])
-               AS u(digest, key, value, format, ttl_ms)
+          FROM unnest($1::uuid[], $3::bytea[], $4::bytea[], $5::int[], $6::bigint[], $7::int[])
+               AS u(digest, key, value, format, ttl_ms, flags)
          ORDER BY u.digest) i
 ON CONFLICT (digest) DO UPDATE
    SET version = EXCLUDED.version >> 47 << 47 | nextval(:'version_seq'),
