@@ -17,9 +17,9 @@
 /* Attempts of one call that the server answered with a conflict, a lost marker or a dead connection. */
 #define ATTEMPTS_MAX 5
 
-/* The pool of one process; a forked child puts its own in its place. */
+/* Where one process gets its connections; a forked child puts its own in its place. */
 typedef struct process {
-  pgc_pool *pool;
+  pgc_source *source;
   uint64_t fork_generation;
 } process;
 
@@ -32,38 +32,38 @@ typedef struct pg_store {
   bool inline_values;
 } pg_store;
 
-static process *process_new(pgc_pool *pool) {
-  process *self = pool != NULL ? pgc_alloc_zero(sizeof *self) : NULL;
+static process *process_new(pgc_source *source) {
+  process *self = source != NULL ? pgc_alloc_zero(sizeof *self) : NULL;
   if (self == NULL) {
-    if (pool != NULL)
-      pgc_pool_free(pool);
+    if (source != NULL)
+      source->free(source);
     return NULL;
   }
-  self->pool = pool;
+  self->source = source;
   self->fork_generation = pgc_fork_generation();
   return self;
 }
 
-/* The pool of this process. After a fork the first call of the child makes one; the parent's memory is left as it is,
+/* The source of this process. After a fork the first call of the child makes one; the parent's memory is left as it is,
    because its locks may have been held at the fork. NULL when out of memory. */
-static pgc_pool *current_pool(pg_store *self) {
+static pgc_source *current_source(pg_store *self) {
   process *known = atomic_load_explicit(&self->process, memory_order_acquire);
   if (known->fork_generation == pgc_fork_generation())
-    return known->pool;
-  process *fresh = process_new(pgc_pool_new_after_fork(known->pool));
+    return known->source;
+  process *fresh = process_new(known->source->new_after_fork(known->source));
   if (fresh == NULL)
     return NULL;
   if (atomic_compare_exchange_strong(&self->process, &known, fresh)) {
-    pgc_pool_close_sockets_after_fork(known->pool);
-    return fresh->pool;
+    known->source->close_sockets_after_fork(known->source);
+    return fresh->source;
   }
-  pgc_pool_free(fresh->pool); /* another thread of the child was first */
+  fresh->source->free(fresh->source); /* another thread of the child was first */
   pgc_free(fresh);
-  return known->pool;
+  return known->source;
 }
 
 /* One attempt on one connection; the lost marker is put back here, so that the next attempt finds it. */
-static pgcache_status attempt(pg_store *self, pgc_pool *pool, pgc_op *op, pgcache_error *error, bool *retry) {
+static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pgcache_error *error, bool *retry) {
   pgc_session session = {.schema = self->schema,
                          .logged = self->logged,
                          .max_value_bytes = self->max_value_bytes,
@@ -71,7 +71,7 @@ static pgcache_status attempt(pg_store *self, pgc_pool *pool, pgc_op *op, pgcach
                          .deadline = op->deadline,
                          .error = error};
   *retry = false;
-  pgcache_status status = pgc_pool_acquire(pool, &session.connection, op->deadline, error);
+  pgcache_status status = source->acquire(source, &session.connection, op->deadline, error);
   if (status != PGCACHE_OK)
     return status;
   status = pgc_pg_operate(&session, op);
@@ -88,8 +88,8 @@ static pgcache_status attempt(pg_store *self, pgc_pool *pool, pgc_op *op, pgcach
   }
   if (status < 0)
     pgc_pg_drop_outputs(op);
-  pgc_pool_release(pool, session.connection, !session.broken);
-  if ((status == PGCACHE_UNAVAILABLE || status == PGCACHE_TIMEOUT) && pgc_pool_closed(pool))
+  source->release(source, session.connection, !session.broken);
+  if ((status == PGCACHE_UNAVAILABLE || status == PGCACHE_TIMEOUT) && source->closed(source))
     return pgc_fail(error, PGCACHE_CLOSED, "the handle was shut down");
   *retry = status < 0 && session.retry;
   return status;
@@ -102,8 +102,8 @@ static void pause_before(int attempt_number) {
 
 static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) {
   pg_store *self = (pg_store *)base;
-  pgc_pool *pool = current_pool(self);
-  if (pool == NULL)
+  pgc_source *source = current_source(self);
+  if (source == NULL)
     return pgc_fail_memory(error);
 
   pgcache_error failure = PGCACHE_ERROR_INIT; /* of attempts that a later one makes good */
@@ -116,13 +116,13 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
       if (status == PGCACHE_CONFLICT && failure.sqlstate[0] != '\0')
         pause_before(number);
     }
-    status = attempt(self, pool, op, &failure, &retry);
+    status = attempt(self, source, op, &failure, &retry);
   }
   if (status < 0)
     return pgc_fail_sql(error, status, failure.sqlstate, "%s", failure.message);
   if (op->kind == PGC_OP_STATS) {
     int open, idle;
-    pgc_pool_count(pool, &open, &idle);
+    source->count(source, &open, &idle);
     op->u.stats->pool_open = open;
     op->u.stats->pool_idle = idle;
   }
@@ -130,19 +130,19 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
 }
 
 static void pg_shutdown(pgc_store *base) {
-  pgc_pool *pool = current_pool((pg_store *)base);
-  if (pool != NULL)
-    pgc_pool_shutdown(pool);
+  pgc_source *source = current_source((pg_store *)base);
+  if (source != NULL)
+    source->shutdown(source);
 }
 
 static void pg_free(pgc_store *base) {
   pg_store *self = (pg_store *)base;
   process *known = atomic_load(&self->process);
   if (known->fork_generation == pgc_fork_generation()) {
-    pgc_pool_free(known->pool);
+    known->source->free(known->source);
     pgc_free(known);
   } else {
-    pgc_pool_close_sockets_after_fork(known->pool); /* a child that never used the handle */
+    known->source->close_sockets_after_fork(known->source); /* a child that never used the handle */
   }
   pgc_free(self);
 }

@@ -53,7 +53,8 @@ typedef struct slot {
   ino_t inode;
 } slot;
 
-struct pgc_pool {
+typedef struct pgc_pool {
+  pgc_source base;
   pthread_mutex_t mutex;
   atomic_bool closed;
   int references; /* the handle's and one for each opening thread */
@@ -74,28 +75,7 @@ struct pgc_pool {
   pgcache_error last_failure;
 
   slot slots[]; /* max */
-};
-
-pgc_pool *pgc_pool_new(pgc_connect_plan *plan, int min, int max, pgc_counters *counters) {
-  pgc_pool *self = pgc_alloc_zero(sizeof *self + (size_t)max * sizeof(slot));
-  if (self == NULL) {
-    pgc_connect_plan_clear(plan);
-    return NULL;
-  }
-  pthread_mutex_init(&self->mutex, NULL);
-  self->references = 1;
-  self->plan = *plan;
-  self->min = min;
-  self->max = max;
-  self->counters = counters;
-  self->last_failure = (pgcache_error)PGCACHE_ERROR_INIT;
-  for (int i = 0; i < max; i++) {
-    atomic_init(&self->slots[i].fd, -1);
-    atomic_init(&self->slots[i].ours, -1);
-  }
-  *plan = (pgc_connect_plan){0};
-  return self;
-}
+} pgc_pool;
 
 /* Lets one reference go; unlocks. */
 static void release_reference(pgc_pool *self) {
@@ -352,7 +332,9 @@ static void discard(pgc_pool *self, pgc_connection *connection) {
   pgc_connection_free(connection);
 }
 
-pgcache_status pgc_pool_acquire(pgc_pool *self, pgc_connection **out, pgc_deadline deadline, pgcache_error *error) {
+static pgcache_status pool_acquire(pgc_source *base, pgc_connection **out, pgc_deadline deadline,
+                                   pgcache_error *error) {
+  pgc_pool *self = (pgc_pool *)base;
   for (;;) {
     pgc_connection *connection = NULL;
     pthread_mutex_lock(&self->mutex);
@@ -372,7 +354,8 @@ pgcache_status pgc_pool_acquire(pgc_pool *self, pgc_connection **out, pgc_deadli
   }
 }
 
-void pgc_pool_release(pgc_pool *self, pgc_connection *connection, bool sound) {
+static void pool_release(pgc_source *base, pgc_connection *connection, bool sound) {
+  pgc_pool *self = (pgc_pool *)base;
   if (sound) {
     pthread_mutex_lock(&self->mutex);
     bool kept = !atomic_load(&self->closed);
@@ -387,7 +370,8 @@ void pgc_pool_release(pgc_pool *self, pgc_connection *connection, bool sound) {
 
 /* ---- The end ---- */
 
-void pgc_pool_shutdown(pgc_pool *self) {
+static void pool_shutdown(pgc_source *base) {
+  pgc_pool *self = (pgc_pool *)base;
   pthread_mutex_lock(&self->mutex);
   atomic_store(&self->closed, true);
   pgc_connection *idle = self->idle;
@@ -413,17 +397,19 @@ void pgc_pool_shutdown(pgc_pool *self) {
   }
 }
 
-bool pgc_pool_closed(const pgc_pool *self) {
-  return atomic_load(&self->closed);
+static bool pool_closed(const pgc_source *base) {
+  return atomic_load(&((const pgc_pool *)base)->closed);
 }
 
-void pgc_pool_free(pgc_pool *self) {
-  pgc_pool_shutdown(self);
+static void pool_free(pgc_source *base) {
+  pgc_pool *self = (pgc_pool *)base;
+  pool_shutdown(base);
   pthread_mutex_lock(&self->mutex);
   release_reference(self);
 }
 
-void pgc_pool_count(pgc_pool *self, int *open, int *idle) {
+static void pool_count(pgc_source *base, int *open, int *idle) {
+  pgc_pool *self = (pgc_pool *)base;
   pthread_mutex_lock(&self->mutex);
   *open = self->open;
   *idle = self->idle_count;
@@ -432,17 +418,20 @@ void pgc_pool_count(pgc_pool *self, int *open, int *idle) {
 
 /* ---- After a fork ---- */
 
-pgc_pool *pgc_pool_new_after_fork(pgc_pool *parents) {
+static pgc_source *pool_new_after_fork(pgc_source *base) {
+  pgc_pool *parents = (pgc_pool *)base;
   pgc_connect_plan plan;
   if (!pgc_connect_plan_copy(&plan, &parents->plan)) /* which never changes, so that it can be read without the lock */
     return NULL;
-  pgc_pool *self = pgc_pool_new(&plan, parents->min, parents->max, parents->counters);
-  if (self != NULL)
-    atomic_store(&self->closed, atomic_load(&parents->closed));
-  return self;
+  pgc_pool *self = (pgc_pool *)pgc_pool_new(&plan, parents->min, parents->max, parents->counters);
+  if (self == NULL)
+    return NULL;
+  atomic_store(&self->closed, atomic_load(&parents->closed));
+  return &self->base;
 }
 
-void pgc_pool_close_sockets_after_fork(pgc_pool *parents) {
+static void pool_close_sockets_after_fork(pgc_source *base) {
+  pgc_pool *parents = (pgc_pool *)base;
   for (int i = 0; i < parents->max; i++) {
     close_ours(&parents->slots[i]);
     int fd = atomic_exchange(&parents->slots[i].fd, -1);
@@ -450,4 +439,35 @@ void pgc_pool_close_sockets_after_fork(pgc_pool *parents) {
     if (is_our_socket(&parents->slots[i], fd))
       close(fd);
   }
+}
+
+/* ---- The beginning ---- */
+
+pgc_source *pgc_pool_new(pgc_connect_plan *plan, int min, int max, pgc_counters *counters) {
+  pgc_pool *self = pgc_alloc_zero(sizeof *self + (size_t)max * sizeof(slot));
+  if (self == NULL) {
+    pgc_connect_plan_clear(plan);
+    return NULL;
+  }
+  self->base = (pgc_source){.acquire = pool_acquire,
+                            .release = pool_release,
+                            .shutdown = pool_shutdown,
+                            .closed = pool_closed,
+                            .free = pool_free,
+                            .count = pool_count,
+                            .new_after_fork = pool_new_after_fork,
+                            .close_sockets_after_fork = pool_close_sockets_after_fork};
+  pthread_mutex_init(&self->mutex, NULL);
+  self->references = 1;
+  self->plan = *plan;
+  self->min = min;
+  self->max = max;
+  self->counters = counters;
+  self->last_failure = (pgcache_error)PGCACHE_ERROR_INIT;
+  for (int i = 0; i < max; i++) {
+    atomic_init(&self->slots[i].fd, -1);
+    atomic_init(&self->slots[i].ours, -1);
+  }
+  *plan = (pgc_connect_plan){0};
+  return &self->base;
 }
