@@ -77,6 +77,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fu
 # A suite is a folder of tests/ with Catch2 tests; it becomes one program. tests/support helps those that need a server.
 SUITES := $(foreach suite,unit store faults,$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
 SUPPORT_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(filter-out %/main.cpp,$(sort $(wildcard tests/support/*.cpp))))
+SOAK_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/soak/*.cpp)))
 SUPPORT_MAIN := $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/support/main.cpp))
 
 SHARED := $(B)/libpgcache.so.$(VERSION)
@@ -216,8 +217,14 @@ $(B)/tests/$(1): $(call suite_objects,$(1)) $(COUNT_EXITS) $(STATIC)
 endef
 $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
 
-.PHONY: tests test-unit test-store test-cli test-faults
-tests: $(SUITES:%=$(B)/tests/%) $(EXAMPLES)
+# No Catch2: it runs for as long as it is told, in several processes.
+$(B)/tests/soak: $(SOAK_OBJECTS) $(SUPPORT_OBJECTS) $(STATIC)
+	@mkdir -p $(@D)
+	$(SAY) LD $@
+	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(STATIC) $(LIBS) -ldl
+
+.PHONY: tests test-unit test-store test-cli test-faults soak
+tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(EXAMPLES)
 
 # ARGS go to the test program: make test-store ARGS='[A07]'
 test-unit: $(B)/tests/unit
@@ -226,6 +233,8 @@ test-store: $(B)/tests/store all
 	ci/with-postgres $(B)/tests/store $(ARGS)
 test-faults: $(B)/tests/faults all
 	ci/with-postgres $(B)/tests/faults $(ARGS)
+soak: $(B)/tests/soak
+	$(B)/tests/soak $(ARGS)
 test-cli: all
 	PGCACHE_BIN=$(B)/pgcache ci/with-postgres tests/cli/run $(ARGS)
 
@@ -236,6 +245,8 @@ check:
 check-long:
 	ci/setup check
 	PGCACHE_LONG=1 $(MAKE) check-all
+	$(MAKE) soak ARGS='--self-test'
+	$(MAKE) soak ARGS='--seconds 1800'
 check-all: all tests light-checks
 	@set -e; for suite in $(SUITES) cli; do $(MAKE) "test-$$suite"; done
 light-checks: all
@@ -334,6 +345,7 @@ help:
 	@echo 'make demo            installs what is missing, builds, shows pgcache at work'
 	@echo 'make bench           measures; ONLY=store runs one group'
 	@echo 'make test-unit       one suite; also test-store, test-cli, test-faults; ARGS="[A07]" picks tests'
+	@echo 'make soak            random operations under faults, checked; ARGS="--seconds 1800 --seed 7"'
 	@echo 'make fuzz            runs each fuzz target for FUZZ_SECONDS (20)'
 	@echo 'make install         DESTDIR, PREFIX, libdir, ... as usual; uninstall; installcheck'
 	@echo 'make dist            a tarball of the last commit, build/pgcache-$(VERSION).tar.gz'

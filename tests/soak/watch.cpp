@@ -1,0 +1,237 @@
+/*
+ * watch.cpp - see watch.hpp.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "soak/watch.hpp"
+
+#include "soak/calls.hpp"
+#include "soak/faults.hpp"
+#include "soak/worker.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace soak {
+
+using std::string;
+
+namespace {
+
+/* What may be more at the end than it was after the warm-up. Memory: heaps of many threads fragment, and how much they do
+   so differs from run to run by some MiB. Descriptors and connections: a pool need not have been full at the moment of a
+   sample, so they are compared with what full pools hold. */
+constexpr int64_t MEMORY_ROOM_KIB = 12 * 1024;
+constexpr int64_t DESCRIPTORS_ROOM = 2;
+/* The live entries take some MiB. What was overwritten waits for the next vacuum: at 15 MB/s of values and a naptime of 5 s
+   that comes to 150 MiB. */
+constexpr int64_t RELATION_MOST = 512 << 20;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool MEMORY_IS_OURS = false; /* the sanitizer keeps freed memory and shadows */
+#else
+constexpr bool MEMORY_IS_OURS = true;
+#endif
+
+double mib(double bytes) {
+  return bytes / 1048576;
+}
+
+template <class Get> int64_t middle(const std::vector<const Sample *> &samples, Get get) {
+  std::vector<int64_t> values;
+  for (const Sample *sample : samples)
+    values.push_back(get(*sample));
+  std::sort(values.begin(), values.end());
+  return values.empty() ? 0 : values[values.size() / 2];
+}
+
+template <class Get> int64_t most(const std::vector<const Sample *> &samples, Get get) {
+  int64_t out = 0;
+  for (const Sample *sample : samples)
+    out = std::max(out, get(*sample));
+  return out;
+}
+
+} // namespace
+
+Watch::Watch(Block &block, string admin, std::array<int, PROCESSES> pids, bool verbose)
+    : block_(block), admin_(std::move(admin)), pids_(pids), verbose_(verbose) {
+  if (verbose_)
+    printf("%6s %9s %9s %8s %7s  %-13s %-9s %-7s %5s %8s %5s  %s\n", "second", "ops/s", "hits/s", "misses/s", "errors",
+           "memory MiB", "descr.", "threads", "conn.", "relation", "wrong", "faults");
+}
+
+void Watch::ask_server(Sample *sample) {
+  if (!samples_.empty()) { /* if it cannot be asked now */
+    sample->connections = samples_.back().connections;
+    sample->relation_bytes = samples_.back().relation_bytes;
+  }
+  try {
+    if (!pg_)
+      pg_ = std::make_unique<test::Pg>(admin_ + " connect_timeout=2 options='-c statement_timeout=900'");
+    const auto row = pg_->query("SELECT (SELECT count(*) FROM pg_stat_activity WHERE usename = '" + string(role) +
+                                "'), pg_total_relation_size(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = "
+                                "c.relnamespace WHERE n.nspname = '" +
+                                block_.schema + "' AND c.relname = 'entries'");
+    if (!row.empty()) {
+      sample->connections = std::stoll(row[0][0]);
+      sample->relation_bytes = row[0][1] == "NULL" ? 0 : std::stoll(row[0][1]);
+    }
+  } catch (const std::exception &) {
+    pg_.reset();
+  }
+}
+
+void Watch::look(double second, bool quiet, const string &fault) {
+  Sample sample;
+  sample.second = second;
+  sample.quiet = quiet;
+  for (int process = 0; process < PROCESSES; process++) {
+    sample.memory_kib[process] = memory_of(pids_[static_cast<size_t>(process)]);
+    sample.descriptors[process] = descriptors_of(pids_[static_cast<size_t>(process)]);
+    sample.threads[process] = threads_of(pids_[static_cast<size_t>(process)]);
+    sample.hits += block_.outcomes[process][PGCACHE_OK];
+    sample.misses += block_.outcomes[process][PGCACHE_MISS];
+    sample.others += block_.outcomes[process][PGCACHE_EXISTS] + block_.outcomes[process][PGCACHE_TOO_SMALL];
+    for (int status = 1; status < ERRORS; status++)
+      (status == -PGCACHE_NOT_A_COUNTER ? sample.others : sample.errors) += block_.errors[process][status];
+  }
+  for (const auto &count : block_.operations)
+    sample.operations += count;
+  ask_server(&sample);
+  if (!fault.empty())
+    faults_ += (faults_.empty() ? "" : ", ") + fault;
+  if (second - printed_.second >= 9.5 && verbose_)
+    print_row(sample, faults_);
+  samples_.push_back(sample);
+}
+
+void Watch::print_row(const Sample &now, const string &faults) {
+  const double seconds = now.second - printed_.second;
+  const auto rate = [&](int64_t Sample::*count) { return static_cast<double>(now.*count - printed_.*count) / seconds; };
+  const auto both = [](const int64_t(&of)[PROCESSES], int64_t divisor) {
+    string out;
+    for (const int64_t one : of)
+      out += (out.empty() ? "" : " + ") + std::to_string(one / divisor);
+    return out;
+  };
+  printf("%6.0f %9.0f %9.0f %8.0f %7lld  %-13s %-9s %-7s %5lld %6.1f M %5d  %s\n", now.second,
+         rate(&Sample::operations), rate(&Sample::hits), rate(&Sample::misses),
+         static_cast<long long>(now.errors - printed_.errors), both(now.memory_kib, 1024).c_str(),
+         both(now.descriptors, 1).c_str(), both(now.threads, 1).c_str(), static_cast<long long>(now.connections),
+         mib(static_cast<double>(now.relation_bytes)), block_.violations.load(), faults.c_str());
+  fflush(stdout);
+  printed_ = now;
+  faults_.clear();
+}
+
+std::vector<string> Watch::judge(int64_t connections_left) const {
+  std::vector<string> findings;
+  char text[300];
+  for (int i = 0; i < NOTES && block_.note_written[i]; i++)
+    findings.emplace_back(block_.notes[i]);
+  if (block_.violations > NOTES)
+    findings.push_back("and " + std::to_string(block_.violations - NOTES) + " more");
+
+  /* The warm-up is the first third, at most 2 minutes; the end is the quiet time after the last fault. */
+  std::vector<const Sample *> warm, end;
+  const double total = samples_.empty() ? 0 : samples_.back().second;
+  for (const auto &sample : samples_) {
+    if (sample.second > 1 && sample.second <= std::min(total / 3, 120.0))
+      warm.push_back(&sample);
+    if (sample.second > total - 4 && sample.quiet)
+      end.push_back(&sample);
+  }
+  for (int process = 0; process < PROCESSES && !warm.empty() && !end.empty(); process++) {
+    const int64_t memory_then = most(warm, [&](const Sample &s) { return s.memory_kib[process]; });
+    const int64_t memory_now = middle(end, [&](const Sample &s) { return s.memory_kib[process]; });
+    if (MEMORY_IS_OURS && memory_now > memory_then + memory_then / 10 + MEMORY_ROOM_KIB) {
+      snprintf(text, sizeof text, "process %d: memory grew from %.1f MiB after the warm-up to %.1f MiB", process,
+               static_cast<double>(memory_then) / 1024, static_cast<double>(memory_now) / 1024);
+      findings.emplace_back(text);
+    }
+    const int64_t then =
+        std::max<int64_t>(most(warm, [&](const Sample &s) { return s.descriptors[process]; }), 2 * POOL_MAX);
+    const int64_t now = middle(end, [&](const Sample &s) { return s.descriptors[process]; });
+    if (now > then + DESCRIPTORS_ROOM) {
+      snprintf(text, sizeof text, "process %d: descriptors grew from %lld after the warm-up to %lld", process,
+               static_cast<long long>(then), static_cast<long long>(now));
+      findings.emplace_back(text);
+    }
+  }
+  const int64_t connections = middle(end, [](const Sample &s) { return s.connections; });
+  if (connections > static_cast<int64_t>(PROCESSES) * POOL_MAX)
+    findings.push_back("the server has " + std::to_string(connections) +
+                       " connections of the workers, whose pools hold " + std::to_string(PROCESSES * POOL_MAX));
+  int64_t relation_most = 0;
+  for (const auto &sample : samples_)
+    relation_most = std::max(relation_most, sample.relation_bytes);
+  if (relation_most > RELATION_MOST) {
+    snprintf(text, sizeof text, "the relation grew to %.1f MiB, more than %.1f MiB",
+             mib(static_cast<double>(relation_most)), mib(static_cast<double>(RELATION_MOST)));
+    findings.emplace_back(text);
+  }
+  for (int process = 0; process < PROCESSES; process++) {
+    if (block_.left_descriptors[process] != 0)
+      findings.push_back("process " + std::to_string(process) + ": " +
+                         std::to_string(block_.left_descriptors[process]) + " descriptors left after pgcache_free()");
+    if (block_.left_threads[process] != 0)
+      findings.push_back("process " + std::to_string(process) + ": " + std::to_string(block_.left_threads[process]) +
+                         " threads left after pgcache_free()");
+  }
+  if (connections_left != 0)
+    findings.push_back(std::to_string(connections_left) + " connections left on the server after pgcache_free()");
+  if (block_.operations[static_cast<int>(Op::GET)] == 0)
+    findings.emplace_back("no operation was done");
+  return findings;
+}
+
+void Watch::print_summary(double seconds, const std::vector<string> &findings) const {
+  const Sample last = samples_.empty() ? Sample() : samples_.back();
+  int64_t statuses[OUTCOMES + ERRORS] = {}; /* from the lowest error up */
+  for (int process = 0; process < PROCESSES; process++) {
+    for (int i = 0; i < OUTCOMES; i++)
+      statuses[ERRORS - 1 + i] += block_.outcomes[process][i];
+    for (int i = 1; i < ERRORS; i++)
+      statuses[ERRORS - 1 - i] += block_.errors[process][i];
+  }
+  printf("\n%-14s %11s %9s\n", "operation", "calls", "per s");
+  for (int op = 0; op < static_cast<int>(Op::COUNT); op++) {
+    const int64_t count = block_.operations[op];
+    printf("%-14s %11lld %9.0f\n", op_name(static_cast<Op>(op)), static_cast<long long>(count),
+           static_cast<double>(count) / seconds);
+  }
+  printf("\n%-32s %11s\n", "status", "calls");
+  string json;
+  for (int i = OUTCOMES + ERRORS - 2; i >= 0; i--) {
+    if (statuses[i] == 0)
+      continue;
+    const char *name = pgcache_status_name(static_cast<pgcache_status>(i - ERRORS + 1));
+    printf("%-32s %11lld\n", name, static_cast<long long>(statuses[i]));
+    json += (json.empty() ? "\"" : ",\"") + string(name) + "\":" + std::to_string(statuses[i]);
+  }
+  const double over_ms = static_cast<double>(block_.worst_over_us) / 1000;
+  printf("\nwipes of everything: %d; the latest end of a call: %.0f ms past its deadline (%s)\n",
+         block_.wipes_done.load(), over_ms, op_name(static_cast<Op>(block_.worst_over_op.load())));
+  int64_t relation_most = 0, memory_most = 0;
+  for (const auto &sample : samples_) {
+    relation_most = std::max(relation_most, sample.relation_bytes);
+    memory_most = std::max(memory_most, std::max(sample.memory_kib[0], sample.memory_kib[1]));
+  }
+  printf(
+      "{\"case\":\"soak\",\"seed\":%llu,\"seconds\":%.0f,\"operations\":%lld,\"hits\":%lld,\"misses\":%lld,"
+      "\"errors\":%lld,\"statuses\":{%s},\"wipes\":%d,\"worst_over_deadline_ms\":%.0f,\"memory_kib\":[%lld,%lld],"
+      "\"memory_most_kib\":%lld,\"descriptors\":[%lld,%lld],\"threads\":[%lld,%lld],\"connections\":%lld,"
+      "\"relation_bytes\":%lld,\"relation_most_bytes\":%lld,\"violations\":%d,\"findings\":%zu,\"library\":\"%s\"}\n",
+      static_cast<unsigned long long>(block_.seed), seconds, static_cast<long long>(last.operations),
+      static_cast<long long>(last.hits), static_cast<long long>(last.misses), static_cast<long long>(last.errors),
+      json.c_str(), block_.wipes_done.load(), over_ms, static_cast<long long>(last.memory_kib[0]),
+      static_cast<long long>(last.memory_kib[1]), static_cast<long long>(memory_most),
+      static_cast<long long>(last.descriptors[0]), static_cast<long long>(last.descriptors[1]),
+      static_cast<long long>(last.threads[0]), static_cast<long long>(last.threads[1]),
+      static_cast<long long>(last.connections), static_cast<long long>(last.relation_bytes),
+      static_cast<long long>(relation_most), block_.violations.load(), findings.size(), pgcache_version());
+}
+
+} // namespace soak

@@ -1,0 +1,27 @@
+/*
+ * worker.hpp - one process of the soak: a handle, and threads that do random operations on it and check every answer.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#ifndef PGCACHE_SOAK_WORKER_HPP
+#define PGCACHE_SOAK_WORKER_HPP
+
+#include "soak/shared.hpp"
+
+namespace soak {
+
+/* The most connections that the handle of one process opens. */
+constexpr int POOL_MAX = 6;
+
+/* Waits for block.go, works until block.stop, and says in the block what is left of it afterwards. */
+void work(Block &block, int process);
+
+/* Open descriptors and threads of a process, and the memory of its own that is resident, in KiB; -1 when it is gone. */
+int64_t descriptors_of(int pid);
+int64_t threads_of(int pid);
+int64_t memory_of(int pid);
+
+} // namespace soak
+
+#endif
