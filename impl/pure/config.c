@@ -130,9 +130,14 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "mixed or inline",
         "How init lays the table out: inline suits values of 1 to 3 KiB that are rewritten often, and takes more space."),
     [PGC_SETTING_POOL_MIN] = INTEGER("pool_min", "PGCACHE_POOL_MIN", "0", 0, 1000,
-        "The connections that the first call opens, even if it needs fewer."),
+        "The connections that the first call opens, even if it needs fewer, and that are kept open."),
     [PGC_SETTING_POOL_MAX] = INTEGER("pool_max", "PGCACHE_POOL_MAX", "10", 1, 1000,
         "The most connections that a handle opens; further calls wait for one."),
+    [PGC_SETTING_POOL_MAX_LIFETIME_MS] = INTEGER("pool_max_lifetime_ms", "PGCACHE_POOL_MAX_LIFETIME_MS",
+        "1800000", 0, 86400000,
+        "When a connection is closed for its age, in milliseconds, up to a tenth earlier by chance; 0: never."),
+    [PGC_SETTING_POOL_IDLE_MS] = INTEGER("pool_idle_ms", "PGCACHE_POOL_IDLE_MS", "600000", 0, 86400000,
+        "How long a connection beyond pool_min may be idle before it is closed, in milliseconds; 0: for ever."),
     [PGC_SETTING_TIMEOUT_MS] = INTEGER("timeout_ms", "PGCACHE_TIMEOUT_MS", "5000", 1, 86400000,
         "The deadline of a call that sets none, in milliseconds."),
     [PGC_SETTING_MAINTENANCE_TIMEOUT_MS] = INTEGER("maintenance_timeout_ms", "PGCACHE_MAINTENANCE_TIMEOUT_MS",
@@ -273,6 +278,8 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   out->inline_values = strcmp(text_of(config, PGC_SETTING_VALUES), "inline") == 0;
   out->pool_min = pool_min;
   out->pool_max = pool_max;
+  out->pool_max_lifetime_ms = integer_of(config, PGC_SETTING_POOL_MAX_LIFETIME_MS);
+  out->pool_idle_ms = integer_of(config, PGC_SETTING_POOL_IDLE_MS);
   out->timeout_ms = integer_of(config, PGC_SETTING_TIMEOUT_MS);
   out->maintenance_timeout_ms = integer_of(config, PGC_SETTING_MAINTENANCE_TIMEOUT_MS);
   out->default_ttl_ms = integer_of(config, PGC_SETTING_DEFAULT_TTL_MS);

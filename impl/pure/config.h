@@ -27,6 +27,8 @@ typedef enum pgc_setting_id {
   PGC_SETTING_VALUES,
   PGC_SETTING_POOL_MIN,
   PGC_SETTING_POOL_MAX,
+  PGC_SETTING_POOL_MAX_LIFETIME_MS,
+  PGC_SETTING_POOL_IDLE_MS,
   PGC_SETTING_TIMEOUT_MS,
   PGC_SETTING_MAINTENANCE_TIMEOUT_MS,
   PGC_SETTING_DEFAULT_TTL_MS,
@@ -47,6 +49,8 @@ typedef struct pgc_settings {
   bool inline_values; /* setting `values` */
   int pool_min;
   int pool_max;
+  int64_t pool_max_lifetime_ms; /* 0: for ever */
+  int64_t pool_idle_ms;         /* 0: for ever */
   int64_t timeout_ms;
   int64_t maintenance_timeout_ms;
   int64_t default_ttl_ms; /* > 0; PGCACHE_TTL_NEVER for "never" */

@@ -29,12 +29,14 @@ static const struct {
     {"25P03", {PGCACHE_UNAVAILABLE, RECONNECT, "the server closed the connection: idle in a transaction", false}},
     {"08", {PGCACHE_UNAVAILABLE, RECONNECT, "the connection to the server failed", false}},
     {"25006",
-     {PGCACHE_READ_ONLY, NONE,
+     {PGCACHE_READ_ONLY, RECONNECT, /* of several hosts another one may be the primary by now */
       "the server or the transaction is read-only; point the url at the primary (target_session_attrs=read-write)",
       false}},
     {"53300",
      {PGCACHE_TOO_MANY_CONNECTIONS, RECONNECT,
-      "the server has no connection left; lower pool_max, raise max_connections, or put a connection pooler in between",
+      "the server has no connection left for us; lower pool_max, raise max_connections or the CONNECTION LIMIT of the "
+      "role "
+      "or database, or put a connection pooler in between",
       false}},
     {"53100", {PGCACHE_FULL, NONE, "the server's disk is full; free space or run pgcache cleanup", false}},
     {"53200", {PGCACHE_FULL, NONE, "the server is out of memory", false}},

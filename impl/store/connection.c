@@ -43,6 +43,14 @@ void pgc_connection_free(pgc_connection *self) {
   pgc_free(self);
 }
 
+void pgc_connections_free(pgc_connection *first) {
+  while (first != NULL) {
+    pgc_connection *next = first->next;
+    pgc_connection_free(first);
+    first = next;
+  }
+}
+
 /* Waits for one of the events; 0 when the deadline has passed. */
 static short wait_for(pgc_connection *self, short events, pgc_deadline deadline) {
   struct pollfd socket = {.fd = PQsocket(self->pg), .events = events};

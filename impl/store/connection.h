@@ -22,6 +22,7 @@ typedef struct pgc_connection {
   bool doomed;                 /* the server has said that it will close the connection */
   int slot;                    /* the pool's */
   int64_t idle_since_us;       /* the pool's; on pgc_monotonic_us()'s clock */
+  int64_t ends_at_us;          /* the pool's: when its lifetime is over */
   struct pgc_connection *next; /* the pool's */
 } pgc_connection;
 
@@ -44,6 +45,7 @@ typedef struct pgc_reply {
 /* Takes an open PGconn, which is closed with the connection. NULL (and pg is closed) when out of memory. */
 pgc_connection *pgc_connection_new(PGconn *pg);
 void pgc_connection_free(pgc_connection *self);
+void pgc_connections_free(pgc_connection *first); /* a list, by `next` */
 
 /* Executes a prepared statement, preparing it if this connection has not yet. schema, logged: see pure/sql_text.h. */
 pgc_reply pgc_connection_execute(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,

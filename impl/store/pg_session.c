@@ -60,6 +60,7 @@ static pgcache_status explain(pgc_session *self, pgc_reply *reply) {
     break;
   case PGC_REPLY_TIMEOUT:
     self->broken = true; /* its answer would be taken for the next one's */
+    self->silent = true;
     status = unknown ? pgc_fail(self->error, PGCACHE_UNKNOWN,
                                 "the deadline passed after a write was sent: it may or may not have happened")
                      : pgc_fail(self->error, PGCACHE_TIMEOUT, "the server did not answer before the deadline");

@@ -21,6 +21,7 @@ typedef struct pgc_session {
   pgcache_error *error; /* not NULL; filled at every failure */
 
   bool broken;    /* out: the connection must be closed */
+  bool silent;    /* out: because the server did not answer in time */
   bool retry;     /* out, after a failure: nothing was changed, and another attempt may succeed */
   bool no_marker; /* out, after a failure: a new epoch is needed first */
 } pgc_session;

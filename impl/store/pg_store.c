@@ -17,6 +17,12 @@
 /* Attempts of one call that the server answered with a conflict, a lost marker or a dead connection. */
 #define ATTEMPTS_MAX 5
 
+/* What a server is given to answer before its silence says something about it, unless the handle's own timeout_ms is
+   shorter: a caller may choose to wait for less. */
+#define PATIENCE_US 1000000
+/* By how much less the coarse clock may count. */
+#define COARSE_US 10000
+
 /* Where one process gets its connections; a forked child puts its own in its place. */
 typedef struct process {
   pgc_source *source;
@@ -30,6 +36,7 @@ typedef struct pg_store {
   bool logged;
   int64_t max_value_bytes;
   bool inline_values;
+  int64_t patience_us;
 } pg_store;
 
 static process *process_new(pgc_source *source) {
@@ -70,10 +77,12 @@ static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pg
                          .inline_values = self->inline_values,
                          .deadline = op->deadline,
                          .error = error};
+  bool busy;
   *retry = false;
-  pgcache_status status = source->acquire(source, &session.connection, op->deadline, error);
+  pgcache_status status = source->acquire(source, &session.connection, op->deadline, &busy, error);
   if (status != PGCACHE_OK)
     return status;
+  int64_t sent_us = pgc_monotonic_us();
   status = pgc_pg_operate(&session, op);
   if (session.no_marker) {
     pgc_parameters none = {0};
@@ -89,6 +98,11 @@ static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pg
   if (status < 0)
     pgc_pg_drop_outputs(op);
   source->release(source, session.connection, !session.broken);
+  /* What was idle meanwhile may be as dead, and would cost a call each; or lead to a primary that is none any more. */
+  if (session.silent && pgc_monotonic_us() - sent_us >= self->patience_us)
+    source->distrust(source, sent_us);
+  else if (status == PGCACHE_READ_ONLY && session.broken)
+    source->distrust(source, PGC_NO_DEADLINE);
   if ((status == PGCACHE_UNAVAILABLE || status == PGCACHE_TIMEOUT) && source->closed(source))
     return pgc_fail(error, PGCACHE_CLOSED, "the handle was shut down");
   *retry = status < 0 && session.retry;
@@ -159,7 +173,11 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
     pgc_connect_plan_clear(&plan);
     return pgc_fail_memory(error);
   }
-  process *first = process_new(pgc_pool_new(&plan, settings->pool_min, settings->pool_max, &self->base.counters));
+  const pgc_pool_limits limits = {.min = settings->pool_min,
+                                  .max = settings->pool_max,
+                                  .lifetime_us = settings->pool_max_lifetime_ms * 1000,
+                                  .idle_us = settings->pool_idle_ms * 1000};
+  process *first = process_new(pgc_pool_new(&plan, &limits, &self->base.counters));
   if (first == NULL) {
     pgc_free(self);
     return pgc_fail_memory(error);
@@ -170,6 +188,8 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
   self->logged = settings->logged;
   self->max_value_bytes = settings->max_value_bytes;
   self->inline_values = settings->inline_values;
+  self->patience_us =
+      (settings->timeout_ms < PATIENCE_US / 1000 ? settings->timeout_ms * 1000 : PATIENCE_US) - COARSE_US;
   *out = &self->base;
   return PGCACHE_OK;
 }

@@ -1,30 +1,15 @@
 /*
- * pool.c - see pool.h.
- *
- * One mutex guards everything but `closed`, which opening threads also read while they poll, and the list of sockets,
- * which a forked child reads. No input or output happens under the mutex.
+ * pool.c - see pool.h. Lends connections and takes them back; pool_threads.c opens them and closes those whose time is up.
  *
  * SPDX-License-Identifier: MIT
  */
 #include "store/pool.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "platform/memory.h"
-#include "platform/sync.h"
 #include "pure/error.h"
-
-/* Pauses after failed attempts: full jitter ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015). A server that
-   refuses at once costs nearly nothing to ask, so that it is found soon after a restart; others are asked ever less. */
-#define BACKOFF_FIRST_US 50000
-#define BACKOFF_REFUSED_MAX_US 250000
-#define BACKOFF_MAX_US 10000000
-
-/* By how much the coarse clock, which pauses are measured on, may lag the one that waits are. */
-#define CLOCK_LAG_US 10000
+#include "store/pool_inside.h"
 
 /* A connection that nobody used for this long is looked at before it is lent. */
 #define LOOK_AT_IDLE_US 100000
@@ -36,111 +21,29 @@ static _Thread_local const pgc_connection *had_last;
 /* How many idle connections are looked through for it. */
 #define LOOK_FOR_LAST 16
 
-/* One who waits; lives on his stack. */
-typedef struct waiter {
-  pthread_cond_t woken;
-  pgc_connection *given;
-  pgcache_status failure; /* PGCACHE_OK: not failed */
-  pgcache_error error;
-  struct waiter *next;
-} waiter;
-
-/* The socket of an open connection. libpq closes its descriptor when the stream has ended, whenever that is: shutdown uses
-   a second one, that nobody else closes, and a forked child closes libpq's only if it is still the same file. */
-typedef struct slot {
-  atomic_int fd;   /* libpq's; -1: free */
-  atomic_int ours; /* the second one; -1: none */
-  ino_t inode;
-} slot;
-
-typedef struct pgc_pool {
-  pgc_source base;
-  pthread_mutex_t mutex;
-  atomic_bool closed;
-  int references; /* the handle's and one for each opening thread */
-  pgc_connect_plan plan;
-  int min, max;
-  pgc_counters *counters; /* the store's, until shutdown */
-
-  int open;    /* connections there are, lent or idle */
-  int opening; /* threads that try to open one */
-  int idle_count;
-  pgc_connection *idle; /* the last one given back comes first: it is warm */
-  waiter *first_waiter; /* in the order of asking */
-  int waiting;
-
-  int64_t broke_at_us; /* when a connection was last found broken: what was idle then is looked at, too */
-  int failures;        /* attempts failed in a row */
-  int64_t retry_at_us;
-  pgcache_error last_failure;
-
-  slot slots[]; /* max */
-} pgc_pool;
-
-/* Lets one reference go; unlocks. */
-static void release_reference(pgc_pool *self) {
+void pgc_pool_release_reference(pgc_pool *self) {
   bool last = --self->references == 0;
   pthread_mutex_unlock(&self->mutex);
   if (last) {
+    pthread_cond_destroy(&self->keeper_wakes);
     pthread_mutex_destroy(&self->mutex);
     pgc_connect_plan_clear(&self->plan);
+    pgc_sockets_free(self->sockets);
     pgc_free(self);
   }
 }
 
 /* ---- Connections come and go. All these are called with the mutex held. ---- */
 
-/* False when there is no descriptor left for the second one: then shutdown could not wake this connection's user. */
-static bool remember_socket(pgc_pool *self, pgc_connection *connection) {
-  struct stat file;
-  int fd = PQsocket(connection->pg);
-  int ours = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (ours == -1)
-    return false;
-  fstat(ours, &file); /* cannot fail on an open descriptor */
-  int i = 0;
-  while (atomic_load(&self->slots[i].fd) != -1)
-    i++; /* there are as many as connections */
-  self->slots[i].inode = file.st_ino;
-  atomic_store(&self->slots[i].ours, ours);
-  atomic_store(&self->slots[i].fd, fd);
-  connection->slot = i;
-  return true;
-}
-
-/* Whether the number still stands for our socket: libpq closes it when the stream has ended. */
-static bool is_our_socket(const slot *place, int fd) {
-  struct stat file;
-  return fd != -1 && fstat(fd, &file) == 0 && S_ISSOCK(file.st_mode) && file.st_ino == place->inode;
-}
-
-static void close_ours(slot *place) {
-  int fd = atomic_exchange(&place->ours, -1);
-  if (fd != -1)
-    close(fd);
-}
-
-static void forget_socket(pgc_pool *self, pgc_connection *connection) {
-  if (connection->slot >= 0) {
-    close_ours(&self->slots[connection->slot]);
-    atomic_store(&self->slots[connection->slot].fd, -1);
-  }
-  connection->slot = -1;
-}
-
-static void wake(waiter *who) {
-  pthread_cond_signal(&who->woken);
-}
-
-static waiter *take_first_waiter(pgc_pool *self) {
-  waiter *first = self->first_waiter;
+static pgc_waiter *take_first_waiter(pgc_pool *self) {
+  pgc_waiter *first = self->first_waiter;
   self->first_waiter = first->next;
   self->waiting--;
   return first;
 }
 
-static void remove_waiter(pgc_pool *self, const waiter *who) {
-  for (waiter **link = &self->first_waiter; *link != NULL; link = &(*link)->next) {
+static void remove_waiter(pgc_pool *self, const pgc_waiter *who) {
+  for (pgc_waiter **link = &self->first_waiter; *link != NULL; link = &(*link)->next) {
     if (*link == who) {
       *link = who->next;
       self->waiting--;
@@ -149,123 +52,57 @@ static void remove_waiter(pgc_pool *self, const waiter *who) {
   }
 }
 
-static void append_waiter(pgc_pool *self, waiter *who) {
-  waiter **link = &self->first_waiter;
+static void append_waiter(pgc_pool *self, pgc_waiter *who) {
+  pgc_waiter **link = &self->first_waiter;
   while (*link != NULL)
     link = &(*link)->next;
   *link = who;
   self->waiting++;
 }
 
-/* Hands a sound connection to whoever waits longest, or keeps it. */
-static void offer(pgc_pool *self, pgc_connection *connection) {
+void pgc_pool_offer(pgc_pool *self, pgc_connection *connection) {
   connection->idle_since_us = pgc_monotonic_us();
   if (self->first_waiter != NULL) {
-    waiter *first = take_first_waiter(self);
+    pgc_waiter *first = take_first_waiter(self);
     first->given = connection;
-    wake(first);
+    pthread_cond_signal(&first->woken);
     return;
   }
   connection->next = self->idle;
   self->idle = connection;
   self->idle_count++;
+  if (self->keeping && pgc_pool_idle_end(self, connection) < self->keeper_until_us)
+    pthread_cond_signal(&self->keeper_wakes);
 }
 
-static void fail_waiters(pgc_pool *self, pgcache_status status, const char *sqlstate, const char *message) {
+void pgc_pool_fail_waiters(pgc_pool *self, pgcache_status status, const char *sqlstate, const char *message) {
   while (self->first_waiter != NULL) {
-    waiter *first = take_first_waiter(self);
+    pgc_waiter *first = take_first_waiter(self);
     first->failure = pgc_fail_sql(&first->error, status, sqlstate, "%s", message);
-    wake(first);
-  }
-}
-
-static void note_failure(pgc_pool *self, const pgcache_error *error) {
-  bool refused = error->status == PGCACHE_UNAVAILABLE;
-  int64_t limit = refused ? BACKOFF_REFUSED_MAX_US : BACKOFF_MAX_US;
-  int64_t longest = self->failures < 20 ? (int64_t)BACKOFF_FIRST_US << self->failures : limit;
-  if (longest > limit)
-    longest = limit;
-  self->failures++;
-  self->retry_at_us = pgc_monotonic_us() + (int64_t)(pgc_random_u64() % (uint64_t)longest);
-  self->last_failure = *error;
-  /* With connections open, those who wait will get one of them. */
-  if (self->open == 0 && self->opening == 0)
-    fail_waiters(self, error->status, error->sqlstate, error->message);
-  /* But they also begin the next attempt, after the pause. */
-  for (waiter *other = self->first_waiter; other != NULL; other = other->next)
-    wake(other);
-}
-
-/* ---- Opening ---- */
-
-static void open_more(pgc_pool *self);
-
-static void *open_one(void *argument) {
-  pgc_pool *self = argument;
-  pgcache_error error = PGCACHE_ERROR_INIT;
-  pgc_connection *connection = NULL;
-  pgc_connect(&connection, &self->plan, &self->closed, &error);
-
-  pthread_mutex_lock(&self->mutex);
-  self->opening--;
-  bool closed = atomic_load(&self->closed);
-  if (connection != NULL && !closed && remember_socket(self, connection)) {
-    self->failures = 0;
-    self->open++;
-    pgc_count(&self->counters->connections_opened);
-    offer(self, connection);
-    connection = NULL;
-    if (self->waiting > 0)
-      open_more(self);
-  } else if (!closed) {
-    if (connection != NULL)
-      pgc_fail(&error, PGCACHE_NO_MEMORY, "this process has no file descriptor left for a connection; it needs two");
-    note_failure(self, &error);
-  }
-  release_reference(self);
-  pgc_connection_free(connection);
-  return NULL;
-}
-
-/* Starts to open as many connections as are wanted and allowed; after a failure one at a time, after the pause. */
-static void open_more(pgc_pool *self) {
-  bool failing = self->failures > 0;
-  if (failing && (self->opening > 0 || pgc_monotonic_us() < self->retry_at_us))
-    return;
-  int wanted = self->waiting > self->min - self->open ? self->waiting : self->min - self->open;
-  if (failing && wanted > 1)
-    wanted = 1;
-  while (self->opening < wanted && self->open + self->opening < self->max) {
-    self->opening++;
-    self->references++;
-    if (!pgc_thread_start_detached(open_one, self)) {
-      self->opening--;
-      self->references--;
-      pgcache_error error = PGCACHE_ERROR_INIT;
-      pgc_fail(&error, PGCACHE_NO_MEMORY, "no thread could be started to open a connection");
-      note_failure(self, &error);
-      return;
-    }
+    pthread_cond_signal(&first->woken);
   }
 }
 
 /* ---- Lending ---- */
 
 /* Waits in line; called and returns with the mutex held. */
-static pgcache_status wait_in_line(pgc_pool *self, pgc_connection **out, pgc_deadline deadline, pgcache_error *error) {
-  waiter me = {.error = PGCACHE_ERROR_INIT};
+static pgcache_status wait_in_line(pgc_pool *self, pgc_connection **out, pgc_deadline deadline, bool *busy,
+                                   pgcache_error *error) {
+  pgc_waiter me = {.error = PGCACHE_ERROR_INIT};
   pgc_cond_init(&me.woken);
   append_waiter(self, &me);
   while (me.given == NULL && me.failure == PGCACHE_OK) {
-    open_more(self);
+    pgc_pool_open_more(self, 0);
     if (me.failure != PGCACHE_OK)
       break;
     /* After a failed attempt somebody must begin the next one when its pause is over. */
-    bool pausing = self->failures > 0 && self->opening == 0 && self->open < self->max &&
-                   self->retry_at_us + CLOCK_LAG_US < deadline;
-    bool woken = pgc_cond_wait_until(&me.woken, &self->mutex, pausing ? self->retry_at_us + CLOCK_LAG_US : deadline);
+    bool pausing = self->failures > 0 && self->opening == 0 && self->open < self->limits.max &&
+                   self->retry_at_us + PGC_CLOCK_LAG_US < deadline;
+    bool woken =
+        pgc_cond_wait_until(&me.woken, &self->mutex, pausing ? self->retry_at_us + PGC_CLOCK_LAG_US : deadline);
     if (!woken && !pausing && me.given == NULL && me.failure == PGCACHE_OK) {
       remove_waiter(self, &me);
+      *busy = self->open > 0;
       if (self->failures > 0)
         pgc_fail_sql(&me.error, PGCACHE_TIMEOUT, self->last_failure.sqlstate,
                      "no connection before the deadline; the last attempt to open one: %s", self->last_failure.message);
@@ -301,44 +138,57 @@ static pgc_connection *take_idle(pgc_pool *self) {
 }
 
 /* Gets some connection, looked at or not; called and returns with the mutex held. */
-static pgcache_status take(pgc_pool *self, pgc_connection **out, pgc_deadline deadline, pgcache_error *error) {
+static pgcache_status take(pgc_pool *self, pgc_connection **out, pgc_deadline deadline, bool *busy,
+                           pgcache_error *error) {
   if (atomic_load(&self->closed))
     return pgc_fail(error, PGCACHE_CLOSED, "the handle was shut down");
   if (self->idle != NULL) {
     *out = take_idle(self);
-    if (self->open < self->min)
-      open_more(self);
+    if (self->open < self->limits.min)
+      pgc_pool_open_more(self, 0);
     return PGCACHE_OK;
   }
   if (self->failures > 0 && self->open == 0 && self->opening == 0 && pgc_monotonic_us() < self->retry_at_us)
     return pgc_fail_sql(error, self->last_failure.status, self->last_failure.sqlstate, "%s",
                         self->last_failure.message);
-  return wait_in_line(self, out, deadline, error);
+  return wait_in_line(self, out, deadline, busy, error);
 }
 
+void pgc_pool_strike(pgc_pool *self, pgc_connection *connection) {
+  pgc_sockets_remove(self->sockets, connection);
+  if (--self->open == 0 && self->keeping)
+    pthread_cond_signal(&self->keeper_wakes);
+}
+
+/* Opens others in place of what was struck off, if they are wanted. */
+static void make_up(pgc_pool *self) {
+  pgc_pool_open_more(self, 0);
+  if (self->open == 0 && self->opening == 0) /* in a pause: nobody is left to wait for */
+    pgc_pool_fail_waiters(self, self->last_failure.status, self->last_failure.sqlstate, self->last_failure.message);
+}
+
+/* Closes a connection that broke. */
 static void discard(pgc_pool *self, pgc_connection *connection) {
   /* PQfinish() would send what is still queued, and so carry out a write that was reported as not done. */
   shutdown(PQsocket(connection->pg), SHUT_RDWR);
   pthread_mutex_lock(&self->mutex);
-  forget_socket(self, connection);
-  self->open--;
+  pgc_pool_strike(self, connection);
   self->broke_at_us = pgc_monotonic_us();
   pgc_count(&self->counters->connections_lost);
   if (self->waiting > 0)
-    open_more(self);
-  if (self->open == 0 && self->opening == 0) /* in a pause: nobody is left to wait for */
-    fail_waiters(self, self->last_failure.status, self->last_failure.sqlstate, self->last_failure.message);
+    make_up(self);
   pthread_mutex_unlock(&self->mutex);
   pgc_connection_free(connection);
 }
 
-static pgcache_status pool_acquire(pgc_source *base, pgc_connection **out, pgc_deadline deadline,
+static pgcache_status pool_acquire(pgc_source *base, pgc_connection **out, pgc_deadline deadline, bool *busy,
                                    pgcache_error *error) {
   pgc_pool *self = (pgc_pool *)base;
+  *busy = false;
   for (;;) {
     pgc_connection *connection = NULL;
     pthread_mutex_lock(&self->mutex);
-    pgcache_status status = take(self, &connection, deadline, error);
+    pgcache_status status = take(self, &connection, deadline, busy, error);
     int64_t broke_at_us = self->broke_at_us;
     pthread_mutex_unlock(&self->mutex);
     if (status != PGCACHE_OK)
@@ -356,16 +206,51 @@ static pgcache_status pool_acquire(pgc_source *base, pgc_connection **out, pgc_d
 
 static void pool_release(pgc_source *base, pgc_connection *connection, bool sound) {
   pgc_pool *self = (pgc_pool *)base;
-  if (sound) {
-    pthread_mutex_lock(&self->mutex);
-    bool kept = !atomic_load(&self->closed);
-    if (kept)
-      offer(self, connection);
-    pthread_mutex_unlock(&self->mutex);
-    if (kept)
-      return;
+  if (!sound || atomic_load(&self->closed)) {
+    discard(self, connection);
+    return;
   }
-  discard(self, connection);
+  pthread_mutex_lock(&self->mutex);
+  if (!atomic_load(&self->closed) && pgc_monotonic_us() < connection->ends_at_us) {
+    pgc_pool_offer(self, connection);
+    connection = NULL;
+  } else {
+    pgc_pool_strike(self, connection);
+    make_up(self);
+  }
+  pthread_mutex_unlock(&self->mutex);
+  pgc_connection_free(connection);
+}
+
+static void pool_distrust(pgc_source *base, int64_t since_us) {
+  pgc_pool *self = (pgc_pool *)base;
+  pgc_connection *distrusted = NULL;
+  pthread_mutex_lock(&self->mutex);
+  for (pgc_connection **link = &self->idle; *link != NULL;) {
+    pgc_connection *connection = *link;
+    if (connection->idle_since_us > since_us) {
+      link = &connection->next;
+      continue;
+    }
+    *link = connection->next;
+    self->idle_count--;
+    pgc_pool_strike(self, connection);
+    pgc_count(&self->counters->connections_lost);
+    connection->next = distrusted;
+    distrusted = connection;
+  }
+  pthread_mutex_unlock(&self->mutex);
+  pgc_connections_free(distrusted);
+}
+
+static bool pool_look(pgc_source *base) {
+  pgc_pool *self = (pgc_pool *)base;
+  pthread_mutex_lock(&self->mutex);
+  if (self->open == 0 && self->opening == 0)
+    pgc_pool_open_more(self, 1);
+  bool there = self->open > 0;
+  pthread_mutex_unlock(&self->mutex);
+  return there;
 }
 
 /* ---- The end ---- */
@@ -377,24 +262,13 @@ static void pool_shutdown(pgc_source *base) {
   pgc_connection *idle = self->idle;
   self->idle = NULL;
   self->idle_count = 0;
-  for (pgc_connection *connection = idle; connection != NULL; connection = connection->next) {
-    forget_socket(self, connection);
-    self->open--;
-  }
-  /* What is lent: its thread sees the end of the stream and gives it back. */
-  for (int i = 0; i < self->max; i++) {
-    int fd = atomic_load(&self->slots[i].ours);
-    if (fd != -1)
-      shutdown(fd, SHUT_RDWR);
-  }
-  fail_waiters(self, PGCACHE_CLOSED, NULL, "the handle was shut down");
+  for (pgc_connection *connection = idle; connection != NULL; connection = connection->next)
+    pgc_pool_strike(self, connection);
+  pgc_sockets_wake_all(self->sockets); /* what is lent: its thread sees the end of the stream and gives it back */
+  pgc_pool_fail_waiters(self, PGCACHE_CLOSED, NULL, "the handle was shut down");
+  pthread_cond_signal(&self->keeper_wakes);
   pthread_mutex_unlock(&self->mutex);
-
-  while (idle != NULL) {
-    pgc_connection *next = idle->next;
-    pgc_connection_free(idle);
-    idle = next;
-  }
+  pgc_connections_free(idle);
 }
 
 static bool pool_closed(const pgc_source *base) {
@@ -405,7 +279,7 @@ static void pool_free(pgc_source *base) {
   pgc_pool *self = (pgc_pool *)base;
   pool_shutdown(base);
   pthread_mutex_lock(&self->mutex);
-  release_reference(self);
+  pgc_pool_release_reference(self);
 }
 
 static void pool_count(pgc_source *base, int *open, int *idle) {
@@ -423,7 +297,7 @@ static pgc_source *pool_new_after_fork(pgc_source *base) {
   pgc_connect_plan plan;
   if (!pgc_connect_plan_copy(&plan, &parents->plan)) /* which never changes, so that it can be read without the lock */
     return NULL;
-  pgc_pool *self = (pgc_pool *)pgc_pool_new(&plan, parents->min, parents->max, parents->counters);
+  pgc_pool *self = (pgc_pool *)pgc_pool_new(&plan, &parents->limits, parents->counters);
   if (self == NULL)
     return NULL;
   atomic_store(&self->closed, atomic_load(&parents->closed));
@@ -431,26 +305,24 @@ static pgc_source *pool_new_after_fork(pgc_source *base) {
 }
 
 static void pool_close_sockets_after_fork(pgc_source *base) {
-  pgc_pool *parents = (pgc_pool *)base;
-  for (int i = 0; i < parents->max; i++) {
-    close_ours(&parents->slots[i]);
-    int fd = atomic_exchange(&parents->slots[i].fd, -1);
-    /* Only this process's copy is closed: the session is the parent's, and no word is sent on it. */
-    if (is_our_socket(&parents->slots[i], fd))
-      close(fd);
-  }
+  pgc_sockets_close_after_fork(((pgc_pool *)base)->sockets);
 }
 
 /* ---- The beginning ---- */
 
-pgc_source *pgc_pool_new(pgc_connect_plan *plan, int min, int max, pgc_counters *counters) {
-  pgc_pool *self = pgc_alloc_zero(sizeof *self + (size_t)max * sizeof(slot));
-  if (self == NULL) {
+pgc_source *pgc_pool_new(pgc_connect_plan *plan, const pgc_pool_limits *limits, pgc_counters *counters) {
+  pgc_pool *self = pgc_alloc_zero(sizeof *self);
+  pgc_sockets *sockets = pgc_sockets_new(limits->max);
+  if (self == NULL || sockets == NULL) {
     pgc_connect_plan_clear(plan);
+    pgc_free(self);
+    pgc_sockets_free(sockets);
     return NULL;
   }
   self->base = (pgc_source){.acquire = pool_acquire,
                             .release = pool_release,
+                            .distrust = pool_distrust,
+                            .look = pool_look,
                             .shutdown = pool_shutdown,
                             .closed = pool_closed,
                             .free = pool_free,
@@ -458,16 +330,13 @@ pgc_source *pgc_pool_new(pgc_connect_plan *plan, int min, int max, pgc_counters 
                             .new_after_fork = pool_new_after_fork,
                             .close_sockets_after_fork = pool_close_sockets_after_fork};
   pthread_mutex_init(&self->mutex, NULL);
+  pgc_cond_init(&self->keeper_wakes);
   self->references = 1;
   self->plan = *plan;
-  self->min = min;
-  self->max = max;
+  self->limits = *limits;
   self->counters = counters;
+  self->sockets = sockets;
   self->last_failure = (pgcache_error)PGCACHE_ERROR_INIT;
-  for (int i = 0; i < max; i++) {
-    atomic_init(&self->slots[i].fd, -1);
-    atomic_init(&self->slots[i].ours, -1);
-  }
   *plan = (pgc_connect_plan){0};
   return &self->base;
 }

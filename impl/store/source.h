@@ -14,10 +14,18 @@
 typedef struct pgc_source pgc_source;
 
 struct pgc_source {
-  /* Lends a connection. PGCACHE_OK, PGCACHE_TIMEOUT, PGCACHE_CLOSED, or why there is none. Any thread. */
-  pgcache_status (*acquire)(pgc_source *self, pgc_connection **out, pgc_deadline deadline, pgcache_error *error);
+  /* Lends a connection. PGCACHE_OK, PGCACHE_TIMEOUT, PGCACHE_CLOSED, or why there is none. busy: out, there is none
+     because others have them all, which is not the server's fault. Any thread. */
+  pgcache_status (*acquire)(pgc_source *self, pgc_connection **out, pgc_deadline deadline, bool *busy,
+                            pgcache_error *error);
   /* Takes a connection back. sound: it is idle, and of further use. */
   void (*release)(pgc_source *self, pgc_connection *connection, bool sound);
+  /* What was not used since then, on pgc_monotonic_us()'s clock, is not to be lent any more: another connection to the same
+     server was silent, or leads to a server that is the wrong one by now. */
+  void (*distrust)(pgc_source *self, int64_t since_us);
+  /* Whether there is a connection, lent or idle; if not, begins to open one unless it is too early after a failure. Waits
+     for nothing. */
+  bool (*look)(pgc_source *self);
   /* Wakes all who wait in acquire(), and refuses all later ones. Any thread, repeatedly. */
   void (*shutdown)(pgc_source *self);
   bool (*closed)(const pgc_source *self);

@@ -122,6 +122,15 @@ void Proxy::black_hole(bool on) {
   wake();
 }
 
+void Proxy::strand() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (auto &link : links_)
+      link.stranded = true;
+  }
+  wake();
+}
+
 void Proxy::hold_answers(bool on) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -258,7 +267,7 @@ void Proxy::loop() {
     std::vector<std::pair<Link *, int>> owners; /* and which end of it */
     for (auto &link : links_) {
       for (int end = 0; end < 2; end++) {
-        if (link.fd[end] < 0 || black_hole_)
+        if (link.fd[end] < 0 || black_hole_ || link.stranded)
           continue;
         short events = 0;
         if (!link.ended[1 - end] && link.waiting[1 - end].size() < WAITING_MAX)
@@ -280,13 +289,13 @@ void Proxy::loop() {
     for (size_t i = 2; i < fds.size() && !black_hole_; i++) {
       Link &link = *owners[i - 2].first;
       const int end = owners[i - 2].second;
-      if (!link.dead && (fds[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0) {
+      if (!link.dead && !link.stranded && (fds[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0) {
         receive(link, static_cast<Direction>(1 - end));
       }
     }
     for (auto it = links_.begin(); it != links_.end();) {
       Link &link = *it;
-      if (!black_hole_ && !link.dead) {
+      if (!black_hole_ && !link.dead && !link.stranded) {
         send_on(link, TO_SERVER);
         if (!link.dead && !hold_)
           send_on(link, TO_CLIENT);

@@ -46,6 +46,8 @@ public:
   void cut();
   /* Nothing passes any more, in no direction, and nobody is told; new connections are accepted, then ignored. */
   void black_hole(bool on);
+  /* The connections there are stay open and carry nothing any more, as when a router has forgotten them; new ones work. */
+  void strand();
   /* What the server sends waits here; what the client sends passes. */
   void hold_answers(bool on);
   /* The client sees the end of the stream, as if the server had gone; what the client sends still passes. */
@@ -71,6 +73,7 @@ private:
     std::string waiting[2];         /* by direction: read, not yet written */
     bool ended[2] = {false, false}; /* by direction: the source closed */
     bool mute = false;              /* half closed: what the server says is lost */
+    bool stranded = false;
     bool dead = false;
   };
   void loop();

@@ -73,7 +73,8 @@ TEST_CASE("every setting is described completely", "[config]") {
     CHECK(allowed.back() != '.');
   }
   CHECK(names == std::set<std::string>{"url", "schema", "namespace", "table", "values", "pool_min", "pool_max",
-                                       "timeout_ms", "maintenance_timeout_ms", "default_ttl_ms", "max_value_bytes"});
+                                       "pool_max_lifetime_ms", "pool_idle_ms", "timeout_ms", "maintenance_timeout_ms",
+                                       "default_ttl_ms", "max_value_bytes"});
 }
 
 TEST_CASE("a default can be set and is what was described", "[config]") {
@@ -151,6 +152,8 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
        {"0", "1", "19", "999", "1000", "00", "0007"},
        {"", "-1", "+1", "1001", " 1", "1 ", "1.0", "0x1", "one", "1e1"}},
       {"pool_max", {"1", "1000"}, {"", "0", "1001", "99999999999999999999999999999999", "-0"}},
+      {"pool_max_lifetime_ms", {"0", "86400000"}, {"", "-1", "86400001", "30min"}},
+      {"pool_idle_ms", {"0", "86400000"}, {"", "-1", "86400001", "never"}},
       {"timeout_ms", {"1", "86400000"}, {"0", "86400001", "5s", "never", ":", "/"}},
       {"maintenance_timeout_ms", {"1", "86400000"}, {"0", "86400001", "never"}},
       {"default_ttl_ms", {"1", "315360000000", "never"}, {"", "0", "-1", "315360000001", "Never", "never ", "neve"}},
@@ -217,7 +220,7 @@ TEST_CASE("the message on a wrong name names the nearest setting", "[config][rul
   CHECK(message("max_value_size") == nearest + "max_value_bytes");
   const std::string all =
       "there is no setting of that name; there are url, schema, namespace, table, values, pool_min, pool_max, "
-      "timeout_ms, maintenance_timeout_ms, default_ttl_ms, max_value_bytes";
+      "pool_max_lifetime_ms, pool_idle_ms, timeout_ms, maintenance_timeout_ms, default_ttl_ms, max_value_bytes";
   CHECK(message("") == all);
   CHECK(message("verbosity") == all);
   CHECK(message(std::string(10000, 'u').c_str()) == all);
@@ -285,11 +288,19 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
     CHECK(config.get("url") == "null:");
   }
   SECTION("every setting") {
-    const std::vector<std::pair<std::string, std::string>> values = {
-        {"url", "local:/x"},         {"schema", "s"},         {"namespace", "n"},
-        {"table", "logged"},         {"values", "inline"},    {"pool_min", "2"},
-        {"pool_max", "3"},           {"timeout_ms", "4"},     {"maintenance_timeout_ms", "5"},
-        {"default_ttl_ms", "never"}, {"max_value_bytes", "6"}};
+    const std::vector<std::pair<std::string, std::string>> values = {{"url", "local:/x"},
+                                                                     {"schema", "s"},
+                                                                     {"namespace", "n"},
+                                                                     {"table", "logged"},
+                                                                     {"values", "inline"},
+                                                                     {"pool_min", "2"},
+                                                                     {"pool_max", "3"},
+                                                                     {"pool_max_lifetime_ms", "7"},
+                                                                     {"pool_idle_ms", "8"},
+                                                                     {"timeout_ms", "4"},
+                                                                     {"maintenance_timeout_ms", "5"},
+                                                                     {"default_ttl_ms", "never"},
+                                                                     {"max_value_bytes", "6"}};
     auto settings = all_settings();
     REQUIRE(values.size() == settings.size());
     for (size_t i = 0; i < settings.size(); i++) {
@@ -353,6 +364,8 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK_FALSE(settings.inline_values);
     CHECK(settings.pool_min == 0);
     CHECK(settings.pool_max == 10);
+    CHECK(settings.pool_max_lifetime_ms == 1800000);
+    CHECK(settings.pool_idle_ms == 600000);
     CHECK(settings.timeout_ms == 5000);
     CHECK(settings.maintenance_timeout_ms == 300000);
     CHECK(settings.default_ttl_ms == 300000);
@@ -370,6 +383,8 @@ TEST_CASE("settings are loaded in their types", "[config]") {
                                                             {"table", "logged"},
                                                             {"pool_min", "3"},
                                                             {"pool_max", "3"},
+                                                            {"pool_max_lifetime_ms", "0"},
+                                                            {"pool_idle_ms", "1234"},
                                                             {"timeout_ms", "00012"},
                                                             {"maintenance_timeout_ms", "86400000"},
                                                             {"default_ttl_ms", "never"},
@@ -383,6 +398,8 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.logged);
     CHECK(settings.pool_min == 3);
     CHECK(settings.pool_max == 3);
+    CHECK(settings.pool_max_lifetime_ms == 0);
+    CHECK(settings.pool_idle_ms == 1234);
     CHECK(settings.timeout_ms == 12);
     CHECK(settings.maintenance_timeout_ms == 86400000);
     CHECK(settings.default_ttl_ms == PGCACHE_TTL_NEVER);
