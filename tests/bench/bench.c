@@ -128,6 +128,9 @@ static const struct {
     {"put_many", "store", "writes of 100 keys, likewise", measure_put_many},
     {"growth", "store", "size on disk after 1M updates", case_growth},
     {"size", "store", "reads among 100k and 1M entries, with --big 10M", case_size},
+    {"latency", "operations", "p99 of reads during cleanup, to idle", case_latency},
+    {"settings", "operations", "writes and reads with each setting that costs something, to plain", case_settings},
+    {"churn", "operations", "size on disk under updates of mixed sizes: 500k, with --big 5M", case_churn},
     {"profile", "tuning", "values of 2 to 3 KiB kept in the row, to the default", case_profile},
 };
 enum { CASES = sizeof cases / sizeof *cases };
@@ -138,12 +141,12 @@ static void usage(FILE *out) {
         "dropped\n"
         "  --only     one group or case (default: all)\n"
         "  --seconds  of each slice (default: 0.5), --rounds: slices of each side (default: 11)\n"
-        "  --big      10M entries, too\n"
+        "  --big      10M entries, too; 5M updates of mixed sizes\n"
         "  --json     each measurement is appended as a line (default: build/bench.jsonl)\n"
         "cases:\n",
         out);
   for (size_t i = 0; i < CASES; i++) {
-    fprintf(out, "  %-9s %-7s %s\n", cases[i].name, cases[i].group, cases[i].what);
+    fprintf(out, "  %-9s %-10s %s\n", cases[i].name, cases[i].group, cases[i].what);
   }
 }
 

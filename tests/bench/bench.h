@@ -58,25 +58,38 @@ typedef struct measurement {
 void report_open(const bench *self, const char *path);
 void report(const bench *self, const measurement *what);
 void report_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void report_line(const char *text, const char *json_object); /* what does not fit the table */
 void report_close(void);
 
 /* ---- data.c: a schema with its entries ---------------------------------------------------------------------------------- */
 
+typedef struct setting {
+  const char *name, *value;
+} setting;
+
+enum { MOST_SETTINGS = 4 };
+
 typedef struct dataset {
   const bench *of;
   char schema[32];
+  setting settings[MOST_SETTINGS]; /* of the handle beyond url and schema; the first without a name ends them */
+  const char *user;                /* who it works as after the schema was made; NULL: whom the url names */
   pgcache *cache;
   int64_t keys;
   size_t value_bytes;
+  bool text;            /* set before filling: values that compress as JSON does, instead of random bytes */
   unsigned char *value; /* the bytes of every value */
 } dataset;
 
 void dataset_open(dataset *self, const bench *of, const char *schema); /* makes the schema anew */
-void dataset_fill(dataset *self, int64_t keys, size_t value_bytes);    /* empties it, then stores keys 0 to keys - 1 */
-void dataset_disconnect(dataset *self);                                /* so that its backends publish their figures */
-void dataset_close(dataset *self);                                     /* drops the schema */
-double dataset_bytes(const dataset *self);                             /* on disk, index and TOAST included */
-double dataset_hot_share(const dataset *self);                         /* of all updates so far, in percent */
+void dataset_open_as(dataset *self, const bench *of, const char *schema, const setting *settings, const char *user);
+void dataset_fill(dataset *self, int64_t keys, size_t value_bytes); /* empties it, then stores keys 0 to keys - 1 */
+void dataset_disconnect(dataset *self);                             /* so that its backends publish their figures */
+void dataset_share(dataset *self, const dataset *other);            /* the same entries, through a handle of its own */
+void dataset_unshare(dataset *self);
+void dataset_close(dataset *self);             /* drops the schema */
+double dataset_bytes(const dataset *self);     /* on disk, index and TOAST included */
+double dataset_hot_share(const dataset *self); /* of all updates so far, in percent */
 void key_of(char key[KEY_LEN + 2], int64_t number);
 
 /* ---- sides.c: the same work through pgcache and through libpq ------------------------------------------------------------ */
@@ -90,6 +103,7 @@ void side_free(side *self);
 /* Lets that many threads work for the time given. Returns operations a second, keys a second for GET_MANY and PUT_MANY.
    p50_us (may be NULL): the median latency, for one thread. */
 double side_run(side *self, int threads, double seconds, double *p50_us);
+uint64_t random_next(uint64_t *state);             /* state: never 0 */
 void side_updates(dataset *data, int64_t updates); /* that many puts on random keys, by 8 threads */
 
 /* Interleaves the two sides, A B B A A B..., and reports the medians of both and of the ratios of neighbours. */
@@ -102,5 +116,8 @@ void case_speed(bench *self, operation what); /* cases_speed.c */
 void case_growth(bench *self);                /* cases_table.c */
 void case_size(bench *self);
 void case_profile(bench *self);
+void case_churn(bench *self);    /* cases_churn.c */
+void case_latency(bench *self);  /* cases_latency.c */
+void case_settings(bench *self); /* cases_operations.c */
 
 #endif /* PGCACHE_BENCH_H */

@@ -20,30 +20,75 @@ void key_of(char key[KEY_LEN + 2], int64_t number) {
   }
 }
 
-static void connect_cache(dataset *self) {
+/* The address, with that user if one is given. */
+static void url_of(char url[1024], const dataset *self, const char *user) {
+  PQconninfoOption *parts = PQconninfoParse(self->of->url, NULL);
+  size_t length = 0;
+  url[0] = '\0';
+  for (const PQconninfoOption *part = parts; part != NULL && part->keyword != NULL; part++) {
+    const char *value = user != NULL && strcmp(part->keyword, "user") == 0 ? user : part->val;
+    if (value != NULL && length < 1024) {
+      length += (size_t)snprintf(url + length, 1024 - length, "%s='%s' ", part->keyword, value);
+    }
+  }
+  PQconninfoFree(parts);
+}
+
+static void connect_cache(dataset *self, const char *user) {
   pgcache_error error = PGCACHE_ERROR_INIT;
   pgcache_config *config = NULL;
-  if (pgcache_config_new(&config, &error) < 0 || pgcache_config_set(config, "url", self->of->url, &error) < 0 ||
+  char url[1024];
+  url_of(url, self, user);
+  if (pgcache_config_new(&config, &error) < 0 || pgcache_config_set(config, "url", url, &error) < 0 ||
       pgcache_config_set(config, "schema", self->schema, &error) < 0 ||
-      pgcache_config_set(config, "timeout_ms", "60000", &error) < 0 || pgcache_new(&self->cache, config, &error) < 0 ||
-      pgcache_init(self->cache, NULL, &error) < 0) {
+      pgcache_config_set(config, "timeout_ms", "60000", &error) < 0) {
+    die("%s: %s", pgcache_status_name(error.status), error.message);
+  }
+  for (int i = 0; i < MOST_SETTINGS && self->settings[i].name != NULL; i++) {
+    if (pgcache_config_set(config, self->settings[i].name, self->settings[i].value, &error) < 0) {
+      die("%s: %s", self->settings[i].name, error.message);
+    }
+  }
+  /* Only who may make the schema does so. */
+  if (pgcache_new(&self->cache, config, &error) < 0 || (user == NULL && pgcache_init(self->cache, NULL, &error) < 0)) {
     die("%s: %s", pgcache_status_name(error.status), error.message);
   }
   pgcache_config_free(config);
 }
 
 void dataset_open(dataset *self, const bench *of, const char *schema) {
+  dataset_open_as(self, of, schema, NULL, NULL);
+}
+
+void dataset_open_as(dataset *self, const bench *of, const char *schema, const setting *settings, const char *user) {
   memset(self, 0, sizeof *self);
   self->of = of;
   snprintf(self->schema, sizeof self->schema, "pgcache_bench_%s", schema);
   PQclear(query_or_die(of->admin, PGRES_COMMAND_OK, "DROP SCHEMA IF EXISTS %s CASCADE", self->schema));
-  connect_cache(self);
+  if (settings != NULL) {
+    memcpy(self->settings, settings, sizeof self->settings);
+  }
+  connect_cache(self, NULL);
+  if (user != NULL) {
+    self->user = user;
+    dataset_disconnect(self);
+  }
 }
 
 void dataset_disconnect(dataset *self) {
   pgcache_free(self->cache);
   self->cache = NULL;
-  connect_cache(self);
+  connect_cache(self, self->user);
+}
+
+void dataset_share(dataset *self, const dataset *other) {
+  *self = *other;
+  connect_cache(self, self->user);
+}
+
+void dataset_unshare(dataset *self) {
+  pgcache_free(self->cache);
+  memset(self, 0, sizeof *self);
 }
 
 typedef struct filler {
@@ -81,6 +126,28 @@ static void *fill(void *argument) {
   return NULL;
 }
 
+/* The same bytes in every run. */
+static void make_value(dataset *self) {
+  uint64_t random = 88172645463325252u;
+  for (size_t i = 0; i < self->value_bytes;) {
+    char row[160];
+    random ^= random << 13;
+    random ^= random >> 7;
+    random ^= random << 17;
+    if (!self->text) { /* bytes that do not compress */
+      self->value[i++] = (unsigned char)(random >> 24);
+      continue;
+    }
+    snprintf(row, sizeof row,
+             "{\"id\":%llu,\"name\":\"customer %llu\",\"open\":true,\"total\":%llu.50,\"currency\":\"EUR\"},",
+             (unsigned long long)(random % 1000000), (unsigned long long)(random >> 44),
+             (unsigned long long)(random >> 52));
+    size_t length = strlen(row) < self->value_bytes - i ? strlen(row) : self->value_bytes - i;
+    memcpy(self->value + i, row, length);
+    i += length;
+  }
+}
+
 void dataset_fill(dataset *self, int64_t keys, size_t value_bytes) {
   pgcache_error error = PGCACHE_ERROR_INIT;
   filler fillers[4];
@@ -93,13 +160,7 @@ void dataset_fill(dataset *self, int64_t keys, size_t value_bytes) {
   if (self->value == NULL) {
     die("out of memory");
   }
-  uint64_t random = 88172645463325252u;
-  for (size_t i = 0; i < value_bytes; i++) { /* bytes that do not compress */
-    random ^= random << 13;
-    random ^= random >> 7;
-    random ^= random << 17;
-    self->value[i] = (unsigned char)(random >> 24);
-  }
+  make_value(self);
   if (pgcache_flush(self->cache, NULL, PGCACHE_FLUSH_ALL, NULL, &error) < 0) {
     die("%s: %s", pgcache_status_name(error.status), error.message);
   }

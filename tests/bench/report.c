@@ -99,6 +99,16 @@ void report(const bench *self, const measurement *what) {
   }
 }
 
+void report_line(const char *text, const char *json_object) {
+  clear_progress();
+  printf("%s\n", text);
+  fflush(stdout);
+  fprintf(json, "%s\n", json_object);
+  if (fflush(json) != 0) {
+    die("%s: %s", json_path, strerror(errno));
+  }
+}
+
 void report_close(void) {
   clear_progress();
   printf("\n%d of %d targets met", met, with_target);

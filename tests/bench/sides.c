@@ -45,7 +45,7 @@ typedef struct runner {
   size_t latency_count, latency_room;
 } runner;
 
-static uint64_t next_random(uint64_t *state) {
+uint64_t random_next(uint64_t *state) {
   *state ^= *state >> 12;
   *state ^= *state << 25;
   *state ^= *state >> 27;
@@ -130,7 +130,7 @@ static void raw_many(side *self, PGconn *connection, const batch *keys) {
 }
 
 static void work_once(side *self, runner *by) {
-  uint64_t random = next_random(&by->random) >> 20;
+  uint64_t random = random_next(&by->random) >> 20;
   if (self->what == GET || self->what == PUT) {
     int64_t number = (int64_t)(random % (uint64_t)self->data->keys);
     if (self->raw) {
@@ -281,7 +281,7 @@ static void fill_batch(side *self, batch *out, uint64_t *random) {
   for (int i = 0; i < BATCH; i++) { /* different keys: a batch of duplicates would be less work for the library */
     bool again;
     do {
-      numbers[i] = (int64_t)((next_random(random) >> 20) % (uint64_t)data->keys);
+      numbers[i] = (int64_t)((random_next(random) >> 20) % (uint64_t)data->keys);
       again = false;
       for (int j = 0; j < i; j++) {
         again = again || numbers[j] == numbers[i];

@@ -1,0 +1,113 @@
+/*
+ * cases_operations.c - what the settings cost: puts and gets with each, beside the same handle without it, in the same run.
+ *
+ * Owns the list of variants. A variant whose setting this library does not have is named in the output, never left out.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEYS "env:PGCACHE_BENCH_KEYS"
+static const char app_role[] = "pgcache_bench_app", user[] = "pgcache_bench_user";
+
+typedef struct variant {
+  const char *name;
+  setting settings[MOST_SETTINGS];
+  size_t value_bytes;
+  bool text; /* values that compress */
+  bool as_user;
+} variant;
+
+static const variant variants[] = {
+    {"lz4", {{"compression", "lz4"}}, 1024, true, false},
+    {"lz4", {{"compression", "lz4"}}, 10240, true, false},
+    {"lz4_random", {{"compression", "lz4"}}, 10240, false, false}, /* tried in vain */
+    {"zstd", {{"compression", "zstd"}}, 1024, true, false},
+    {"zstd", {{"compression", "zstd"}}, 10240, true, false},
+    {"zstd_random", {{"compression", "zstd"}}, 10240, false, false},
+    {"encryption", {{"encryption", "required"}, {"keys", KEYS}}, 1024, false, false},
+    {"encryption", {{"encryption", "required"}, {"keys", KEYS}}, 10240, false, false},
+    {"keyed_digests", {{"digests", "keyed"}, {"keys", KEYS}}, 1024, false, false},
+    {"app_role", {{"app_role", app_role}}, 1024, false, true},
+    {"not_prepared", {{"prepared", "off"}}, 1024, false, false},
+    {"breaker", {{"breaker", "on"}}, 1024, false, false},
+};
+
+/* The first setting of the variant that the library does not have; NULL: it has all. */
+static const char *missing(const variant *of) {
+  for (int i = 0; i < MOST_SETTINGS && of->settings[i].name != NULL; i++) {
+    bool found = false;
+    pgcache_setting about = {.struct_size = sizeof about};
+    for (size_t j = 0; !found && pgcache_config_describe(&about, j, NULL) == PGCACHE_OK; j++) {
+      found = strcmp(about.name, of->settings[i].name) == 0;
+    }
+    if (!found) {
+      return of->settings[i].name;
+    }
+  }
+  return NULL;
+}
+
+static void skip(const variant *of, const char *what) {
+  char text[200], object[200];
+  snprintf(text, sizeof text, "put_%s, get_%s: not measured, this library has no setting %s", of->name, of->name, what);
+  snprintf(object, sizeof object, "{\"case\":\"put_%s\",\"not_measured\":\"no setting %s\"}", of->name, what);
+  report_line(text, object);
+}
+
+/* A role that logs in and may do what the application's role may. */
+static void make_user(const bench *self) {
+  PQclear(query_or_die(self->admin, PGRES_COMMAND_OK, "DROP ROLE IF EXISTS %s", user));
+  PQclear(query_or_die(self->admin, PGRES_COMMAND_OK, "CREATE ROLE %s LOGIN", user));
+  PQclear(query_or_die(self->admin, PGRES_COMMAND_OK, "GRANT %s TO %s", app_role, user));
+}
+
+static void measure(bench *self, const variant *of) {
+  static const operation operations[] = {PUT, GET};
+  static const int threads[] = {1, MOST_THREADS};
+  dataset plain, with;
+  int64_t keys = 20000;
+  char name[40];
+  dataset_open(&plain, self, "plain");
+  dataset_open_as(&with, self, "with", of->settings, NULL);
+  plain.text = with.text = of->text;
+  dataset_fill(&plain, keys, of->value_bytes);
+  dataset_fill(&with, keys, of->value_bytes);
+  if (of->as_user) {
+    make_user(self);
+    with.user = user;
+    dataset_disconnect(&with);
+  }
+  for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
+    side *a = side_new(&with, operations[i], false), *b = side_new(&plain, operations[i], false);
+    snprintf(name, sizeof name, "%s_%s", operations[i] == PUT ? "put" : "get", of->name);
+    for (size_t j = 0; j < sizeof threads / sizeof *threads; j++) {
+      measurement result = {.name = name, .value_bytes = of->value_bytes, .keys = keys, .unit = "ops/s"};
+      report_progress("%s, values of %zu bytes, %d threads", name, of->value_bytes, threads[j]);
+      compare(self, a, b, threads[j], &result);
+      report(self, &result);
+    }
+    side_free(a);
+    side_free(b);
+  }
+  dataset_close(&with);
+  dataset_close(&plain);
+  if (of->as_user) {
+    PQclear(query_or_die(self->admin, PGRES_COMMAND_OK, "DROP ROLE %s", user));
+  }
+}
+
+void case_settings(bench *self) {
+  for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+    const char *absent = missing(&variants[i]);
+    if (absent != NULL) {
+      skip(&variants[i], absent);
+    } else {
+      measure(self, &variants[i]);
+    }
+  }
+}
