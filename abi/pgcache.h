@@ -45,7 +45,7 @@
  *                   shortened to it.
  *   [rule:deadline] `deadline_ms` of the options bounds the whole call: waiting for a connection, connecting (name
  *                   look-up included), sending, and the answer. PGCACHE_DEADLINE_DEFAULT: the setting `timeout_ms`, for
- *                   flush, cleanup, stats, keys, init and upgrade `maintenance_timeout_ms`. 0: do not wait at all;
+ *                   flush, cleanup, stats, keys, doctor, init and upgrade `maintenance_timeout_ms`. 0: do not wait at all;
  *                   whatever would ask the server gives PGCACHE_TIMEOUT.
  *
  * RESULTS
@@ -491,6 +491,21 @@ typedef struct pgcache_store_stats {
    Returns PGCACHE_OK or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_stats(pgcache *self, pgcache_store_stats *out, const pgcache_options *options,
                                          pgcache_error *error);
+
+/* Examines everything that the cache stands on: the server and its version, a pooler and the clocks in between, the schema
+   and its pieces, the role's privileges, autovacuum and what holds it back, connections. It changes nothing, needs no
+   schema, and reads the whole table, for 10 seconds at most; it is for people and monitors.
+   Out: report, a value of PGCACHE_FORMAT_JSON, owned by the caller, to be given to pgcache_value_free(); NULL unless
+   PGCACHE_OK:
+     {"findings":[{"severity":"ok|info|warning|error","check":"clock","finding":"...","evidence":"...","remedy":"..."},
+     ...],"worst":"ok|info|warning|error"}
+   `check` is a short name that stays; the texts are for people and may change. `remedy` is empty where there is nothing to
+   do. What the role may not see is a finding that names the privilege. There is no key, value, password or statement of
+   anybody in it; roles, replication slots and the schema are named.
+   Returns PGCACHE_OK, also when something is wrong: the report tells; or a common status when nothing could be examined.
+   Since 1.0. */
+PGCACHE_API pgcache_status pgcache_doctor(pgcache *self, pgcache_value **report, const pgcache_options *options,
+                                          pgcache_error *error);
 
 /* What a handle has counted since it was made: of this process alone, without asking the server. Since 1.0. */
 typedef struct pgcache_counters {

@@ -19,10 +19,12 @@
 /* The exit codes, which the man page promises. A signal ends the command as that signal does (128 + its number in the
    shell). */
 enum {
-  CLI_OK = 0,      /* done; for get and exists: a hit */
-  CLI_ERROR = 1,   /* an error: the server, the address, a file, standard output */
-  CLI_USAGE = 2,   /* the command line cannot be understood, or an address is needed and there is none */
-  CLI_NEGATIVE = 3 /* understood and answered, and the answer is no: a miss, the entry exists, not running */
+  CLI_OK = 0,       /* done; for get and exists: a hit */
+  CLI_ERROR = 1,    /* an error: the server, the address, a file, standard output */
+  CLI_USAGE = 2,    /* the command line cannot be understood, or an address is needed and there is none */
+  CLI_NEGATIVE = 3, /* understood and answered, and the answer is no: a miss, the entry exists, not running */
+  CLI_WARNING = 4,  /* doctor: the worst finding is a warning */
+  CLI_AILING = 5    /* doctor: the worst finding is an error, or nothing could be examined */
 };
 
 /* The command's own options; the settings' flags are made from the library's table and are not listed here. */
@@ -113,6 +115,9 @@ int command_keys(cli_session *session);
 int command_flush(cli_session *session);
 int command_cleanup(cli_session *session);
 int command_stats(cli_session *session);
+
+/* doctor.c */
+int command_doctor(cli_session *session);
 
 /* commands_help.c */
 int command_help(cli_session *session);

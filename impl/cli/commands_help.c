@@ -86,7 +86,9 @@ static void print_overview(void) {
   out_text("  0  done; get, exists: there is an entry\n"
            "  1  an error, in one line on standard error\n"
            "  2  the command line cannot be understood, or no address was given\n"
-           "  3  no: no such entry, a condition that did not hold, a server that does not run\n");
+           "  3  no: no such entry, a condition that did not hold, a server that does not run\n"
+           "  4  doctor: the worst finding is a warning\n"
+           "  5  doctor: the worst finding is an error, or nothing could be examined\n");
 }
 
 static void print_command(const cli_command *command) {

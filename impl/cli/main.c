@@ -57,6 +57,10 @@ const cli_command cli_commands[] = {
      0, 0, 0, true, command_cleanup},
     {"stats", "", "show figures of the store", "Reads the whole table.",
      0, 0, 0, true, command_stats},
+    {"doctor", "", "examine the cache and the server, and say what is wrong",
+     "A line for each thing it looked at: severity, check, finding, evidence and remedy, with tabs in between.\n"
+     "Exit 4: the worst is a warning. Exit 5: it is an error, or nothing could be examined.",
+     0, 0, 0, true, command_doctor},
     {"init", "", "make the cache's schema in the database",
      "May be run again and by many at once. Without an address, or with --dry-run, prints the SQL and runs nothing.",
      OPTION_BIT(OPTION_DRY_RUN), 0, 0, true, command_init},

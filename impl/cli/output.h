@@ -14,6 +14,7 @@
 #define STYLE_DIM "2"
 #define STYLE_GOOD "32"
 #define STYLE_BAD "33"
+#define STYLE_ERROR "31"
 #define STYLE_OFF "0"
 
 /* Looks at the streams and the environment; to be called first. json: the command was asked for JSON. */

@@ -19,6 +19,7 @@ static bool is_maintenance(pgc_op_kind kind) {
   switch (kind) {
   case PGC_OP_KEYS:
   case PGC_OP_STATS:
+  case PGC_OP_DOCTOR:
   case PGC_OP_FLUSH_NAMESPACE:
   case PGC_OP_FLUSH_ALL:
   case PGC_OP_CLEANUP:

@@ -22,6 +22,10 @@ int64_t pgc_monotonic_us(void) {
   return read_clock_us(CLOCK_MONOTONIC_COARSE);
 }
 
+int64_t pgc_wall_us(void) {
+  return read_clock_us(CLOCK_REALTIME);
+}
+
 pgc_deadline pgc_deadline_in(int64_t timeout_ms) {
   int64_t now = pgc_monotonic_us();
   if (timeout_ms >= (PGC_NO_DEADLINE - now) / 1000)

@@ -1,5 +1,6 @@
 /*
- * clock.h - the two clocks of the library. Never the wall clock: whether an entry has expired is the server's to say.
+ * clock.h - the clocks of the library. Nothing that it decides comes from the wall clock: whether an entry has expired is
+ * the server's to say.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -14,6 +15,9 @@ int64_t pgc_now_us(void);
 /* Microseconds on CLOCK_MONOTONIC_COARSE, which lags CLOCK_MONOTONIC by up to a tick of the kernel (1 to 10 ms) and costs a
    fraction of it: for deadlines and pauses, which are longer. */
 int64_t pgc_monotonic_us(void);
+
+/* Microseconds since 1970 on the wall clock, which may be wrong and may jump: for the doctor, who tells people. */
+int64_t pgc_wall_us(void);
 
 /* A point on pgc_monotonic_us()'s clock; PGC_NO_DEADLINE never comes. */
 typedef int64_t pgc_deadline;

@@ -8,12 +8,21 @@
 
 #include "platform/memory.h"
 #include "pure/error.h"
+#include "store/report.h"
 #include "store/store.h"
 
 typedef struct null_store {
   pgc_store base;
   atomic_bool closed;
 } null_store;
+
+static pgcache_status switched_off(pgc_op *op, pgcache_error *error) {
+  pgc_findings findings = PGC_FINDINGS_INIT;
+  pgc_findings_add(&findings, (pgc_finding){PGC_SEVERITY_INFO, "address", "the cache is switched off",
+                                            "the url is null:, which stores nothing and asks no server",
+                                            "set the url to that of a database when the cache should work"});
+  return pgc_report_make(&findings, &op->u.doctor.report, error);
+}
 
 static pgcache_status null_run(pgc_store *base, pgc_op *op, pgcache_error *error) {
   null_store *self = (null_store *)base;
@@ -40,6 +49,8 @@ static pgcache_status null_run(pgc_store *base, pgc_op *op, pgcache_error *error
   case PGC_OP_INIT:
   case PGC_OP_UPGRADE:
     return PGCACHE_EXISTS;
+  case PGC_OP_DOCTOR:
+    return switched_off(op, error);
   case PGC_OP_PUT:
   case PGC_OP_ADD:
   case PGC_OP_KEYS:

@@ -10,6 +10,7 @@
 
 #include "pure/codec.h"
 #include "pure/error.h"
+#include "store/pg_doctor.h"
 #include "store/pg_maintenance.h"
 #include "store/pg_schema.h"
 
@@ -364,7 +365,8 @@ static pgcache_status remove_many(pgc_session *session, pgc_op *op) {
 
 pgcache_status pgc_pg_operate(pgc_session *session, pgc_op *op) {
   session->writes = pgc_op_writes(op->kind);
-  if (!session->connection->checked && op->kind != PGC_OP_INIT && op->kind != PGC_OP_UPGRADE) {
+  if (!session->connection->checked && op->kind != PGC_OP_INIT && op->kind != PGC_OP_UPGRADE &&
+      op->kind != PGC_OP_DOCTOR) {
     pgcache_status status = pgc_schema_check(session);
     if (status != PGCACHE_OK)
       return status;
@@ -380,6 +382,8 @@ pgcache_status pgc_pg_operate(pgc_session *session, pgc_op *op) {
     return pgc_pg_keys(session, op);
   case PGC_OP_STATS:
     return pgc_pg_stats(session, op);
+  case PGC_OP_DOCTOR:
+    return pgc_pg_doctor(session, op);
   case PGC_OP_PUT:
     return store_entry(session, op, PGC_STATEMENT_PUT, PGCACHE_OK);
   case PGC_OP_ADD:

@@ -120,6 +120,10 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
   if (source == NULL)
     return pgc_fail_memory(error);
 
+  if (op->kind == PGC_OP_DOCTOR) {
+    int idle;
+    source->count(source, &op->u.doctor.pool_open, &idle);
+  }
   pgcache_error failure = PGCACHE_ERROR_INIT; /* of attempts that a later one makes good */
   pgcache_status status = PGCACHE_OK;
   bool retry = true;

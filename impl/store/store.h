@@ -20,7 +20,8 @@ typedef enum pgc_op_kind {
   PGC_OP_EXISTS,
   PGC_OP_KEYS,
   PGC_OP_STATS,
-  PGC_OP_LAST_READ = PGC_OP_STATS, /* the kinds behind this one write */
+  PGC_OP_DOCTOR,
+  PGC_OP_LAST_READ = PGC_OP_DOCTOR, /* the kinds behind this one write */
   PGC_OP_PUT,
   PGC_OP_ADD,
   PGC_OP_REPLACE,
@@ -99,6 +100,10 @@ struct pgc_op {
     } list;
     pgcache_store_stats *stats; /* out; struct_size is left alone */
     int64_t removed;            /* out: flush, cleanup */
+    struct {
+      int pool_max, pool_open; /* connections that the handle may have and has */
+      pgcache_value *report;   /* out: one reference, for the op's maker */
+    } doctor;
   } u;
 };
 

@@ -69,6 +69,15 @@ const std::vector<Operation> &operations() {
       {"get_many", false, [](pgcache *self) { return many(pgcache_get_many, self); }},
       {"put_many", true, [](pgcache *self) { return many(pgcache_put_many, self); }},
       {"remove_many", true, [](pgcache *self) { return many(pgcache_remove_many, self); }},
+      {"doctor", false,
+       [](pgcache *self) {
+         pgcache_value *report = nullptr;
+         const pgcache_status status = pgcache_doctor(self, &report, nullptr, nullptr);
+         if ((status == PGCACHE_OK) != (report != nullptr))
+           return PGCACHE_INVALID;
+         pgcache_value_free(report);
+         return status;
+       }},
       {"keys", false,
        [](pgcache *self) {
          pgcache_value *keys[4];

@@ -75,6 +75,7 @@ TEST_CASE("arguments: handle, outputs, inputs with their lengths, options, error
   CHECK(in_order(pgcache_flush));
   CHECK(in_order(pgcache_cleanup));
   CHECK(in_order(pgcache_stats));
+  CHECK(in_order(pgcache_doctor));
   CHECK(in_order(pgcache_keys));
   CHECK(in_order(pgcache_init));
   CHECK(in_order(pgcache_upgrade));
