@@ -131,6 +131,7 @@ static const struct {
     {"latency", "operations", "p99 of reads during cleanup, to idle", case_latency},
     {"settings", "operations", "writes and reads with each setting that costs something, to plain", case_settings},
     {"churn", "operations", "size on disk under updates of mixed sizes: 500k, with --big 5M", case_churn},
+    {"churn_inline", "tuning", "the same with values=inline", case_churn_inline},
     {"profile", "tuning", "values of 2 to 3 KiB kept in the row, to the default", case_profile},
 };
 enum { CASES = sizeof cases / sizeof *cases };
@@ -146,7 +147,7 @@ static void usage(FILE *out) {
         "cases:\n",
         out);
   for (size_t i = 0; i < CASES; i++) {
-    fprintf(out, "  %-9s %-10s %s\n", cases[i].name, cases[i].group, cases[i].what);
+    fprintf(out, "  %-12s %-10s %s\n", cases[i].name, cases[i].group, cases[i].what);
   }
 }
 

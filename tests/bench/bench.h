@@ -116,7 +116,8 @@ void case_speed(bench *self, operation what); /* cases_speed.c */
 void case_growth(bench *self);                /* cases_table.c */
 void case_size(bench *self);
 void case_profile(bench *self);
-void case_churn(bench *self);    /* cases_churn.c */
+void case_churn(bench *self); /* cases_churn.c */
+void case_churn_inline(bench *self);
 void case_latency(bench *self);  /* cases_latency.c */
 void case_settings(bench *self); /* cases_operations.c */
 

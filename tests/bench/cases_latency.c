@@ -153,6 +153,37 @@ static void clean_up(const load *self, dataset *data) {
   }
 }
 
+#ifdef PGCACHE_LIMIT_NONE
+static void add_cold(const load *self, dataset *data) {
+  store(data, self->next, self->rows, TTL_MS);
+}
+
+static void evict(const load *self, dataset *data) {
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  pgcache_cleanup_progress progress = PGCACHE_CLEANUP_PROGRESS_INIT;
+  while (!progress.finished) {
+    if (pgcache_cleanup_some(data->cache, &progress, 1000, NULL, &error) < 0) {
+      die("%s: %s", pgcache_status_name(error.status), error.message);
+    }
+  }
+  if (progress.evicted < self->rows / 2) {
+    die("%lld entries were evicted instead of %lld", (long long)progress.evicted, (long long)self->rows);
+  }
+}
+
+/* What the janitor has not removed when the slice ends waits for the next round. */
+static void let_janitor_work(const load *self, dataset *data) {
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  pgcache_janitor *janitor = NULL;
+  (void)self;
+  if (pgcache_janitor_start(&janitor, data->cache, 1, &error) < 0) {
+    die("%s: %s", pgcache_status_name(error.status), error.message);
+  }
+  usleep((useconds_t)(data->of->seconds * 4e6));
+  pgcache_janitor_free(janitor);
+}
+#endif
+
 /* Interleaves idle and busy slices, and reports the medians. */
 static void measure(bench *self, dataset *data, dataset *keeper, load *with) {
   double idle[ROUNDS], busy[ROUNDS], ratios[ROUNDS], idle_rates[ROUNDS], busy_rates[ROUNDS], took[ROUNDS];
@@ -209,6 +240,23 @@ void case_latency(bench *self) {
   dataset_share(&keeper, &data);
   measure(self, &data, &keeper,
           &(load){.name = "p99_cleanup", .prepare = add_expired, .maintain = clean_up, .rows = rows, .next = keys});
+#ifdef PGCACHE_LIMIT_NONE
+  measure(
+      self, &data, &keeper,
+      &(load){
+          .name = "p99_janitor", .prepare = add_expired, .maintain = let_janitor_work, .rows = rows, .next = 2 * keys});
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  pgcache_cleanup(keeper.cache, NULL, NULL, NULL);
+  if (pgcache_set_limits(keeper.cache, PGCACHE_LIMIT_ALL, keys, PGCACHE_LIMIT_NONE, NULL, &error) < 0) {
+    die("%s: %s", pgcache_status_name(error.status), error.message);
+  }
+  dataset_disconnect(&data); /* it learns of the limit */
+  measure(self, &data, &keeper,
+          &(load){.name = "p99_eviction", .prepare = add_cold, .maintain = evict, .rows = rows, .next = 3 * keys});
+#else
+  report_line("p99_janitor, p99_eviction: not measured, this library has no janitor",
+              "{\"case\":\"p99_eviction\",\"not_measured\":\"no janitor\"}");
+#endif
   dataset_unshare(&keeper);
   dataset_close(&data);
 }

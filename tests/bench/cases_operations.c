@@ -20,25 +20,32 @@ typedef struct variant {
   size_t value_bytes;
   bool text; /* values that compress */
   bool as_user;
+  bool bound; /* a janitor keeps the cache below the number of entries that the puts make */
 } variant;
 
 static const variant variants[] = {
-    {"lz4", {{"compression", "lz4"}}, 1024, true, false},
-    {"lz4", {{"compression", "lz4"}}, 10240, true, false},
-    {"lz4_random", {{"compression", "lz4"}}, 10240, false, false}, /* tried in vain */
-    {"zstd", {{"compression", "zstd"}}, 1024, true, false},
-    {"zstd", {{"compression", "zstd"}}, 10240, true, false},
-    {"zstd_random", {{"compression", "zstd"}}, 10240, false, false},
-    {"encryption", {{"encryption", "required"}, {"keys", KEYS}}, 1024, false, false},
-    {"encryption", {{"encryption", "required"}, {"keys", KEYS}}, 10240, false, false},
-    {"keyed_digests", {{"digests", "keyed"}, {"keys", KEYS}}, 1024, false, false},
-    {"app_role", {{"app_role", app_role}}, 1024, false, true},
-    {"not_prepared", {{"prepared", "off"}}, 1024, false, false},
-    {"breaker", {{"breaker", "on"}}, 1024, false, false},
+    {.name = "lz4", .settings = {{"compression", "lz4"}}, .value_bytes = 1024, .text = true},
+    {.name = "lz4", .settings = {{"compression", "lz4"}}, .value_bytes = 10240, .text = true},
+    {.name = "lz4_random", .settings = {{"compression", "lz4"}}, .value_bytes = 10240}, /* tried in vain */
+    {.name = "zstd", .settings = {{"compression", "zstd"}}, .value_bytes = 1024, .text = true},
+    {.name = "zstd", .settings = {{"compression", "zstd"}}, .value_bytes = 10240, .text = true},
+    {.name = "zstd_random", .settings = {{"compression", "zstd"}}, .value_bytes = 10240},
+    {.name = "encryption", .settings = {{"encryption", "required"}, {"keys", KEYS}}, .value_bytes = 1024},
+    {.name = "encryption", .settings = {{"encryption", "required"}, {"keys", KEYS}}, .value_bytes = 10240},
+    {.name = "keyed_digests", .settings = {{"digests", "keyed"}, {"keys", KEYS}}, .value_bytes = 1024},
+    {.name = "app_role", .settings = {{"app_role", app_role}}, .value_bytes = 1024, .as_user = true},
+    {.name = "not_prepared", .settings = {{"prepared", "off"}}, .value_bytes = 1024},
+    {.name = "breaker", .settings = {{"breaker", "on"}}, .value_bytes = 1024},
+    {.name = "bound", .value_bytes = 1024, .bound = true},
 };
 
 /* The first setting of the variant that the library does not have; NULL: it has all. */
 static const char *missing(const variant *of) {
+#ifndef PGCACHE_LIMIT_NONE
+  if (of->bound) {
+    return "for limits";
+  }
+#endif
   for (int i = 0; i < MOST_SETTINGS && of->settings[i].name != NULL; i++) {
     bool found = false;
     pgcache_setting about = {.struct_size = sizeof about};
@@ -66,6 +73,18 @@ static void make_user(const bench *self) {
   PQclear(query_or_die(self->admin, PGRES_COMMAND_OK, "GRANT %s TO %s", app_role, user));
 }
 
+#ifdef PGCACHE_LIMIT_NONE
+static pgcache_janitor *start_janitor(const dataset *data) {
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  pgcache_janitor *janitor = NULL;
+  if (pgcache_set_limits(data->cache, PGCACHE_LIMIT_ALL, data->keys / 2, PGCACHE_LIMIT_NONE, NULL, &error) < 0 ||
+      pgcache_janitor_start(&janitor, data->cache, 100, &error) < 0) {
+    die("%s: %s", pgcache_status_name(error.status), error.message);
+  }
+  return janitor;
+}
+#endif
+
 static void measure(bench *self, const variant *of) {
   static const operation operations[] = {PUT, GET};
   static const int threads[] = {1, MOST_THREADS};
@@ -82,7 +101,11 @@ static void measure(bench *self, const variant *of) {
     with.user = user;
     dataset_disconnect(&with);
   }
-  for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
+#ifdef PGCACHE_LIMIT_NONE
+  pgcache_janitor *janitor = of->bound ? start_janitor(&with) : NULL;
+#endif
+  for (size_t i = 0; i < (of->bound ? 1 : sizeof operations / sizeof *operations);
+       i++) { /* no gets of what is evicted */
     side *a = side_new(&with, operations[i], false), *b = side_new(&plain, operations[i], false);
     snprintf(name, sizeof name, "%s_%s", operations[i] == PUT ? "put" : "get", of->name);
     for (size_t j = 0; j < sizeof threads / sizeof *threads; j++) {
@@ -94,6 +117,9 @@ static void measure(bench *self, const variant *of) {
     side_free(a);
     side_free(b);
   }
+#ifdef PGCACHE_LIMIT_NONE
+  pgcache_janitor_free(janitor);
+#endif
   dataset_close(&with);
   dataset_close(&plain);
   if (of->as_user) {

@@ -22,7 +22,7 @@ namespace {
 /* What may be more at the end than it was after the warm-up. Memory: heaps of many threads fragment, and how much they do
    so differs from run to run by some MiB. Descriptors and connections: a pool need not have been full at the moment of a
    sample, so they are compared with what full pools hold. */
-constexpr int64_t MEMORY_ROOM_KIB = 12 * 1024;
+constexpr int64_t MEMORY_ROOM_KIB = 8 * 1024;
 constexpr int64_t DESCRIPTORS_ROOM = 2;
 /* The live entries take some MiB. What was overwritten waits for the next vacuum: at 15 MB/s of values and a naptime of 5 s
    that comes to 150 MiB. */

@@ -444,6 +444,8 @@ void work(Block &block, int process) {
   {
     test::Config config;
     config.set("url", block.address[process]).set("schema", block.schema).set("pool_max", std::to_string(POOL_MAX));
+    if (process == 0) /* connections come and go all the time, without a fault */
+      config.set("pool_max_lifetime_ms", "2000").set("pool_idle_ms", "500");
     test::Cache cache(config);
     std::vector<std::thread> running;
     for (int thread = 0; thread < THREADS; thread++)
