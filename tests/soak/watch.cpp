@@ -19,11 +19,16 @@ using std::string;
 
 namespace {
 
-/* What may be more at the end than it was after the warm-up. Memory: heaps of many threads fragment, and how much they do
-   so differs from run to run by some MiB. Descriptors and connections: a pool need not have been full at the moment of a
-   sample, so they are compared with what full pools hold. */
-constexpr int64_t MEMORY_ROOM_KIB = 8 * 1024;
+/* What may be more at the end than it was after the warm-up. Resident memory: heaps of many threads fragment, and how much
+   they do so differs from run to run by some MiB. What is in use of them differs by the answers under way. Descriptors and
+   connections: a pool need not have been full at the moment of a sample, so they are compared with what full pools hold;
+   one that was just closed is seen a moment longer. */
+constexpr int64_t MEMORY_ROOM_KIB = 16 * 1024;
+constexpr int64_t HEAP_ROOM_KIB = 1024;
 constexpr int64_t DESCRIPTORS_ROOM = 2;
+constexpr int64_t CONNECTIONS_ROOM = 2;
+/* What libraries keep for the life of the process once they were used. */
+constexpr int64_t LEFT_HEAP_KIB = 128;
 /* The live entries take some MiB. What was overwritten waits for the next vacuum: at 15 MB/s of values and a naptime of 5 s
    that comes to 150 MiB. */
 constexpr int64_t RELATION_MOST = 512 << 20;
@@ -58,8 +63,8 @@ template <class Get> int64_t most(const std::vector<const Sample *> &samples, Ge
 Watch::Watch(Block &block, string admin, std::array<int, PROCESSES> pids, bool verbose)
     : block_(block), admin_(std::move(admin)), pids_(pids), verbose_(verbose) {
   if (verbose_)
-    printf("%6s %9s %9s %8s %7s  %-13s %-9s %-7s %5s %8s %5s  %s\n", "second", "ops/s", "hits/s", "misses/s", "errors",
-           "memory MiB", "descr.", "threads", "conn.", "relation", "wrong", "faults");
+    printf("%6s %9s %9s %8s %7s  %-17s %-9s %-7s %5s %8s %5s  %s\n", "second", "ops/s", "hits/s", "misses/s", "errors",
+           "memory (heap) MiB", "descr.", "threads", "conn.", "relation", "wrong", "faults");
 }
 
 void Watch::ask_server(Sample *sample) {
@@ -89,6 +94,7 @@ void Watch::look(double second, bool quiet, const string &fault) {
   sample.quiet = quiet;
   for (int process = 0; process < PROCESSES; process++) {
     sample.memory_kib[process] = memory_of(pids_[static_cast<size_t>(process)]);
+    sample.heap_kib[process] = block_.heap_bytes[process] / 1024;
     sample.descriptors[process] = descriptors_of(pids_[static_cast<size_t>(process)]);
     sample.threads[process] = threads_of(pids_[static_cast<size_t>(process)]);
     sample.hits += block_.outcomes[process][PGCACHE_OK];
@@ -116,10 +122,11 @@ void Watch::print_row(const Sample &now, const string &faults) {
       out += (out.empty() ? "" : " + ") + std::to_string(one / divisor);
     return out;
   };
-  printf("%6.0f %9.0f %9.0f %8.0f %7lld  %-13s %-9s %-7s %5lld %6.1f M %5d  %s\n", now.second,
+  printf("%6.0f %9.0f %9.0f %8.0f %7lld  %-17s %-9s %-7s %5lld %6.1f M %5d  %s\n", now.second,
          rate(&Sample::operations), rate(&Sample::hits), rate(&Sample::misses),
-         static_cast<long long>(now.errors - printed_.errors), both(now.memory_kib, 1024).c_str(),
-         both(now.descriptors, 1).c_str(), both(now.threads, 1).c_str(), static_cast<long long>(now.connections),
+         static_cast<long long>(now.errors - printed_.errors),
+         (both(now.memory_kib, 1024) + " (" + both(now.heap_kib, 1024) + ")").c_str(), both(now.descriptors, 1).c_str(),
+         both(now.threads, 1).c_str(), static_cast<long long>(now.connections),
          mib(static_cast<double>(now.relation_bytes)), block_.violations.load(), faults.c_str());
   fflush(stdout);
   printed_ = now;
@@ -151,6 +158,13 @@ std::vector<string> Watch::judge(int64_t connections_left) const {
                static_cast<double>(memory_then) / 1024, static_cast<double>(memory_now) / 1024);
       findings.emplace_back(text);
     }
+    const int64_t heap_then = most(warm, [&](const Sample &s) { return s.heap_kib[process]; });
+    const int64_t heap_now = middle(end, [&](const Sample &s) { return s.heap_kib[process]; });
+    if (MEMORY_IS_OURS && heap_now > heap_then + HEAP_ROOM_KIB) {
+      snprintf(text, sizeof text, "process %d: memory in use grew from %lld KiB after the warm-up to %lld KiB", process,
+               static_cast<long long>(heap_then), static_cast<long long>(heap_now));
+      findings.emplace_back(text);
+    }
     const int64_t then =
         std::max<int64_t>(most(warm, [&](const Sample &s) { return s.descriptors[process]; }), 2 * POOL_MAX);
     const int64_t now = middle(end, [&](const Sample &s) { return s.descriptors[process]; });
@@ -161,7 +175,7 @@ std::vector<string> Watch::judge(int64_t connections_left) const {
     }
   }
   const int64_t connections = middle(end, [](const Sample &s) { return s.connections; });
-  if (connections > static_cast<int64_t>(PROCESSES) * POOL_MAX)
+  if (connections > static_cast<int64_t>(PROCESSES) * POOL_MAX + CONNECTIONS_ROOM)
     findings.push_back("the server has " + std::to_string(connections) +
                        " connections of the workers, whose pools hold " + std::to_string(PROCESSES * POOL_MAX));
   int64_t relation_most = 0;
@@ -173,6 +187,10 @@ std::vector<string> Watch::judge(int64_t connections_left) const {
     findings.emplace_back(text);
   }
   for (int process = 0; process < PROCESSES; process++) {
+    if (MEMORY_IS_OURS && block_.left_heap_bytes[process] > LEFT_HEAP_KIB * 1024)
+      findings.push_back("process " + std::to_string(process) + ": " +
+                         std::to_string(block_.left_heap_bytes[process] / 1024) +
+                         " KiB of memory left in use after pgcache_free()");
     if (block_.left_descriptors[process] != 0)
       findings.push_back("process " + std::to_string(process) + ": " +
                          std::to_string(block_.left_descriptors[process]) + " descriptors left after pgcache_free()");
@@ -222,12 +240,15 @@ void Watch::print_summary(double seconds, const std::vector<string> &findings) c
   printf(
       "{\"case\":\"soak\",\"seed\":%llu,\"seconds\":%.0f,\"operations\":%lld,\"hits\":%lld,\"misses\":%lld,"
       "\"errors\":%lld,\"statuses\":{%s},\"wipes\":%d,\"worst_over_deadline_ms\":%.0f,\"memory_kib\":[%lld,%lld],"
+      "\"heap_kib\":[%lld,%lld],\"heap_left_bytes\":[%lld,%lld],"
       "\"memory_most_kib\":%lld,\"descriptors\":[%lld,%lld],\"threads\":[%lld,%lld],\"connections\":%lld,"
       "\"relation_bytes\":%lld,\"relation_most_bytes\":%lld,\"violations\":%d,\"findings\":%zu,\"library\":\"%s\"}\n",
       static_cast<unsigned long long>(block_.seed), seconds, static_cast<long long>(last.operations),
       static_cast<long long>(last.hits), static_cast<long long>(last.misses), static_cast<long long>(last.errors),
       json.c_str(), block_.wipes_done.load(), over_ms, static_cast<long long>(last.memory_kib[0]),
-      static_cast<long long>(last.memory_kib[1]), static_cast<long long>(memory_most),
+      static_cast<long long>(last.memory_kib[1]), static_cast<long long>(last.heap_kib[0]),
+      static_cast<long long>(last.heap_kib[1]), static_cast<long long>(block_.left_heap_bytes[0]),
+      static_cast<long long>(block_.left_heap_bytes[1]), static_cast<long long>(memory_most),
       static_cast<long long>(last.descriptors[0]), static_cast<long long>(last.descriptors[1]),
       static_cast<long long>(last.threads[0]), static_cast<long long>(last.threads[1]),
       static_cast<long long>(last.connections), static_cast<long long>(last.relation_bytes),

@@ -22,7 +22,7 @@ namespace soak {
 struct Sample {
   double second = 0;
   bool quiet = true; /* no fault strikes, and the last one is a while ago */
-  int64_t memory_kib[PROCESSES] = {}, descriptors[PROCESSES] = {}, threads[PROCESSES] = {};
+  int64_t memory_kib[PROCESSES] = {}, heap_kib[PROCESSES] = {}, descriptors[PROCESSES] = {}, threads[PROCESSES] = {};
   int64_t connections = 0, relation_bytes = 0;
   int64_t operations = 0, hits = 0, misses = 0, others = 0, errors = 0;
 };

@@ -14,10 +14,12 @@
 #include "soak/model.hpp"
 #include "soak/values.hpp"
 #include "support/handles.hpp"
+#include "support/server.hpp"
 
 #include <algorithm>
 #include <dirent.h>
 #include <fstream>
+#include <malloc.h>
 #include <memory>
 #include <sstream>
 #include <thread>
@@ -436,8 +438,16 @@ int64_t memory_of(int pid) {
   return status_of(pid, "RssAnon:"); /* without what the processes share: its pages are touched one by one */
 }
 
+int64_t heap_bytes() {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+  return static_cast<int64_t>(mallinfo2().uordblks);
+#else
+  return 0;
+#endif
+}
+
 void work(Block &block, int process) {
-  const int64_t descriptors = descriptors_of(getpid()), threads = threads_of(getpid());
+  const int64_t descriptors = descriptors_of(getpid()), threads = threads_of(getpid()), heap = heap_bytes();
   block.ready++;
   while (!block.go)
     usleep(1000);
@@ -450,6 +460,10 @@ void work(Block &block, int process) {
     std::vector<std::thread> running;
     for (int thread = 0; thread < THREADS; thread++)
       running.emplace_back([&, thread] { Worker(block, cache, process, thread).run(); });
+    while (!block.stop) {
+      block.heap_bytes[process] = heap_bytes();
+      test::sleep_ms(100);
+    }
     for (auto &thread : running)
       thread.join();
   }
@@ -457,6 +471,7 @@ void work(Block &block, int process) {
   const int tenths = block.plant == NO_PLANT ? 150 : 5;
   for (int i = 0; i < tenths && (descriptors_of(getpid()) > descriptors || threads_of(getpid()) > threads); i++)
     usleep(100000);
+  block.left_heap_bytes[process] = heap_bytes() - heap;
   block.left_descriptors[process] = descriptors_of(getpid()) - descriptors;
   block.left_threads[process] = threads_of(getpid()) - threads;
 }

@@ -21,6 +21,8 @@ void work(Block &block, int process);
 int64_t descriptors_of(int pid);
 int64_t threads_of(int pid);
 int64_t memory_of(int pid);
+/* Bytes in use of what malloc() gave this process; 0 where the C library cannot tell. */
+int64_t heap_bytes();
 
 } // namespace soak
 
