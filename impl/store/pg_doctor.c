@@ -37,20 +37,42 @@ static const struct {
     {"durability", pgc_sql_statements_doctor_durability, false, false},
 };
 
+/* Inside of the application's transaction nothing of a check may stay: no setting, and no failure. */
+static pgcache_status run_nested(pgc_session *session, const char *sql, PGresult **result) {
+  pgcache_error undoing = PGCACHE_ERROR_INIT, *told = session->error;
+  pgcache_status status = pgc_session_run(session, "SAVEPOINT pgcache_doctor", NULL);
+  if (status != PGCACHE_OK)
+    return status;
+  status = pgc_session_run(session, sql, result);
+  if (status != PGCACHE_OK)
+    session->error = &undoing; /* what failed first is what counts */
+  pgcache_status undone =
+      pgc_session_run(session, "ROLLBACK TO SAVEPOINT pgcache_doctor; RELEASE SAVEPOINT pgcache_doctor", NULL);
+  session->error = told;
+  if (status == PGCACHE_OK && undone != PGCACHE_OK) {
+    PQclear(*result);
+    *result = NULL;
+    status = undone;
+  }
+  return status;
+}
+
 /* Runs a check's SQL. After an error of the server the connection is as good as before, and the next check may use it. */
 pgcache_status pgc_doctor_ask(pgc_doctor *self, const char *sql, PGresult **result) {
   pgc_session *session = self->session;
+  PGconn *pg = session->connection->pg;
+  PGTransactionStatusType found = PQtransactionStatus(pg);
   pgc_buffer text = PGC_BUFFER_INIT;
   *result = NULL;
   pgc_buffer_append_text(&text, pgc_sql_statements_doctor_begin);
   pgc_sql_resolve(&text, sql, session->schema, session->logged);
   pgc_buffer_append(&text, "", 1);
-  pgcache_status status =
-      text.failed ? pgc_fail_memory(session->error) : pgc_session_run(session, (const char *)text.data, result);
+  pgcache_status status = text.failed                ? pgc_fail_memory(session->error)
+                          : found == PQTRANS_INTRANS ? run_nested(session, (const char *)text.data, result)
+                                                     : pgc_session_run(session, (const char *)text.data, result);
   pgc_buffer_clear(&text);
   if (status != PGCACHE_OK) {
-    self->over = status == PGCACHE_NO_MEMORY || PQstatus(session->connection->pg) != CONNECTION_OK ||
-                 PQtransactionStatus(session->connection->pg) == PQTRANS_ACTIVE ||
+    self->over = status == PGCACHE_NO_MEMORY || PQstatus(pg) != CONNECTION_OK || PQtransactionStatus(pg) != found ||
                  pgc_deadline_poll_ms(session->deadline) == 0;
     if (!self->over)
       session->broken = session->retry = false;
