@@ -56,6 +56,17 @@
  *   [rule:unknown]  PGCACHE_UNKNOWN means that a write was sent and its answer never came (lost connection, deadline,
  *                   shutdown): it may or may not have happened, or may still happen within the next seconds.
  *                   The library does not repeat such a write.
+ *   [rule:breaker]  After `breaker_failures` failures of the server in a row (PGCACHE_UNAVAILABLE,
+ *                   PGCACHE_TOO_MANY_CONNECTIONS, PGCACHE_TIMEOUT, PGCACHE_UNKNOWN) calls give PGCACHE_UNAVAILABLE at
+ *                   once, until one that is let through succeeds: as soon as a connection can be had again, or, where
+ *                   the server accepts connections and does not answer, after a pause of up to `breaker_pause_ms`. A
+ *                   deadline below a second and `timeout_ms` is the caller's, and waiting for another thread's connection
+ *                   is not the server's failure; they do not count. flush, cleanup, stats, keys, doctor, init and upgrade
+ *                   always go through.
+ *   [rule:on_error] With the setting `on_error` at `miss`, a get, get_into, get_many or exists that the store fails
+ *                   gives PGCACHE_MISS (an item of get_many: this item) and leaves the error alone; the counter
+ *                   `reads_failed` (of get_many: one for each round trip) tells. Wrong arguments, PGCACHE_TOO_LARGE,
+ *                   PGCACHE_CLOSED and PGCACHE_NO_MEMORY stay errors, and writes always tell.
  *   [rule:error]    `pgcache_error` is filled on an error and left alone otherwise. A message says what happened, to what,
  *                   and what to do. It never contains a password, a key or a value.
  *
@@ -512,9 +523,12 @@ typedef struct pgcache_counters {
   size_t struct_size;         /* sizeof(pgcache_counters) */
   int64_t connections_opened; /* connections made */
   int64_t connections_lost;   /* connections closed because they broke or an answer on them was given up */
+  int64_t breaker_opened;     /* how often the circuit breaker opened, [rule:breaker] */
+  int64_t breaker_refused;    /* calls that it refused, PGCACHE_UNAVAILABLE */
+  int64_t reads_failed;       /* reads that gave a miss instead of their error, [rule:on_error] */
 } pgcache_counters;
 
-#define PGCACHE_COUNTERS_INIT { sizeof(pgcache_counters), 0, 0 }
+#define PGCACHE_COUNTERS_INIT { sizeof(pgcache_counters), 0, 0, 0, 0, 0 }
 
 /* Reads the counters. Each is exact; together they are of slightly different moments.
    Out: out. Returns PGCACHE_OK or PGCACHE_INVALID (a pointer is NULL, or the struct_size is not set). Since 1.0. */

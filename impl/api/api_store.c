@@ -72,6 +72,9 @@ pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters *out, pgcac
       .struct_size = out->struct_size,
       .connections_opened = pgc_counted(&counters->connections_opened),
       .connections_lost = pgc_counted(&counters->connections_lost),
+      .breaker_opened = pgc_counted(&counters->breaker_opened),
+      .breaker_refused = pgc_counted(&counters->breaker_refused),
+      .reads_failed = pgc_counted(&counters->reads_failed),
   };
   memcpy(out, &now, out->struct_size < sizeof now ? out->struct_size : sizeof now);
   return PGCACHE_OK;

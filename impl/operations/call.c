@@ -15,22 +15,6 @@
 /* The first version's required part: the size and the deadline. */
 #define OPTIONS_SIZE_MIN 16
 
-static bool is_maintenance(pgc_op_kind kind) {
-  switch (kind) {
-  case PGC_OP_KEYS:
-  case PGC_OP_STATS:
-  case PGC_OP_DOCTOR:
-  case PGC_OP_FLUSH_NAMESPACE:
-  case PGC_OP_FLUSH_ALL:
-  case PGC_OP_CLEANUP:
-  case PGC_OP_INIT:
-  case PGC_OP_UPGRADE:
-    return true;
-  default:
-    return false;
-  }
-}
-
 /* Options of any size that ever was, as today's struct. */
 static pgcache_status read_options(pgcache_options *out, const pgcache_options *options, pgcache_error *error) {
   *out = (pgcache_options)PGCACHE_OPTIONS_INIT;
@@ -76,7 +60,7 @@ pgcache_status pgc_call_begin(pgc_call *call, pgcache *cache, pgc_op_kind kind, 
     return status;
   const pgc_settings *settings = &cache->settings;
   if (read.deadline_ms == PGCACHE_DEADLINE_DEFAULT)
-    read.deadline_ms = is_maintenance(kind) ? settings->maintenance_timeout_ms : settings->timeout_ms;
+    read.deadline_ms = pgc_op_is_maintenance(kind) ? settings->maintenance_timeout_ms : settings->timeout_ms;
   call->op.deadline = pgc_deadline_in(read.deadline_ms);
   call->op.namespace_name = read.namespace_name != NULL ? read.namespace_name : settings->namespace_name;
   return PGCACHE_OK;
@@ -124,11 +108,32 @@ pgcache_status pgc_call_set_ttl(pgc_call *call, int64_t ttl_ms) {
   return PGCACHE_OK;
 }
 
-pgcache_status pgc_call_run(pgc_call *call) {
+static pgcache_status run(pgc_call *call, pgcache_error *error) {
   /* A thread that is cancelled in the middle would leave locks and connections behind. */
   int cancellable;
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
-  pgcache_status status = call->cache->store->run(call->cache->store, &call->op, call->error);
+  pgcache_status status = call->cache->store->run(call->cache->store, &call->op, error);
   pthread_setcancelstate(cancellable, NULL);
   return status;
+}
+
+/* A read under on_error=miss [rule:on_error]: what the server failed becomes a miss; what the caller did wrong or must know
+   stays an error. */
+static pgcache_status run_failsafe(pgc_call *call) {
+  pgcache_error failure = PGCACHE_ERROR_INIT;
+  pgcache_status status = run(call, &failure);
+  if (status >= 0)
+    return status;
+  if (status == PGCACHE_TOO_LARGE || status == PGCACHE_CLOSED || status == PGCACHE_NO_MEMORY)
+    return pgc_fail_sql(call->error, status, failure.sqlstate, "%s", failure.message);
+  pgc_count(&call->cache->store->counters.reads_failed);
+  for (size_t i = 0; i < call->op.count; i++)
+    call->op.keys[i].status = PGCACHE_MISS;
+  return call->op.kind == PGC_OP_GET_MANY ? PGCACHE_OK : PGCACHE_MISS;
+}
+
+pgcache_status pgc_call_run(pgc_call *call) {
+  pgc_op_kind kind = call->op.kind;
+  bool read = kind == PGC_OP_GET || kind == PGC_OP_GET_MANY || kind == PGC_OP_EXISTS;
+  return read && call->cache->settings.failed_reads_miss ? run_failsafe(call) : run(call, call->error);
 }

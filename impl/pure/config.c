@@ -102,6 +102,11 @@ static bool check_values(const setting_row *row, const char *value) {
   return strcmp(value, "mixed") == 0 || strcmp(value, "inline") == 0;
 }
 
+static bool check_on_error(const setting_row *row, const char *value) {
+  (void)row;
+  return strcmp(value, "error") == 0 || strcmp(value, "miss") == 0;
+}
+
 /* ---- The table ---------------------------------------------------------------------------------------------------- */
 
 #define TEXT(name, environment, default_value, check, allowed, description)                                            \
@@ -138,6 +143,13 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "When a connection is closed for its age, in milliseconds, up to a tenth earlier by chance; 0: never."),
     [PGC_SETTING_POOL_IDLE_MS] = INTEGER("pool_idle_ms", "PGCACHE_POOL_IDLE_MS", "600000", 0, 86400000,
         "How long a connection beyond pool_min may be idle before it is closed, in milliseconds; 0: for ever."),
+    [PGC_SETTING_BREAKER_FAILURES] = INTEGER("breaker_failures", "PGCACHE_BREAKER_FAILURES", "5", 0, 1000,
+        "After so many failures of the server in a row calls are refused at once until it works again; 0: never."),
+    [PGC_SETTING_BREAKER_PAUSE_MS] = INTEGER("breaker_pause_ms", "PGCACHE_BREAKER_PAUSE_MS", "1000", 1, 30000,
+        "The longest pause before one call is let through again, in milliseconds; doubled by each that fails, to 30 s."),
+    [PGC_SETTING_ON_ERROR] = TEXT("on_error", "PGCACHE_ON_ERROR", "error", check_on_error,
+        "error or miss",
+        "What a read gives when the server fails it: the error, or a miss, which is counted; writes tell always."),
     [PGC_SETTING_TIMEOUT_MS] = INTEGER("timeout_ms", "PGCACHE_TIMEOUT_MS", "5000", 1, 86400000,
         "The deadline of a call that sets none, in milliseconds."),
     [PGC_SETTING_MAINTENANCE_TIMEOUT_MS] = INTEGER("maintenance_timeout_ms", "PGCACHE_MAINTENANCE_TIMEOUT_MS",
@@ -280,6 +292,9 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   out->pool_max = pool_max;
   out->pool_max_lifetime_ms = integer_of(config, PGC_SETTING_POOL_MAX_LIFETIME_MS);
   out->pool_idle_ms = integer_of(config, PGC_SETTING_POOL_IDLE_MS);
+  out->breaker_failures = (int)integer_of(config, PGC_SETTING_BREAKER_FAILURES);
+  out->breaker_pause_ms = integer_of(config, PGC_SETTING_BREAKER_PAUSE_MS);
+  out->failed_reads_miss = strcmp(text_of(config, PGC_SETTING_ON_ERROR), "miss") == 0;
   out->timeout_ms = integer_of(config, PGC_SETTING_TIMEOUT_MS);
   out->maintenance_timeout_ms = integer_of(config, PGC_SETTING_MAINTENANCE_TIMEOUT_MS);
   out->default_ttl_ms = integer_of(config, PGC_SETTING_DEFAULT_TTL_MS);

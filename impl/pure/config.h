@@ -29,6 +29,9 @@ typedef enum pgc_setting_id {
   PGC_SETTING_POOL_MAX,
   PGC_SETTING_POOL_MAX_LIFETIME_MS,
   PGC_SETTING_POOL_IDLE_MS,
+  PGC_SETTING_BREAKER_FAILURES,
+  PGC_SETTING_BREAKER_PAUSE_MS,
+  PGC_SETTING_ON_ERROR,
   PGC_SETTING_TIMEOUT_MS,
   PGC_SETTING_MAINTENANCE_TIMEOUT_MS,
   PGC_SETTING_DEFAULT_TTL_MS,
@@ -51,6 +54,9 @@ typedef struct pgc_settings {
   int pool_max;
   int64_t pool_max_lifetime_ms; /* 0: for ever */
   int64_t pool_idle_ms;         /* 0: for ever */
+  int breaker_failures;         /* 0: no breaker */
+  int64_t breaker_pause_ms;
+  bool failed_reads_miss; /* setting `on_error` */
   int64_t timeout_ms;
   int64_t maintenance_timeout_ms;
   int64_t default_ttl_ms; /* > 0; PGCACHE_TTL_NEVER for "never" */

@@ -16,6 +16,9 @@ typedef int64_t pgc_counter; /* through the functions below only; C++ includes t
 typedef struct pgc_counters {
   pgc_counter connections_opened;
   pgc_counter connections_lost;
+  pgc_counter breaker_opened;
+  pgc_counter breaker_refused;
+  pgc_counter reads_failed;
 } pgc_counters;
 
 static inline void pgc_count(pgc_counter *counter) {

@@ -43,15 +43,19 @@ static pgcache_status explain(pgc_session *self, pgc_reply *reply) {
     break; /* not a failure: not reached */
   case PGC_REPLY_ERROR:
     status = explain_error(self, reply);
+    self->fault = status == PGCACHE_UNAVAILABLE || status == PGCACHE_TOO_MANY_CONNECTIONS ? PGC_FAULT_UNREACHABLE
+                                                                                          : PGC_FAULT_NONE;
     break;
   case PGC_REPLY_NO_MEMORY:
     self->broken = true;
+    self->fault = PGC_FAULT_NOBODYS;
     status = unknown ? pgc_fail(self->error, PGCACHE_UNKNOWN,
                                 "out of memory while the answer to a write was read: it may or may not have happened")
                      : pgc_fail_memory(self->error);
     break;
   case PGC_REPLY_LOST:
     self->broken = true;
+    self->fault = PGC_FAULT_UNREACHABLE;
     self->retry = !unknown;
     status = unknown ? pgc_fail_sql(self->error, PGCACHE_UNKNOWN, reply->sqlstate,
                                     "the connection broke after a write was sent: it may or may not have happened")
@@ -60,7 +64,7 @@ static pgcache_status explain(pgc_session *self, pgc_reply *reply) {
     break;
   case PGC_REPLY_TIMEOUT:
     self->broken = true; /* its answer would be taken for the next one's */
-    self->silent = true;
+    self->fault = PGC_FAULT_SILENT;
     status = unknown ? pgc_fail(self->error, PGCACHE_UNKNOWN,
                                 "the deadline passed after a write was sent: it may or may not have happened")
                      : pgc_fail(self->error, PGCACHE_TIMEOUT, "the server did not answer before the deadline");
@@ -79,6 +83,7 @@ static pgcache_status changed(pgc_session *self) {
 
 /* A deadline of 0 sends nothing, even where the server would be quick enough. */
 static pgcache_status too_late(pgc_session *self) {
+  self->fault = PGC_FAULT_NOBODYS;
   return pgc_fail(self->error, PGCACHE_TIMEOUT, "the deadline passed before anything was sent");
 }
 

@@ -7,6 +7,7 @@
 #ifndef PGC_STORE_PG_SESSION_H
 #define PGC_STORE_PG_SESSION_H
 
+#include "store/breaker.h"
 #include "store/connection.h"
 #include "store/store.h"
 
@@ -20,10 +21,10 @@ typedef struct pgc_session {
   bool writes;          /* the statement at hand changes something: a lost answer is PGCACHE_UNKNOWN */
   pgcache_error *error; /* not NULL; filled at every failure */
 
-  bool broken;    /* out: the connection must be closed */
-  bool silent;    /* out: because the server did not answer in time */
-  bool retry;     /* out, after a failure: nothing was changed, and another attempt may succeed */
-  bool no_marker; /* out, after a failure: a new epoch is needed first */
+  bool broken;     /* out: the connection must be closed */
+  pgc_fault fault; /* out, after a failure: what it says about the server */
+  bool retry;      /* out, after a failure: nothing was changed, and another attempt may succeed */
+  bool no_marker;  /* out, after a failure: a new epoch is needed first */
 } pgc_session;
 
 /* Executes a statement. PGCACHE_OK and a result to be given to PQclear(), or an error. */

@@ -10,6 +10,7 @@
 #include "platform/memory.h"
 #include "platform/sync.h"
 #include "pure/error.h"
+#include "store/breaker.h"
 #include "store/pg_operations.h"
 #include "store/pool.h"
 #include "store/store.h"
@@ -23,9 +24,14 @@
 /* By how much less the coarse clock may count. */
 #define COARSE_US 10000
 
-/* Where one process gets its connections; a forked child puts its own in its place. */
+/* A probe of the breaker that has not come back by then does not keep the next one away. */
+#define PROBE_MAX_US 10000000
+
+/* What belongs to one process: where it gets its connections, and what it knows about the server. A forked child puts its
+   own in its place. */
 typedef struct process {
   pgc_source *source;
+  pgc_breaker breaker;
   uint64_t fork_generation;
 } process;
 
@@ -39,7 +45,7 @@ typedef struct pg_store {
   int64_t patience_us;
 } pg_store;
 
-static process *process_new(pgc_source *source) {
+static process *process_new(pgc_source *source, int breaker_failures, int64_t breaker_pause_us) {
   process *self = source != NULL ? pgc_alloc_zero(sizeof *self) : NULL;
   if (self == NULL) {
     if (source != NULL)
@@ -48,29 +54,53 @@ static process *process_new(pgc_source *source) {
   }
   self->source = source;
   self->fork_generation = pgc_fork_generation();
+  pgc_breaker_init(&self->breaker, breaker_failures, breaker_pause_us);
   return self;
 }
 
-/* The source of this process. After a fork the first call of the child makes one; the parent's memory is left as it is,
-   because its locks may have been held at the fork. NULL when out of memory. */
-static pgc_source *current_source(pg_store *self) {
+static void process_free(process *self) {
+  self->source->free(self->source);
+  pgc_breaker_destroy(&self->breaker);
+  pgc_free(self);
+}
+
+/* After a fork the first call of the child makes its own; the parent's memory is left as it is, because its locks may have
+   been held at the fork. NULL when out of memory. */
+static process *current_process(pg_store *self) {
   process *known = atomic_load_explicit(&self->process, memory_order_acquire);
   if (known->fork_generation == pgc_fork_generation())
-    return known->source;
-  process *fresh = process_new(known->source->new_after_fork(known->source));
+    return known;
+  process *fresh = process_new(known->source->new_after_fork(known->source), known->breaker.threshold,
+                               known->breaker.pause_us); /* which never change */
   if (fresh == NULL)
     return NULL;
   if (atomic_compare_exchange_strong(&self->process, &known, fresh)) {
     known->source->close_sockets_after_fork(known->source);
-    return fresh->source;
+    return fresh;
   }
-  fresh->source->free(fresh->source); /* another thread of the child was first */
-  pgc_free(fresh);
-  return known->source;
+  process_free(fresh); /* another thread of the child was first */
+  return known;
+}
+
+/* Why there was no connection. */
+static pgc_fault fault_of_acquire(pgcache_status status, bool waited_enough) {
+  switch (status) {
+  case PGCACHE_UNAVAILABLE:
+  case PGCACHE_TOO_MANY_CONNECTIONS:
+    return PGC_FAULT_UNREACHABLE;
+  case PGCACHE_TIMEOUT:
+    return waited_enough ? PGC_FAULT_UNREACHABLE : PGC_FAULT_NOBODYS;
+  case PGCACHE_CLOSED:
+  case PGCACHE_NO_MEMORY:
+    return PGC_FAULT_NOBODYS;
+  default:
+    return PGC_FAULT_NONE; /* a log-in that was refused, for example */
+  }
 }
 
 /* One attempt on one connection; the lost marker is put back here, so that the next attempt finds it. */
-static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pgcache_error *error, bool *retry) {
+static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pgcache_error *error, pgc_fault *fault,
+                              bool *retry) {
   pgc_session session = {.schema = self->schema,
                          .logged = self->logged,
                          .max_value_bytes = self->max_value_bytes,
@@ -79,10 +109,13 @@ static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pg
                          .error = error};
   bool busy;
   *retry = false;
+  int64_t began_us = pgc_monotonic_us();
   pgcache_status status = source->acquire(source, &session.connection, op->deadline, &busy, error);
-  if (status != PGCACHE_OK)
+  if (status != PGCACHE_OK) {
+    *fault = fault_of_acquire(status, !busy && pgc_monotonic_us() - began_us >= self->patience_us);
     return status;
-  int64_t sent_us = pgc_monotonic_us();
+  }
+  began_us = pgc_monotonic_us();
   status = pgc_pg_operate(&session, op);
   if (session.no_marker) {
     pgc_parameters none = {0};
@@ -98,12 +131,16 @@ static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pg
   if (status < 0)
     pgc_pg_drop_outputs(op);
   source->release(source, session.connection, !session.broken);
+  if (session.fault == PGC_FAULT_SILENT && pgc_monotonic_us() - began_us < self->patience_us)
+    session.fault = PGC_FAULT_NOBODYS;
   /* What was idle meanwhile may be as dead, and would cost a call each; or lead to a primary that is none any more. */
-  if (session.silent && pgc_monotonic_us() - sent_us >= self->patience_us)
-    source->distrust(source, sent_us);
+  if (session.fault == PGC_FAULT_SILENT)
+    source->distrust(source, began_us);
   else if (status == PGCACHE_READ_ONLY && session.broken)
     source->distrust(source, PGC_NO_DEADLINE);
-  if ((status == PGCACHE_UNAVAILABLE || status == PGCACHE_TIMEOUT) && source->closed(source))
+  bool closed = source->closed(source);
+  *fault = closed ? PGC_FAULT_NOBODYS : session.fault;
+  if ((status == PGCACHE_UNAVAILABLE || status == PGCACHE_TIMEOUT) && closed)
     return pgc_fail(error, PGCACHE_CLOSED, "the handle was shut down");
   *retry = status < 0 && session.retry;
   return status;
@@ -114,18 +151,43 @@ static void pause_before(int attempt_number) {
   usleep((useconds_t)(pgc_random_u64() % (uint64_t)(1000 << attempt_number)));
 }
 
+/* Asks the breaker. Each call that it refuses also sees to it that a lost connection is being replaced. */
+static pgc_breaker_verdict let_through(pg_store *self, process *here, const pgc_op *op, pgcache_error *error) {
+  pgc_source *source = here->source;
+  if (pgc_op_is_maintenance(op->kind) || !pgc_breaker_is_open(&here->breaker) || source->closed(source))
+    return PGC_BREAKER_PASS;
+  bool connected = source->look(source);
+  int64_t now = pgc_monotonic_us();
+  int64_t lease = op->deadline < now + PROBE_MAX_US ? op->deadline : now + PROBE_MAX_US;
+  pgc_breaker_verdict verdict = pgc_breaker_enter(&here->breaker, now, lease, connected, error);
+  if (verdict == PGC_BREAKER_REFUSE)
+    pgc_count(&self->base.counters.breaker_refused);
+  return verdict;
+}
+
+/* The clock is read only when there is something to tell. */
+static bool leave_breaker(process *here, pgc_breaker_verdict verdict, pgc_fault fault, const pgcache_error *failure) {
+  if (fault == PGC_FAULT_NONE && pgc_breaker_is_calm(&here->breaker))
+    return false;
+  return pgc_breaker_leave(&here->breaker, verdict, fault, pgc_monotonic_us(), pgc_random_u64(), failure);
+}
+
 static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) {
   pg_store *self = (pg_store *)base;
-  pgc_source *source = current_source(self);
-  if (source == NULL)
+  process *here = current_process(self);
+  if (here == NULL)
     return pgc_fail_memory(error);
+  pgc_breaker_verdict verdict = let_through(self, here, op, error);
+  if (verdict == PGC_BREAKER_REFUSE)
+    return PGCACHE_UNAVAILABLE;
 
   if (op->kind == PGC_OP_DOCTOR) {
     int idle;
-    source->count(source, &op->u.doctor.pool_open, &idle);
+    here->source->count(here->source, &op->u.doctor.pool_open, &idle);
   }
   pgcache_error failure = PGCACHE_ERROR_INIT; /* of attempts that a later one makes good */
   pgcache_status status = PGCACHE_OK;
+  pgc_fault fault = PGC_FAULT_NONE;
   bool retry = true;
   for (int number = 1; retry && number <= ATTEMPTS_MAX; number++) {
     if (number > 1) {
@@ -134,13 +196,19 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
       if (status == PGCACHE_CONFLICT && failure.sqlstate[0] != '\0')
         pause_before(number);
     }
-    status = attempt(self, source, op, &failure, &retry);
+    status = attempt(self, here->source, op, &failure, &fault, &retry);
   }
+  if (status >= 0)
+    fault = PGC_FAULT_NONE;
+  else if (fault != PGC_FAULT_NONE && pgc_op_is_maintenance(op->kind))
+    fault = PGC_FAULT_NOBODYS; /* its success closes the breaker, its failure counts for nothing */
+  if (leave_breaker(here, verdict, fault, &failure))
+    pgc_count(&self->base.counters.breaker_opened);
   if (status < 0)
     return pgc_fail_sql(error, status, failure.sqlstate, "%s", failure.message);
   if (op->kind == PGC_OP_STATS) {
     int open, idle;
-    source->count(source, &open, &idle);
+    here->source->count(here->source, &open, &idle);
     op->u.stats->pool_open = open;
     op->u.stats->pool_idle = idle;
   }
@@ -148,20 +216,18 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
 }
 
 static void pg_shutdown(pgc_store *base) {
-  pgc_source *source = current_source((pg_store *)base);
-  if (source != NULL)
-    source->shutdown(source);
+  process *here = current_process((pg_store *)base);
+  if (here != NULL)
+    here->source->shutdown(here->source);
 }
 
 static void pg_free(pgc_store *base) {
   pg_store *self = (pg_store *)base;
   process *known = atomic_load(&self->process);
-  if (known->fork_generation == pgc_fork_generation()) {
-    known->source->free(known->source);
-    pgc_free(known);
-  } else {
+  if (known->fork_generation == pgc_fork_generation())
+    process_free(known);
+  else
     known->source->close_sockets_after_fork(known->source); /* a child that never used the handle */
-  }
   pgc_free(self);
 }
 
@@ -181,7 +247,8 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
                                   .max = settings->pool_max,
                                   .lifetime_us = settings->pool_max_lifetime_ms * 1000,
                                   .idle_us = settings->pool_idle_ms * 1000};
-  process *first = process_new(pgc_pool_new(&plan, &limits, &self->base.counters));
+  process *first = process_new(pgc_pool_new(&plan, &limits, &self->base.counters), settings->breaker_failures,
+                               settings->breaker_pause_ms * 1000);
   if (first == NULL) {
     pgc_free(self);
     return pgc_fail_memory(error);

@@ -111,6 +111,23 @@ static inline bool pgc_op_writes(pgc_op_kind kind) {
   return kind > PGC_OP_LAST_READ;
 }
 
+/* Work on the cache as a whole, for which somebody waits who wants to know how the server is. */
+static inline bool pgc_op_is_maintenance(pgc_op_kind kind) {
+  switch (kind) {
+  case PGC_OP_KEYS:
+  case PGC_OP_STATS:
+  case PGC_OP_DOCTOR:
+  case PGC_OP_FLUSH_NAMESPACE:
+  case PGC_OP_FLUSH_ALL:
+  case PGC_OP_CLEANUP:
+  case PGC_OP_INIT:
+  case PGC_OP_UPGRADE:
+    return true;
+  default:
+    return false;
+  }
+}
+
 typedef struct pgc_store pgc_store;
 
 struct pgc_store {

@@ -412,7 +412,7 @@ TEST_CASE("A call that waited for the server in vain says why the attempt before
   Store store;
   Proxy proxy;
   proxy.refuse(true);
-  Cache cache = store.open({{"url", proxy.conninfo()}});
+  Cache cache = store.open({{"url", proxy.conninfo()}, {"breaker_failures", "0"}});
   CHECK(cache.get("k") == PGCACHE_UNAVAILABLE);
   proxy.refuse(false);
   proxy.black_hole(true); /* the next attempt is accepted and not answered */

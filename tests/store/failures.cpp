@@ -197,6 +197,7 @@ TEST_CASE("[A24] No connection left: TOO_MANY_CONNECTIONS, and the message names
   Cache cache(config);
   REQUIRE(cache.init() == PGCACHE_OK);
   cache = Cache(config);
+  REQUIRE(eventually([&] { return admin.one("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'") == "0"; }));
   auto first = std::make_unique<Pg>(server.conninfo("app"));
   CHECK(eventually([&] { return admin.one("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'") == "1"; }));
   /* Two sessions, and the three places that are left are the superuser's. */

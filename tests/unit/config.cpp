@@ -73,8 +73,9 @@ TEST_CASE("every setting is described completely", "[config]") {
     CHECK(allowed.back() != '.');
   }
   CHECK(names == std::set<std::string>{"url", "schema", "namespace", "table", "values", "pool_min", "pool_max",
-                                       "pool_max_lifetime_ms", "pool_idle_ms", "timeout_ms", "maintenance_timeout_ms",
-                                       "default_ttl_ms", "max_value_bytes"});
+                                       "pool_max_lifetime_ms", "pool_idle_ms", "breaker_failures", "breaker_pause_ms",
+                                       "on_error", "timeout_ms", "maintenance_timeout_ms", "default_ttl_ms",
+                                       "max_value_bytes"});
 }
 
 TEST_CASE("a default can be set and is what was described", "[config]") {
@@ -154,6 +155,9 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
       {"pool_max", {"1", "1000"}, {"", "0", "1001", "99999999999999999999999999999999", "-0"}},
       {"pool_max_lifetime_ms", {"0", "86400000"}, {"", "-1", "86400001", "30min"}},
       {"pool_idle_ms", {"0", "86400000"}, {"", "-1", "86400001", "never"}},
+      {"breaker_failures", {"0", "1000"}, {"", "-1", "1001", "off"}},
+      {"breaker_pause_ms", {"1", "30000"}, {"", "0", "30001"}},
+      {"on_error", {"error", "miss"}, {"", "Miss", "missx", "ignore"}},
       {"timeout_ms", {"1", "86400000"}, {"0", "86400001", "5s", "never", ":", "/"}},
       {"maintenance_timeout_ms", {"1", "86400000"}, {"0", "86400001", "never"}},
       {"default_ttl_ms", {"1", "315360000000", "never"}, {"", "0", "-1", "315360000001", "Never", "never ", "neve"}},
@@ -220,7 +224,8 @@ TEST_CASE("the message on a wrong name names the nearest setting", "[config][rul
   CHECK(message("max_value_size") == nearest + "max_value_bytes");
   const std::string all =
       "there is no setting of that name; there are url, schema, namespace, table, values, pool_min, pool_max, "
-      "pool_max_lifetime_ms, pool_idle_ms, timeout_ms, maintenance_timeout_ms, default_ttl_ms, max_value_bytes";
+      "pool_max_lifetime_ms, pool_idle_ms, breaker_failures, breaker_pause_ms, on_error, timeout_ms, "
+      "maintenance_timeout_ms, default_ttl_ms, max_value_bytes";
   CHECK(message("") == all);
   CHECK(message("verbosity") == all);
   CHECK(message(std::string(10000, 'u').c_str()) == all);
@@ -288,19 +293,15 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
     CHECK(config.get("url") == "null:");
   }
   SECTION("every setting") {
-    const std::vector<std::pair<std::string, std::string>> values = {{"url", "local:/x"},
-                                                                     {"schema", "s"},
-                                                                     {"namespace", "n"},
-                                                                     {"table", "logged"},
-                                                                     {"values", "inline"},
-                                                                     {"pool_min", "2"},
-                                                                     {"pool_max", "3"},
-                                                                     {"pool_max_lifetime_ms", "7"},
-                                                                     {"pool_idle_ms", "8"},
-                                                                     {"timeout_ms", "4"},
-                                                                     {"maintenance_timeout_ms", "5"},
-                                                                     {"default_ttl_ms", "never"},
-                                                                     {"max_value_bytes", "6"}};
+    const std::vector<std::pair<std::string, std::string>> values = {
+        {"url", "local:/x"},         {"schema", "s"},
+        {"namespace", "n"},          {"table", "logged"},
+        {"values", "inline"},        {"pool_min", "2"},
+        {"pool_max", "3"},           {"pool_max_lifetime_ms", "7"},
+        {"pool_idle_ms", "8"},       {"breaker_failures", "9"},
+        {"breaker_pause_ms", "10"},  {"on_error", "miss"},
+        {"timeout_ms", "4"},         {"maintenance_timeout_ms", "5"},
+        {"default_ttl_ms", "never"}, {"max_value_bytes", "6"}};
     auto settings = all_settings();
     REQUIRE(values.size() == settings.size());
     for (size_t i = 0; i < settings.size(); i++) {
@@ -366,6 +367,9 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.pool_max == 10);
     CHECK(settings.pool_max_lifetime_ms == 1800000);
     CHECK(settings.pool_idle_ms == 600000);
+    CHECK(settings.breaker_failures == 5);
+    CHECK(settings.breaker_pause_ms == 1000);
+    CHECK_FALSE(settings.failed_reads_miss);
     CHECK(settings.timeout_ms == 5000);
     CHECK(settings.maintenance_timeout_ms == 300000);
     CHECK(settings.default_ttl_ms == 300000);
@@ -385,6 +389,9 @@ TEST_CASE("settings are loaded in their types", "[config]") {
                                                             {"pool_max", "3"},
                                                             {"pool_max_lifetime_ms", "0"},
                                                             {"pool_idle_ms", "1234"},
+                                                            {"breaker_failures", "0"},
+                                                            {"breaker_pause_ms", "250"},
+                                                            {"on_error", "miss"},
                                                             {"timeout_ms", "00012"},
                                                             {"maintenance_timeout_ms", "86400000"},
                                                             {"default_ttl_ms", "never"},
@@ -400,6 +407,9 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.pool_max == 3);
     CHECK(settings.pool_max_lifetime_ms == 0);
     CHECK(settings.pool_idle_ms == 1234);
+    CHECK(settings.breaker_failures == 0);
+    CHECK(settings.breaker_pause_ms == 250);
+    CHECK(settings.failed_reads_miss);
     CHECK(settings.timeout_ms == 12);
     CHECK(settings.maintenance_timeout_ms == 86400000);
     CHECK(settings.default_ttl_ms == PGCACHE_TTL_NEVER);
