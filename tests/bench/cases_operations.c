@@ -17,6 +17,7 @@ static const char app_role[] = "pgcache_bench_app", user[] = "pgcache_bench_user
 typedef struct variant {
   const char *name;
   setting settings[MOST_SETTINGS];
+  setting plain; /* of the other side, where the default is not without it */
   size_t value_bytes;
   bool text; /* values that compress */
   bool as_user;
@@ -34,8 +35,15 @@ static const variant variants[] = {
     {.name = "encryption", .settings = {{"encryption", "required"}, {"keys", KEYS}}, .value_bytes = 10240},
     {.name = "keyed_digests", .settings = {{"digests", "keyed"}, {"keys", KEYS}}, .value_bytes = 1024},
     {.name = "app_role", .settings = {{"app_role", app_role}}, .value_bytes = 1024, .as_user = true},
+    {.name = "app_role_tables",
+     .settings = {{"app_role", app_role}, {"grants", "tables"}},
+     .value_bytes = 1024,
+     .as_user = true},
     {.name = "not_prepared", .settings = {{"prepared", "off"}}, .value_bytes = 1024},
-    {.name = "breaker", .settings = {{"breaker", "on"}}, .value_bytes = 1024},
+    {.name = "breaker",
+     .settings = {{"breaker_failures", "5"}},
+     .plain = {"breaker_failures", "0"},
+     .value_bytes = 1024},
     {.name = "bound", .value_bytes = 1024, .bound = true},
 };
 
@@ -66,9 +74,14 @@ static void skip(const variant *of, const char *what) {
   report_line(text, object);
 }
 
+/* Those that init makes for this schema, and the one below. They own and may nothing any more. */
+static void drop_roles(const bench *self) {
+  PQclear(query_or_die(self->admin, PGRES_COMMAND_OK, "DROP ROLE IF EXISTS %s, %s, pgcache_bench_with_owner", user,
+                       app_role));
+}
+
 /* A role that logs in and may do what the application's role may. */
 static void make_user(const bench *self) {
-  PQclear(query_or_die(self->admin, PGRES_COMMAND_OK, "DROP ROLE IF EXISTS %s", user));
   PQclear(query_or_die(self->admin, PGRES_COMMAND_OK, "CREATE ROLE %s LOGIN", user));
   PQclear(query_or_die(self->admin, PGRES_COMMAND_OK, "GRANT %s TO %s", app_role, user));
 }
@@ -91,7 +104,7 @@ static void measure(bench *self, const variant *of) {
   dataset plain, with;
   int64_t keys = 20000;
   char name[40];
-  dataset_open(&plain, self, "plain");
+  dataset_open_as(&plain, self, "plain", (const setting[MOST_SETTINGS]){of->plain}, NULL);
   dataset_open_as(&with, self, "with", of->settings, NULL);
   plain.text = with.text = of->text;
   dataset_fill(&plain, keys, of->value_bytes);
@@ -123,11 +136,14 @@ static void measure(bench *self, const variant *of) {
   dataset_close(&with);
   dataset_close(&plain);
   if (of->as_user) {
-    PQclear(query_or_die(self->admin, PGRES_COMMAND_OK, "DROP ROLE %s", user));
+    drop_roles(self);
   }
 }
 
 void case_settings(bench *self) {
+  /* Keys for measuring, no secrets. */
+  setenv("PGCACHE_BENCH_KEYS",
+         "k1 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=;digest ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=", 1);
   for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
     const char *absent = missing(&variants[i]);
     if (absent != NULL) {

@@ -38,7 +38,7 @@ using std::string;
 struct Options {
   double seconds = 60;
   double every = 5;
-  int64_t slack_ms = 1000;
+  int64_t slack_ms = 2000;
   uint64_t seed = 0;
   int plant = NO_PLANT;
   bool faults = true;
@@ -50,7 +50,7 @@ const char *const usage =
     "  --seconds    how long it works (default: 60)\n"
     "  --every      seconds from fault to fault (default: 5)\n"
     "  --seed       repeats the order of faults and the operations of each thread; the one of a run is printed\n"
-    "  --slack-ms   how long after its deadline a call may end (default: 1000)\n"
+    "  --slack-ms   how long after its deadline a call may end (default: 2000)\n"
     "  --no-faults  nothing strikes\n"
     "  --plant      a bug that the soak must find; the run has to fail\n"
     "  --self-test  plants one after the other, and sees that each is found\n"

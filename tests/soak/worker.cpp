@@ -17,6 +17,8 @@
 #include "support/server.hpp"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <dirent.h>
 #include <fstream>
 #include <malloc.h>
@@ -354,6 +356,17 @@ void Worker::flush() {
 }
 
 void Worker::cleanup() {
+#ifdef PGCACHE_LIMIT_NONE
+  if (below(2) == 0) { /* a slice of it; the walk belongs to all processes */
+    calls_.run(Op::CLEANUP, "", 1500, [&](const Options &options) {
+      Answer answer;
+      pgcache_cleanup_progress progress = PGCACHE_CLEANUP_PROGRESS_INIT;
+      answer.status = pgcache_cleanup_some(cache_.raw(), &progress, 20, &options, &answer.error);
+      return answer;
+    });
+    return;
+  }
+#endif
   calls_.run(Op::CLEANUP, "", 1500, [&](const Options &options) { return cache_.cleanup(options); });
 }
 
@@ -446,6 +459,34 @@ int64_t heap_bytes() {
 #endif
 }
 
+/* The processes differ in all that may differ between users of one cache. A setting that the library does not have is left
+   out, and named. */
+static void use_settings(test::Config &config, int process) {
+  static const struct {
+    int process;
+    const char *name, *value;
+  } settings[] = {
+      {0, "pool_max_lifetime_ms", "2000"}, /* connections come and go all the time, without a fault */
+      {0, "pool_idle_ms", "500"},
+      {0, "compression", "lz4"},
+      {0, "keys", "env:PGCACHE_SOAK_KEYS"}, /* it reads what the other has encrypted */
+      {1, "cleanup_chance", "200"},
+      {1, "compression", "zstd"},
+      {1, "encryption", "on"},
+      {1, "keys", "env:PGCACHE_SOAK_KEYS"},
+      {1, "prepared", "off"},
+  };
+  setenv("PGCACHE_SOAK_KEYS", "k1 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", 1);
+  for (const auto &setting : settings) {
+    if (setting.process != process)
+      continue;
+    test::Error error;
+    if (pgcache_config_set(config.get(), setting.name, setting.value, &error) != PGCACHE_OK)
+      printf("without %s=%s: %s\n", setting.name, setting.value, error.message);
+  }
+  fflush(stdout);
+}
+
 void work(Block &block, int process) {
   const int64_t descriptors = descriptors_of(getpid()), threads = threads_of(getpid()), heap = heap_bytes();
   block.ready++;
@@ -454,9 +495,14 @@ void work(Block &block, int process) {
   {
     test::Config config;
     config.set("url", block.address[process]).set("schema", block.schema).set("pool_max", std::to_string(POOL_MAX));
-    if (process == 0) /* connections come and go all the time, without a fault */
-      config.set("pool_max_lifetime_ms", "2000").set("pool_idle_ms", "500");
+    use_settings(config, process);
     test::Cache cache(config);
+#ifdef PGCACHE_LIMIT_NONE
+    /* It survives every fault. */
+    pgcache_janitor *janitor = nullptr;
+    if (process == 0 && pgcache_janitor_start(&janitor, cache.raw(), 500, nullptr) != PGCACHE_OK)
+      throw std::runtime_error("the janitor did not start");
+#endif
     std::vector<std::thread> running;
     for (int thread = 0; thread < THREADS; thread++)
       running.emplace_back([&, thread] { Worker(block, cache, process, thread).run(); });
@@ -466,6 +512,9 @@ void work(Block &block, int process) {
     }
     for (auto &thread : running)
       thread.join();
+#ifdef PGCACHE_LIMIT_NONE
+    pgcache_janitor_free(janitor);
+#endif
   }
   /* Threads that are still connecting give up when they notice that the handle is gone; a plant's descriptors do not. */
   const int tenths = block.plant == NO_PLANT ? 150 : 5;
