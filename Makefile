@@ -223,7 +223,7 @@ $(B)/tests/soak: $(SOAK_OBJECTS) $(SUPPORT_OBJECTS) $(STATIC)
 	$(SAY) LD $@
 	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(STATIC) $(LIBS) -ldl
 
-.PHONY: tests test-unit test-store test-cli test-faults soak
+.PHONY: tests test-unit test-store test-pooler test-cli test-faults soak
 tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(EXAMPLES)
 
 # ARGS go to the test program: make test-store ARGS='[A07]'
@@ -231,6 +231,11 @@ test-unit: $(B)/tests/unit
 	$(B)/tests/unit $(ARGS)
 test-store: $(B)/tests/store all
 	ci/with-postgres $(B)/tests/store $(ARGS)
+# The store's tests once more, each Store behind a PgBouncer in transaction mode with prepared=off: those that say most
+# about statements in a few seconds; make check-long: all that do not need sessions of their own.
+POOLER_TESTS := $(if $(PGCACHE_LONG),~[direct],[pooler],[model],[add],[cas],[replace],[touch],[exists],[increment],[flush],[keys],[stats],[value],[version],[init],[migrations],[changed],[epoch])
+test-pooler: $(B)/tests/store all
+	PGCACHE_TEST_POOLER=1 ci/with-postgres $(B)/tests/store $(or $(ARGS),'$(POOLER_TESTS)')
 test-faults: $(B)/tests/faults all
 	ci/with-postgres $(B)/tests/faults $(ARGS)
 soak: $(B)/tests/soak
@@ -248,7 +253,7 @@ check-long:
 	$(MAKE) soak ARGS='--self-test'
 	$(MAKE) soak ARGS='--seconds 1800'
 check-all: all tests light-checks
-	@set -e; for suite in $(SUITES) cli; do $(MAKE) "test-$$suite"; done
+	@set -e; for suite in $(SUITES) pooler cli; do $(MAKE) "test-$$suite"; done
 light-checks: all
 	ci/check-symbols
 	ci/check-header
@@ -295,6 +300,7 @@ DOCUMENTS := $(wildcard LICENSE README.md CHANGELOG.md abi/ABI.md)
 .PHONY: install uninstall installcheck dist
 install: all $(if $(COMMAND),$(B)/install/pgcache)
 	$(call put,644,abi/pgcache.h,$(includedir))
+	$(call put,644,abi/pgcache_hooks.h,$(includedir))
 	$(call put,755,$(SHARED),$(libdir))
 	ln -sf libpgcache.so.$(VERSION) '$(DESTDIR)$(libdir)/libpgcache.so.$(SOVERSION)'
 	ln -sf libpgcache.so.$(VERSION) '$(DESTDIR)$(libdir)/libpgcache.so'
@@ -308,7 +314,7 @@ install: all $(if $(COMMAND),$(B)/install/pgcache)
 	@test -n '$(DESTDIR)' || ldconfig 2>/dev/null || :
 
 uninstall:
-	rm -f '$(DESTDIR)$(includedir)/pgcache.h' '$(DESTDIR)$(libdir)/libpgcache.so.$(VERSION)' \
+	rm -f '$(DESTDIR)$(includedir)/pgcache.h' '$(DESTDIR)$(includedir)/pgcache_hooks.h' '$(DESTDIR)$(libdir)/libpgcache.so.$(VERSION)' \
 	  '$(DESTDIR)$(libdir)/libpgcache.so.$(SOVERSION)' '$(DESTDIR)$(libdir)/libpgcache.so' \
 	  '$(DESTDIR)$(libdir)/libpgcache.a' '$(DESTDIR)$(pkgconfigdir)/pgcache.pc' '$(DESTDIR)$(bindir)/pgcache' \
 	  '$(DESTDIR)$(mandir)/man1/pgcache.1' '$(DESTDIR)$(bashcompletiondir)/pgcache' \
@@ -344,7 +350,7 @@ help:
 	@echo 'make check           installs what is missing, builds, runs all tests and light checks (check-long: longer runs)'
 	@echo 'make demo            installs what is missing, builds, shows pgcache at work'
 	@echo 'make bench           measures; ONLY=store runs one group'
-	@echo 'make test-unit       one suite; also test-store, test-cli, test-faults; ARGS="[A07]" picks tests'
+	@echo 'make test-unit       one suite; also test-store, test-pooler, test-cli, test-faults; ARGS="[A07]" picks tests'
 	@echo 'make soak            random operations under faults, checked; ARGS="--seconds 1800 --seed 7"'
 	@echo 'make fuzz            runs each fuzz target for FUZZ_SECONDS (20)'
 	@echo 'make install         DESTDIR, PREFIX, libdir, ... as usual; uninstall; installcheck'

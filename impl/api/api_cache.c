@@ -10,14 +10,26 @@
 #include "platform/memory.h"
 #include "pure/address.h"
 #include "pure/error.h"
+#include "pgcache_hooks.h"
 #include "pure/migrations.h"
 
-static pgcache_status open_store(pgcache *self, pgcache_error *error) {
-  pgc_address address;
-  pgcache_status status = pgc_address_parse(&address, self->settings.url, error);
+/* Where a handle's connections come from: the url, a connection of the application, or its hooks. */
+typedef struct origin {
+  struct pg_conn *connection;
+  const pgcache_connection_hooks *hooks;
+} origin;
+
+static pgcache_status open_store(pgcache *self, const origin *from, pgcache_error *error) {
+  bool borrowing = from->connection != NULL || from->hooks != NULL;
+  pgc_address address = {.kind = PGC_ADDRESS_NULL};
+  pgcache_status status = PGCACHE_OK;
+  if (!borrowing)
+    status = pgc_address_parse(&address, self->settings.url, error);
   if (status != PGCACHE_OK)
     return status;
-  if (address.kind == PGC_ADDRESS_NULL) {
+  if (borrowing && strcmp(self->settings.url, "null:") != 0) {
+    status = pgc_borrowing_store_new(&self->store, from->connection, from->hooks, &self->settings, error);
+  } else if (address.kind == PGC_ADDRESS_NULL) {
     self->store = pgc_null_store_new();
     if (self->store == NULL)
       status = pgc_fail_memory(error);
@@ -28,11 +40,7 @@ static pgcache_status open_store(pgcache *self, pgcache_error *error) {
   return status;
 }
 
-pgcache_status pgcache_new(pgcache **out, const pgcache_config *config, pgcache_error *error) {
-  if (out != NULL)
-    *out = NULL;
-  if (!pgc_error_ok(error))
-    return PGCACHE_INVALID;
+static pgcache_status make(pgcache **out, const pgcache_config *config, const origin *from, pgcache_error *error) {
   if (out == NULL)
     return pgc_fail(error, PGCACHE_INVALID, "out is NULL");
   if (config == NULL)
@@ -43,13 +51,49 @@ pgcache_status pgcache_new(pgcache **out, const pgcache_config *config, pgcache_
     return pgc_fail_memory(error);
   pgcache_status status = pgc_settings_load(&self->settings, config, error);
   if (status == PGCACHE_OK)
-    status = open_store(self, error);
+    status = open_store(self, from, error);
   if (status != PGCACHE_OK) {
     pgcache_free(self);
     return status;
   }
   *out = self;
   return PGCACHE_OK;
+}
+
+pgcache_status pgcache_new(pgcache **out, const pgcache_config *config, pgcache_error *error) {
+  const origin from = {NULL, NULL};
+  if (out != NULL)
+    *out = NULL;
+  if (!pgc_error_ok(error))
+    return PGCACHE_INVALID;
+  return make(out, config, &from, error);
+}
+
+pgcache_status pgcache_new_on_connection(pgcache **out, const pgcache_config *config, struct pg_conn *connection,
+                                         pgcache_error *error) {
+  const origin from = {connection, NULL};
+  if (out != NULL)
+    *out = NULL;
+  if (!pgc_error_ok(error))
+    return PGCACHE_INVALID;
+  if (connection == NULL)
+    return pgc_fail(error, PGCACHE_INVALID, "connection is NULL");
+  return make(out, config, &from, error);
+}
+
+pgcache_status pgcache_new_with_hooks(pgcache **out, const pgcache_config *config,
+                                      const pgcache_connection_hooks *hooks, pgcache_error *error) {
+  const origin from = {NULL, hooks};
+  if (out != NULL)
+    *out = NULL;
+  if (!pgc_error_ok(error))
+    return PGCACHE_INVALID;
+  if (hooks == NULL || hooks->struct_size < sizeof *hooks)
+    return pgc_fail(error, PGCACHE_INVALID,
+                    "hooks is NULL, or its struct_size is not set; use PGCACHE_CONNECTION_HOOKS_INIT");
+  if (hooks->acquire == NULL || hooks->release == NULL)
+    return pgc_fail(error, PGCACHE_INVALID, "a hook is NULL; both acquire and release are needed");
+  return make(out, config, &from, error);
 }
 
 void pgcache_shutdown(pgcache *self) {

@@ -107,6 +107,11 @@ static bool check_on_error(const setting_row *row, const char *value) {
   return strcmp(value, "error") == 0 || strcmp(value, "miss") == 0;
 }
 
+static bool check_switch(const setting_row *row, const char *value) {
+  (void)row;
+  return strcmp(value, "on") == 0 || strcmp(value, "off") == 0;
+}
+
 /* ---- The table ---------------------------------------------------------------------------------------------------- */
 
 #define TEXT(name, environment, default_value, check, allowed, description)                                            \
@@ -134,6 +139,9 @@ static const setting_row table[PGC_SETTING_COUNT] = {
     [PGC_SETTING_VALUES] = TEXT("values", "PGCACHE_VALUES", "mixed", check_values,
         "mixed or inline",
         "How init lays the table out: inline suits values of 1 to 3 KiB that are rewritten often, and takes more space."),
+    [PGC_SETTING_PREPARED] = TEXT("prepared", "PGCACHE_PREPARED", "on", check_switch,
+        "on or off",
+        "off: rely on no session, as connection poolers such as PgBouncer need it; each statement is sent whole."),
     [PGC_SETTING_POOL_MIN] = INTEGER("pool_min", "PGCACHE_POOL_MIN", "0", 0, 1000,
         "The connections that the first call opens, even if it needs fewer, and that are kept open."),
     [PGC_SETTING_POOL_MAX] = INTEGER("pool_max", "PGCACHE_POOL_MAX", "10", 1, 1000,
@@ -288,6 +296,7 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   strcpy(out->namespace_name, text_of(config, PGC_SETTING_NAMESPACE));
   out->logged = strcmp(text_of(config, PGC_SETTING_TABLE), "logged") == 0;
   out->inline_values = strcmp(text_of(config, PGC_SETTING_VALUES), "inline") == 0;
+  out->prepared = strcmp(text_of(config, PGC_SETTING_PREPARED), "on") == 0;
   out->pool_min = pool_min;
   out->pool_max = pool_max;
   out->pool_max_lifetime_ms = integer_of(config, PGC_SETTING_POOL_MAX_LIFETIME_MS);

@@ -25,6 +25,7 @@ typedef enum pgc_setting_id {
   PGC_SETTING_NAMESPACE,
   PGC_SETTING_TABLE,
   PGC_SETTING_VALUES,
+  PGC_SETTING_PREPARED,
   PGC_SETTING_POOL_MIN,
   PGC_SETTING_POOL_MAX,
   PGC_SETTING_POOL_MAX_LIFETIME_MS,
@@ -50,6 +51,7 @@ typedef struct pgc_settings {
   char namespace_name[PGCACHE_NAMESPACE_MAX + 1];
   bool logged;        /* setting `table` */
   bool inline_values; /* setting `values` */
+  bool prepared;
   int pool_min;
   int pool_max;
   int64_t pool_max_lifetime_ms; /* 0: for ever */

@@ -28,7 +28,7 @@ static int read_host_limit(const PQconninfoOption *options) {
   return DEFAULT_CONNECT_TIMEOUT_S;
 }
 
-pgcache_status pgc_connect_plan_make(pgc_connect_plan *plan, const char *conninfo, const char *local_dir,
+pgcache_status pgc_connect_plan_make(pgc_connect_plan *plan, const char *conninfo, const char *local_dir, bool prepared,
                                      pgcache_error *error) {
   *plan = (pgc_connect_plan){0};
   char *problem = NULL;
@@ -43,13 +43,13 @@ pgcache_status pgc_connect_plan_make(pgc_connect_plan *plan, const char *conninf
                     "url: not a connection string or URI that libpq understands; percent-encode special "
                     "characters in a URI (@ is %%40, / is %%2F), quote values with spaces in a connection string");
   }
-  const pgc_connect_plan given = {(char *)conninfo, (char *)local_dir, read_host_limit(options)};
+  const pgc_connect_plan given = {(char *)conninfo, (char *)local_dir, prepared, read_host_limit(options)};
   PQconninfoFree(options);
   return pgc_connect_plan_copy(plan, &given) ? PGCACHE_OK : pgc_fail_memory(error);
 }
 
 bool pgc_connect_plan_copy(pgc_connect_plan *copy, const pgc_connect_plan *plan) {
-  *copy = (pgc_connect_plan){.host_limit_s = plan->host_limit_s};
+  *copy = (pgc_connect_plan){.prepared = plan->prepared, .host_limit_s = plan->host_limit_s};
   copy->conninfo = pgc_strdup(plan->conninfo);
   copy->local_dir = plan->local_dir != NULL ? pgc_strdup(plan->local_dir) : NULL;
   if (copy->conninfo != NULL && (plan->local_dir == NULL || copy->local_dir != NULL))
@@ -182,11 +182,18 @@ static PGconn *connect_blocking(const pgc_connect_plan *plan, const char *timeou
 
 static pgcache_status set_up_session(const pgc_connect_plan *plan, pgc_connection *connection, pgcache_error *error) {
   pgc_deadline deadline = pgc_deadline_in(plan->host_limit_s * INT64_C(1000));
-  pgc_reply reply = pgc_connection_run(connection, pgc_sql_statements_session, deadline);
+  char pid[16];
+  snprintf(pid, sizeof pid, "%d", PQbackendPID(connection->pg));
+  pgc_reply reply = pgc_connection_run_with(connection, pgc_sql_statements_session, pid, deadline);
+  bool ours = PQntuples(reply.result) == 1;
   PQclear(reply.result);
   switch (reply.kind) {
   case PGC_REPLY_RESULT:
-    return PGCACHE_OK;
+    if (ours)
+      return PGCACHE_OK;
+    return pgc_fail(error, PGCACHE_BAD_SETTING,
+                    "a connection pooler stands between this process and the server: set prepared=off, or let the url "
+                    "name the server itself");
   case PGC_REPLY_NO_MEMORY:
     return pgc_fail_memory(error);
   case PGC_REPLY_ERROR:
@@ -225,7 +232,10 @@ pgcache_status pgc_connect(pgc_connection **out, const pgc_connect_plan *plan, c
   pgc_connection *connection = pgc_connection_new(pg);
   if (connection == NULL)
     return pgc_fail_memory(error);
-  status = set_up_session(plan, connection, error);
+  if (plan->prepared)
+    status = set_up_session(plan, connection, error);
+  else
+    connection->mode = PGC_MODE_UNPREPARED;
   if (status == PGCACHE_OK)
     *out = connection;
   else

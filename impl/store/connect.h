@@ -15,11 +15,12 @@
 typedef struct pgc_connect_plan {
   char *conninfo;
   char *local_dir;  /* the folder of a local server, for the message; or NULL */
+  bool prepared;    /* the sessions are ours; else a pooler may stand in between */
   int host_limit_s; /* for each address of each host: connect_timeout */
 } pgc_connect_plan;
 
 /* Understands the connection string, without input or output. PGCACHE_OK, PGCACHE_BAD_SETTING, PGCACHE_NO_MEMORY. */
-pgcache_status pgc_connect_plan_make(pgc_connect_plan *plan, const char *conninfo, const char *local_dir,
+pgcache_status pgc_connect_plan_make(pgc_connect_plan *plan, const char *conninfo, const char *local_dir, bool prepared,
                                      pgcache_error *error);
 bool pgc_connect_plan_copy(pgc_connect_plan *copy, const pgc_connect_plan *plan); /* false: out of memory */
 void pgc_connect_plan_clear(pgc_connect_plan *plan);

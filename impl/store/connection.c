@@ -6,8 +6,11 @@
 #include "store/connection.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "platform/buffer.h"
 #include "platform/memory.h"
@@ -39,7 +42,9 @@ pgc_connection *pgc_connection_new(PGconn *pg) {
 void pgc_connection_free(pgc_connection *self) {
   if (self == NULL)
     return;
-  PQfinish(self->pg);
+  if (!self->borrowed)
+    PQfinish(self->pg);
+  PQclear(self->before);
   pgc_free(self);
 }
 
@@ -71,6 +76,7 @@ static void note_sqlstate(pgc_reply *reply, const PGresult *result) {
 
 /* What libpq could not even queue: its memory ran out, or the connection is gone. */
 static pgc_reply not_queued(pgc_connection *self) {
+  self->unusable = true;
   return (pgc_reply){.kind = PQstatus(self->pg) == CONNECTION_BAD ? PGC_REPLY_LOST : PGC_REPLY_NO_MEMORY};
 }
 
@@ -95,15 +101,37 @@ static pgc_reply_kind flush(pgc_connection *self, bool *all_sent, pgc_deadline d
   }
 }
 
+/* Takes the next result into the reply: the last result counts, or the first error and nothing after it. */
+static void note_result(pgc_connection *self, pgc_reply *reply, PGresult *result) {
+  ExecStatusType status = PQresultStatus(result);
+  bool failed = status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK;
+  if (reply->kind == PGC_REPLY_ERROR || status == PGRES_PIPELINE_ABORTED) {
+    PQclear(result);
+  } else if (self->mode == PGC_MODE_NESTED && self->entered && self->before == NULL && status == PGRES_TUPLES_OK) {
+    self->before = result; /* the first rows behind the savepoint are those of local_settings.sql */
+  } else {
+    PQclear(reply->result);
+    reply->result = result;
+    if (failed) {
+      reply->kind = PGC_REPLY_ERROR;
+      note_sqlstate(reply, result);
+    }
+  }
+}
+
+/* More than a pipeline of ours has commands: libpq has nothing, and will have nothing. */
+#define NOTHING_MAX 8
+
 /* Sends what was queued and collects the answer. It is complete only when the server says that it is ready again: for a
    statement outside of a transaction block that is after its commit. */
-static pgc_reply finish_exchange(pgc_connection *self, pgc_deadline deadline) {
+static pgc_reply exchange(pgc_connection *self, pgc_deadline deadline) {
+  bool pipeline = PQpipelineStatus(self->pg) != PQ_PIPELINE_OFF;
   pgc_reply reply = {.kind = PGC_REPLY_RESULT};
   reply.kind = flush(self, &reply.sent, deadline);
   if (reply.kind != PGC_REPLY_RESULT)
     return reply;
 
-  for (;;) {
+  for (int nothing = 0; nothing < NOTHING_MAX;) {
     while (PQisBusy(self->pg)) {
       if (wait_for(self, POLLIN, deadline) == 0) {
         reply.kind = PGC_REPLY_TIMEOUT;
@@ -115,23 +143,15 @@ static pgc_reply finish_exchange(pgc_connection *self, pgc_deadline deadline) {
         break; /* PQgetResult() tells, with what the server may have said at last */
     }
     PGresult *result = PQgetResult(self->pg);
-    if (result == NULL)
-      break;
-    ExecStatusType status = PQresultStatus(result);
-    bool failed = status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK;
-    if (reply.kind == PGC_REPLY_RESULT || failed) { /* the last result, or the first error and nothing after it */
-      if (reply.kind == PGC_REPLY_RESULT) {
-        PQclear(reply.result);
-        reply.result = result;
-      } else {
-        PQclear(result);
-      }
-      if (failed) {
-        reply.kind = PGC_REPLY_ERROR;
-        note_sqlstate(&reply, reply.result);
-      }
-    } else {
+    if (result == NULL) { /* the end; in a pipeline, that of one command */
+      if (!pipeline || PQstatus(self->pg) == CONNECTION_BAD)
+        break;
+      nothing++;
+    } else if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
       PQclear(result);
+      break;
+    } else {
+      note_result(self, &reply, result);
     }
   }
 
@@ -139,8 +159,15 @@ static pgc_reply finish_exchange(pgc_connection *self, pgc_deadline deadline) {
     reply.kind = PGC_REPLY_LOST;
   else if (reply.kind == PGC_REPLY_ERROR && reply.sqlstate[0] == '\0')
     reply.kind = PGC_REPLY_NO_MEMORY; /* libpq made this error itself, on a sound connection */
-  else if (reply.result == NULL)
+  else if (reply.result == NULL || (pipeline && !PQexitPipelineMode(self->pg)))
     reply.kind = PGC_REPLY_NO_MEMORY;
+  return reply;
+}
+
+static pgc_reply finish_exchange(pgc_connection *self, pgc_deadline deadline) {
+  pgc_reply reply = exchange(self, deadline);
+  if (reply.kind != PGC_REPLY_RESULT && reply.kind != PGC_REPLY_ERROR)
+    self->unusable = true;
   return reply;
 }
 
@@ -181,8 +208,8 @@ static pgc_reply allow_scans(pgc_connection *self, bool allowed, pgc_deadline de
   return reply;
 }
 
-pgc_reply pgc_connection_execute(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
-                                 const char *schema, bool logged, pgc_deadline deadline) {
+static pgc_reply execute_prepared(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
+                                  const char *schema, bool logged, pgc_deadline deadline) {
   const pgc_statement *statement = pgc_statement_get(id);
   if (statement->scans != self->scans_allowed) {
     pgc_reply reply = allow_scans(self, statement->scans, deadline);
@@ -198,6 +225,63 @@ pgc_reply pgc_connection_execute(pgc_connection *self, pgc_statement_id id, cons
                            parameters->formats, 1))
     return not_queued(self);
   return finish_exchange(self, deadline);
+}
+
+/* ---- Sessions that are not ours: everything is sent in one pipeline, which is one round trip and one transaction ---- */
+
+/* Adds a command to the pipeline; all parameters are text. */
+static bool queue(pgc_connection *self, const char *sql, int count, const char *const *values) {
+  return PQsendQueryParams(self->pg, sql, count, NULL, values, NULL, NULL, 0) == 1;
+}
+
+/* Ends the pipeline, if all of it could be queued. It may have been sent when its end was refused. */
+static pgc_reply finish_pipeline(pgc_connection *self, bool queued, pgc_deadline deadline) {
+  if (!queued)
+    return not_queued(self);
+  if (!PQpipelineSync(self->pg)) {
+    pgc_reply reply = not_queued(self);
+    reply.sent = true;
+    return reply;
+  }
+  return finish_exchange(self, deadline);
+}
+
+/* When the server shall end a statement by itself, in milliseconds: somewhat before the deadline, so that its word comes in
+   time and the connection can be kept. */
+static int server_limit_ms(pgc_deadline deadline) {
+  int left_ms = pgc_deadline_poll_ms(deadline);
+  if (left_ms < 0)
+    return INT_MAX;
+  int margin_ms = left_ms / 5 < 200 ? left_ms / 5 : 200;
+  return left_ms - margin_ms > 0 ? left_ms - margin_ms : 1;
+}
+
+static pgc_reply execute_unprepared(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
+                                    const char *schema, bool logged, pgc_deadline deadline) {
+  pgc_buffer sql = PGC_BUFFER_INIT;
+  pgc_sql_resolve(&sql, pgc_statement_get(id)->sql, schema, logged);
+  pgc_buffer_append(&sql, "", 1);
+  if (sql.failed) {
+    pgc_buffer_clear(&sql);
+    return (pgc_reply){.kind = PGC_REPLY_NO_MEMORY};
+  }
+  char limit[16];
+  const char *const limits[] = {limit};
+  snprintf(limit, sizeof limit, "%d", server_limit_ms(deadline));
+  bool queued = PQenterPipelineMode(self->pg) == 1;
+  if (queued && self->mode == PGC_MODE_NESTED && !self->entered)
+    queued = self->entered = queue(self, "SAVEPOINT pgcache", 0, NULL);
+  queued = queued && queue(self, pgc_sql_statements_local_settings, 1, limits) &&
+           PQsendQueryParams(self->pg, (const char *)sql.data, parameters->count, NULL, parameters->values,
+                             parameters->lengths, parameters->formats, 1) == 1;
+  pgc_buffer_clear(&sql);
+  return finish_pipeline(self, queued, deadline);
+}
+
+pgc_reply pgc_connection_execute(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
+                                 const char *schema, bool logged, pgc_deadline deadline) {
+  return (self->mode == PGC_MODE_PREPARED ? execute_prepared : execute_unprepared)(self, id, parameters, schema, logged,
+                                                                                   deadline);
 }
 
 pgc_reply pgc_connection_run(pgc_connection *self, const char *sql, pgc_deadline deadline) {
@@ -222,4 +306,81 @@ bool pgc_connection_alive(pgc_connection *self) {
       return false;
   }
   return true;
+}
+
+/* ---- The application's connection ---- */
+
+pgc_connection *pgc_connection_borrow(PGconn *pg) {
+  pgc_connection *self = pgc_alloc_zero(sizeof *self);
+  bool was_blocking = !PQisnonblocking(pg);
+  if (self == NULL || (was_blocking && PQsetnonblocking(pg, 1) != 0)) {
+    pgc_free(self);
+    return NULL;
+  }
+  self->pg = pg;
+  self->slot = -1;
+  self->borrowed = true;
+  self->was_blocking = was_blocking;
+  self->mode = PQtransactionStatus(pg) == PQTRANS_INTRANS ? PGC_MODE_NESTED : PGC_MODE_UNPREPARED;
+  return self;
+}
+
+/* Takes the settings back, which would last until the end of the transaction, and forgets the savepoint. */
+static pgc_reply release_savepoint(pgc_connection *self, pgc_deadline deadline) {
+  const char *const found[] = {PQgetvalue(self->before, 0, 0), PQgetvalue(self->before, 0, 1)};
+  bool queued = PQenterPipelineMode(self->pg) == 1 && queue(self, pgc_sql_statements_restore_settings, 2, found) &&
+                queue(self, "RELEASE SAVEPOINT pgcache", 0, NULL);
+  return finish_pipeline(self, queued, deadline);
+}
+
+/* The same with all that was done since: settings, too, are as they were at the savepoint. */
+static pgc_reply roll_back_to_savepoint(pgc_connection *self, pgc_deadline deadline) {
+  bool queued = PQenterPipelineMode(self->pg) == 1 && queue(self, "ROLLBACK TO SAVEPOINT pgcache", 0, NULL) &&
+                queue(self, "RELEASE SAVEPOINT pgcache", 0, NULL);
+  return finish_pipeline(self, queued, deadline);
+}
+
+pgc_reply pgc_connection_leave(pgc_connection *self, bool keep, pgc_deadline deadline) {
+  pgc_reply reply = {.kind = PGC_REPLY_RESULT};
+  PGTransactionStatusType now = PQtransactionStatus(self->pg);
+  if (self->unusable)
+    return reply;
+  if (self->mode != PGC_MODE_NESTED) { /* a migration that failed has left its transaction open */
+    if (now != PQTRANS_IDLE)
+      reply = pgc_connection_run(self, "ROLLBACK", deadline);
+  } else if (self->entered) {
+    keep = keep && now == PQTRANS_INTRANS && self->before != NULL;
+    if (keep)
+      reply = release_savepoint(self, deadline);
+    if (!keep || reply.kind == PGC_REPLY_ERROR) {
+      pgc_reply undone = roll_back_to_savepoint(self, deadline);
+      if (!keep || undone.kind != PGC_REPLY_RESULT) {
+        PQclear(reply.result);
+        reply = undone;
+      } else {
+        PQclear(undone.result);
+      }
+    }
+  }
+  if (reply.kind == PGC_REPLY_RESULT) {
+    PQclear(reply.result);
+    reply.result = NULL;
+  }
+  return reply;
+}
+
+/* How often what the server still had to say is read, before its end of the stream. */
+#define LAST_READS 100000
+
+bool pgc_connection_give_back(pgc_connection *self) {
+  PGTransactionStatusType found = self->mode == PGC_MODE_NESTED ? PQTRANS_INTRANS : PQTRANS_IDLE;
+  bool sound = !self->unusable && PQtransactionStatus(self->pg) == found &&
+               (!self->was_blocking || PQsetnonblocking(self->pg, 0) == 0);
+  if (!sound && PQstatus(self->pg) == CONNECTION_OK) {
+    shutdown(PQsocket(self->pg), SHUT_RDWR);
+    for (int i = 0; i < LAST_READS && PQstatus(self->pg) == CONNECTION_OK; i++)
+      PQconsumeInput(self->pg);
+  }
+  pgc_connection_free(self);
+  return sound;
 }

@@ -14,8 +14,21 @@
 #include "platform/clock.h"
 #include "store/statements.h"
 
+/* What may be left on the session between two statements. */
+typedef enum pgc_connection_mode {
+  PGC_MODE_PREPARED,   /* ours: prepared statements, and the settings of session.sql */
+  PGC_MODE_UNPREPARED, /* a pooler's or the application's: nothing. Each statement is sent whole, with what it needs */
+  PGC_MODE_NESTED      /* the application's, in an open transaction: the same inside of a savepoint */
+} pgc_connection_mode;
+
 typedef struct pgc_connection {
   PGconn *pg;
+  pgc_connection_mode mode;
+  bool borrowed;               /* pg is the application's: it is not closed with the connection */
+  bool was_blocking;           /* borrowed: it is to be blocking again */
+  bool unusable;               /* an exchange did not end: what comes next would be taken for its answer */
+  bool entered;                /* NESTED: the savepoint was sent */
+  PGresult *before;            /* NESTED: the session's settings as they were found; see local_settings.sql */
   uint32_t prepared;           /* a bit for each pgc_statement_id */
   bool checked;                /* the schema was looked at and is ours */
   bool scans_allowed;          /* see allow_scans.sql */
@@ -47,7 +60,19 @@ pgc_connection *pgc_connection_new(PGconn *pg);
 void pgc_connection_free(pgc_connection *self);
 void pgc_connections_free(pgc_connection *first); /* a list, by `next` */
 
-/* Executes a prepared statement, preparing it if this connection has not yet. schema, logged: see pure/sql_text.h. */
+/* Takes an idle PGconn of the application for one operation. NULL (and pg is as it was) when out of memory. */
+pgc_connection *pgc_connection_borrow(PGconn *pg);
+
+/* After an operation on a borrowed connection: ends what it began on the session, keeping what it wrote or not. RESULT,
+   or why that was not possible: the connection is then unusable, or what was to be kept is not. */
+pgc_reply pgc_connection_leave(pgc_connection *self, bool keep, pgc_deadline deadline);
+
+/* Gives a borrowed connection back. True if it is as it came; else it is broken: libpq knows it as CONNECTION_BAD, nothing
+   that was queued will be sent, and the server ends its transaction. */
+bool pgc_connection_give_back(pgc_connection *self);
+
+/* Executes a statement; in mode PREPARED as a prepared one, preparing it if this connection has not yet.
+   schema, logged: see pure/sql_text.h. */
 pgc_reply pgc_connection_execute(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
                                  const char *schema, bool logged, pgc_deadline deadline);
 

@@ -114,7 +114,8 @@ static pgcache_status truncate_entries(pgc_session *session, pgc_op *op, bool *d
 /* Entries are walked in the order of their digests: one that was stored before is found, however often it is rewritten
    meanwhile. */
 pgcache_status pgc_pg_flush(pgc_session *session, pgc_op *op) {
-  if (op->kind == PGC_OP_FLUSH_ALL) {
+  /* Truncated inside the application's transaction, the table would be locked until the end of it. */
+  if (op->kind == PGC_OP_FLUSH_ALL && session->connection->mode != PGC_MODE_NESTED) {
     bool done;
     pgcache_status status = truncate_entries(session, op, &done);
     if (status != PGCACHE_OK || done)

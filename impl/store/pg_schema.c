@@ -39,6 +39,8 @@ static pgcache_status missing(pgc_session *session) {
 
 /* The database was restored on another cluster: what the tables say refers to transactions of the old one. */
 static pgcache_status adopt_cluster(pgc_session *session) {
+  if (session->connection->mode == PGC_MODE_NESTED)
+    return pgc_session_refuse_epoch(session);
   pgc_parameters none = {0};
   PGresult *result;
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_NEW_EPOCH, &none, &result);
@@ -144,6 +146,9 @@ static pgcache_status migrate(pgc_session *session, pgc_migrations migrations, b
 }
 
 pgcache_status pgc_schema_migrate(pgc_session *session, pgc_migrations migrations, bool create) {
+  if (session->connection->mode == PGC_MODE_NESTED)
+    return pgc_fail(session->error, PGCACHE_INVALID,
+                    "the schema cannot be made or upgraded inside of a transaction: end it first");
   session->writes = false; /* until the commit nothing is changed */
   pgcache_status outcome = migrate(session, migrations, create);
   if (outcome >= 0) {

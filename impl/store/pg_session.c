@@ -27,6 +27,12 @@ static pgcache_status explain_error(pgc_session *self, const pgc_reply *reply) {
   /* A plan or a prepared statement that is not valid any more: a new connection makes new ones. */
   if (strcmp(reply->sqlstate, "0A000") == 0 || strcmp(reply->sqlstate, "26000") == 0)
     self->retry = true;
+  if (self->connection->mode == PGC_MODE_NESTED)
+    self->retry = false; /* what the transaction has read and locked stays the same */
+  if (strcmp(reply->sqlstate, "57014") == 0 && self->connection->mode != PGC_MODE_PREPARED)
+    return pgc_fail_sql(self->error, PGCACHE_TIMEOUT, reply->sqlstate,
+                        "the server ended the statement before the deadline, at a shorter statement_timeout, or on an "
+                        "operator's command; nothing was changed");
   const char *servers = meaning.server_text_is_safe ? PQresultErrorField(reply->result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
   if (servers != NULL)
     return pgc_fail_sql(self->error, meaning.status, reply->sqlstate, "%s (schema %s): %s", meaning.text, self->schema,
@@ -34,10 +40,31 @@ static pgcache_status explain_error(pgc_session *self, const pgc_reply *reply) {
   return pgc_fail_sql(self->error, meaning.status, reply->sqlstate, "%s (schema %s)", meaning.text, self->schema);
 }
 
+/* Inside the application's transaction a lost answer leaves no doubt: nothing of it is ever committed. */
+static pgcache_status explain_nested(pgc_session *self, const pgc_reply *reply) {
+  self->broken = true;
+  if (reply->kind == PGC_REPLY_TIMEOUT)
+    return pgc_fail(self->error, PGCACHE_TIMEOUT,
+                    "the server did not answer before the deadline; the connection was broken off, and the "
+                    "application's transaction on it is rolled back");
+  if (reply->kind == PGC_REPLY_LOST)
+    return pgc_fail_sql(self->error, PGCACHE_UNAVAILABLE, reply->sqlstate,
+                        "the connection to the server broke; the application's transaction on it is rolled back");
+  return pgc_fail(
+      self->error, PGCACHE_NO_MEMORY,
+      "out of memory; the connection was broken off, and the application's transaction on it is rolled back");
+}
+
 /* The status for an exchange that did not end well; takes the reply's result. */
 static pgcache_status explain(pgc_session *self, pgc_reply *reply) {
   pgcache_status status = PGCACHE_SERVER_ERROR;
   bool unknown = reply->sent && self->writes;
+  if (self->connection->mode == PGC_MODE_NESTED && reply->kind != PGC_REPLY_ERROR) {
+    status = explain_nested(self, reply);
+    PQclear(reply->result);
+    reply->result = NULL;
+    return status;
+  }
   switch (reply->kind) {
   case PGC_REPLY_RESULT:
     break; /* not a failure: not reached */
@@ -229,4 +256,24 @@ pgcache_status pgc_session_key(pgc_session *self, PGresult *result, int row, int
     return pgc_fail_memory(self->error);
   *value = with_head(made, &head, sent_us);
   return PGCACHE_OK;
+}
+
+/* How long it may take beyond the deadline to leave a session as it was found: else the connection would be lost. */
+#define LEAVE_MS 100
+
+pgcache_status pgc_session_leave(pgc_session *self, pgcache_status outcome) {
+  pgc_deadline soon = pgc_deadline_in(LEAVE_MS);
+  pgc_reply reply = pgc_connection_leave(self->connection, outcome >= 0, soon > self->deadline ? soon : self->deadline);
+  if (reply.kind == PGC_REPLY_RESULT)
+    return outcome;
+  self->retry = false;
+  return explain(self, &reply);
+}
+
+pgcache_status pgc_session_refuse_epoch(pgc_session *self) {
+  return pgc_fail(
+      self->error, PGCACHE_CONFLICT,
+      "the server has lost what was in the unlogged tables of schema %s; the first write after that must be "
+      "made outside of a transaction",
+      self->schema);
 }

@@ -34,6 +34,14 @@ pgcache_status pgc_session_execute(pgc_session *self, pgc_statement_id id, const
 /* Runs SQL text without parameters, for migrations. result may be NULL. */
 pgcache_status pgc_session_run(pgc_session *self, const char *sql, PGresult **result);
 
+/* After an operation with this outcome on the application's connection: leaves the session as it was found, which is when
+   what was written inside of its transaction is kept, or not. The outcome, or why it came to nothing after all. */
+pgcache_status pgc_session_leave(pgc_session *self, pgcache_status outcome);
+
+/* Inside the application's transaction no epoch is made: its row would stay locked until the end of it, all writers
+   waiting, and a version of it could be given out again after a rollback and a crash. */
+pgcache_status pgc_session_refuse_epoch(pgc_session *self);
+
 /* The number in a field. PGCACHE_OK, or PGCACHE_SCHEMA_CHANGED if it is not one. */
 pgcache_status pgc_session_int8(pgc_session *self, const PGresult *result, int row, int column, int64_t *number);
 pgcache_status pgc_session_int4(pgc_session *self, const PGresult *result, int row, int column, int32_t *number);

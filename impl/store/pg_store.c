@@ -10,6 +10,7 @@
 #include "platform/memory.h"
 #include "platform/sync.h"
 #include "pure/error.h"
+#include "store/borrowed.h"
 #include "store/breaker.h"
 #include "store/pg_operations.h"
 #include "store/pool.h"
@@ -117,7 +118,9 @@ static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pg
   }
   began_us = pgc_monotonic_us();
   status = pgc_pg_operate(&session, op);
-  if (session.no_marker) {
+  if (session.no_marker && session.connection->mode == PGC_MODE_NESTED) {
+    status = pgc_session_refuse_epoch(&session);
+  } else if (session.no_marker) {
     pgc_parameters none = {0};
     PGresult *result;
     session.writes = false; /* of the caller's operation nothing is under way */
@@ -128,6 +131,8 @@ static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pg
     else
       status = raised;
   }
+  if (session.connection->borrowed)
+    status = pgc_session_leave(&session, status);
   if (status < 0)
     pgc_pg_drop_outputs(op);
   source->release(source, session.connection, !session.broken);
@@ -231,14 +236,42 @@ static void pg_free(pgc_store *base) {
   pgc_free(self);
 }
 
+/* A store without its source, which needs the store's counters. NULL when out of memory. */
+static pg_store *store_new(const pgc_settings *settings) {
+  pg_store *self = pgc_alloc_zero(sizeof *self);
+  if (self == NULL)
+    return NULL;
+  self->base = (pgc_store){.run = pg_run, .shutdown = pg_shutdown, .free = pg_free};
+  memcpy(self->schema, settings->schema, sizeof self->schema);
+  self->logged = settings->logged;
+  self->max_value_bytes = settings->max_value_bytes;
+  self->inline_values = settings->inline_values;
+  self->patience_us =
+      (settings->timeout_ms < PATIENCE_US / 1000 ? settings->timeout_ms * 1000 : PATIENCE_US) - COARSE_US;
+  return self;
+}
+
+/* Gives the store its source; both are gone when out of memory, or when the source is NULL because of that. */
+static pgcache_status complete(pgc_store **out, pg_store *self, pgc_source *source, int breaker_failures,
+                               int64_t breaker_pause_ms, pgcache_error *error) {
+  process *first = process_new(source, breaker_failures, breaker_pause_ms * 1000);
+  if (first == NULL) {
+    pgc_free(self);
+    return pgc_fail_memory(error);
+  }
+  atomic_init(&self->process, first);
+  *out = &self->base;
+  return PGCACHE_OK;
+}
+
 pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const char *local_dir,
                                 const pgc_settings *settings, pgcache_error *error) {
   *out = NULL;
   pgc_connect_plan plan;
-  pgcache_status status = pgc_connect_plan_make(&plan, conninfo, local_dir, error);
+  pgcache_status status = pgc_connect_plan_make(&plan, conninfo, local_dir, settings->prepared, error);
   if (status != PGCACHE_OK)
     return status;
-  pg_store *self = pgc_alloc_zero(sizeof *self);
+  pg_store *self = store_new(settings);
   if (self == NULL) {
     pgc_connect_plan_clear(&plan);
     return pgc_fail_memory(error);
@@ -247,20 +280,16 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
                                   .max = settings->pool_max,
                                   .lifetime_us = settings->pool_max_lifetime_ms * 1000,
                                   .idle_us = settings->pool_idle_ms * 1000};
-  process *first = process_new(pgc_pool_new(&plan, &limits, &self->base.counters), settings->breaker_failures,
-                               settings->breaker_pause_ms * 1000);
-  if (first == NULL) {
-    pgc_free(self);
+  return complete(out, self, pgc_pool_new(&plan, &limits, &self->base.counters), settings->breaker_failures,
+                  settings->breaker_pause_ms, error);
+}
+
+pgcache_status pgc_borrowing_store_new(pgc_store **out, PGconn *connection, const pgcache_connection_hooks *hooks,
+                                       const pgc_settings *settings, pgcache_error *error) {
+  *out = NULL;
+  pg_store *self = store_new(settings);
+  if (self == NULL)
     return pgc_fail_memory(error);
-  }
-  self->base = (pgc_store){.run = pg_run, .shutdown = pg_shutdown, .free = pg_free};
-  atomic_init(&self->process, first);
-  memcpy(self->schema, settings->schema, sizeof self->schema);
-  self->logged = settings->logged;
-  self->max_value_bytes = settings->max_value_bytes;
-  self->inline_values = settings->inline_values;
-  self->patience_us =
-      (settings->timeout_ms < PATIENCE_US / 1000 ? settings->timeout_ms * 1000 : PATIENCE_US) - COARSE_US;
-  *out = &self->base;
-  return PGCACHE_OK;
+  /* Without the breaker: a connection that is broken is known as such at once, and a new one is worth a try at once. */
+  return complete(out, self, pgc_borrowed_new(connection, hooks), 0, 0, error);
 }

@@ -8,6 +8,7 @@
 #define PGC_STORE_STORE_H
 
 #include "pgcache.h"
+#include "pgcache_hooks.h"
 #include "platform/clock.h"
 #include "pure/config.h"
 #include "pure/digest.h"
@@ -147,5 +148,11 @@ pgc_store *pgc_null_store_new(void);
    PGCACHE_NO_MEMORY. local_dir: the folder of a local server, or NULL. */
 pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const char *local_dir,
                                 const pgc_settings *settings, pgcache_error *error);
+
+/* The same on the application's connections: on one, or on those that the hooks give. One of the two is NULL.
+   PGCACHE_OK, PGCACHE_NO_MEMORY. */
+pgcache_status pgc_borrowing_store_new(pgc_store **out, struct pg_conn *connection,
+                                       const pgcache_connection_hooks *hooks, const pgc_settings *settings,
+                                       pgcache_error *error);
 
 #endif

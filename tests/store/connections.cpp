@@ -339,7 +339,7 @@ TEST_CASE("Inputs may be overwritten as soon as the call has returned", "[rule:i
 }
 
 TEST_CASE("A session whose settings are refused, not understood or never answered is no connection",
-          "[answers][pool]") {
+          "[answers][pool][direct]") {
   Store store;
   Proxy proxy;
   const size_t settings = 9; /* the columns of the answer to session.sql */

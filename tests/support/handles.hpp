@@ -135,6 +135,7 @@ public:
       throw std::runtime_error(std::string("pgcache_new: ") + error.message);
     }
   }
+  explicit Cache(pgcache *self) : self_(self) {} /* takes it over */
   Cache(const Cache &) = delete;
   Cache &operator=(const Cache &) = delete;
   Cache(Cache &&other) noexcept : self_(std::exchange(other.self_, nullptr)) {}

@@ -163,6 +163,15 @@ const std::string &scratch_folder() {
   return folder;
 }
 
+pid_t start_server_program(const std::vector<std::string> &arguments, const std::string &log) {
+  return spawn(arguments, log, true);
+}
+
+void stop_server_program(pid_t pid, int signal) {
+  kill(pid, signal);
+  wait_for(pid);
+}
+
 PrivateServer::PrivateServer(const std::vector<std::string> &settings, const std::vector<std::string> &hba) {
   static int count = 0;
   static const std::string model = [] {
@@ -205,7 +214,7 @@ PrivateServer::~PrivateServer() {
 void PrivateServer::launch() {
   if (pid_ > 0)
     return;
-  pid_ = spawn({binary("postgres"), "-D", folder_}, folder_ + "/log", true);
+  pid_ = start_server_program({binary("postgres"), "-D", folder_}, folder_ + "/log");
 }
 
 void PrivateServer::start() {
@@ -227,8 +236,7 @@ bool PrivateServer::accepts() const {
 void PrivateServer::end(int signal) {
   if (pid_ <= 0)
     return;
-  kill(pid_, signal);
-  wait_for(pid_);
+  stop_server_program(pid_, signal);
   pid_ = -1;
 }
 

@@ -19,6 +19,11 @@ namespace test {
    however it ends. */
 const std::string &scratch_folder();
 
+/* Starts a program as the user that servers run as; it gets SIGQUIT when this process ends in any way. */
+pid_t start_server_program(const std::vector<std::string> &arguments, const std::string &log);
+/* Stops it, and waits for its end. */
+void stop_server_program(pid_t pid, int signal);
+
 class PrivateServer {
 public:
   /* Settings as in postgresql.conf: {"max_connections = 5"}; "port = N" also names the socket. `hba` are lines put

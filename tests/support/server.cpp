@@ -6,6 +6,7 @@
  */
 #include "support/server.hpp"
 
+#include "support/pooler.hpp"
 #include "support/private_server.hpp"
 
 #include <atomic>
@@ -158,6 +159,8 @@ Store::Store(const Settings &settings, const std::string &server)
 Config Store::config(const Settings &settings) const {
   Config config;
   config.set("url", server_).set("schema", schema_.name());
+  if (through_pooler() && server_ == url())
+    config.set("url", Pooler::shared().conninfo()).set("prepared", "off");
   for (const auto &[name, value] : settings_)
     config.set(name, value);
   for (const auto &[name, value] : settings)
@@ -220,6 +223,11 @@ uint64_t seed() {
     return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
   }();
   return value;
+}
+
+bool through_pooler() {
+  const char *given = getenv("PGCACHE_TEST_POOLER");
+  return given != nullptr && *given != '\0' && *given != '0';
 }
 
 bool is_long() {

@@ -118,6 +118,8 @@ bool eventually(const std::function<bool()> &done, int milliseconds = 5000);
 void in_threads(int n, const std::function<void(int)> &body);
 /* The test's own numbers: reproducible from the seed printed with a failure. */
 uint64_t seed();
+/* PGCACHE_TEST_POOLER is set: every Store on the server under test goes through PgBouncer, with prepared=off. */
+bool through_pooler();
 /* PGCACHE_LONG is set: `make check-long`. */
 bool is_long();
 /* The first number usually, the second in a long run. */

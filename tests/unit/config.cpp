@@ -72,10 +72,10 @@ TEST_CASE("every setting is described completely", "[config]") {
     CHECK(!allowed.empty());
     CHECK(allowed.back() != '.');
   }
-  CHECK(names == std::set<std::string>{"url", "schema", "namespace", "table", "values", "pool_min", "pool_max",
-                                       "pool_max_lifetime_ms", "pool_idle_ms", "breaker_failures", "breaker_pause_ms",
-                                       "on_error", "timeout_ms", "maintenance_timeout_ms", "default_ttl_ms",
-                                       "max_value_bytes"});
+  CHECK(names == std::set<std::string>{"url", "schema", "namespace", "table", "values", "prepared", "pool_min",
+                                       "pool_max", "pool_max_lifetime_ms", "pool_idle_ms", "breaker_failures",
+                                       "breaker_pause_ms", "on_error", "timeout_ms", "maintenance_timeout_ms",
+                                       "default_ttl_ms", "max_value_bytes"});
 }
 
 TEST_CASE("a default can be set and is what was described", "[config]") {
@@ -91,15 +91,17 @@ TEST_CASE("a default can be set and is what was described", "[config]") {
 TEST_CASE("describing fills as much as the caller's struct holds", "[config][rule:sizes]") {
   CHECK(sizeof(pgcache_setting) == 48);
   pgcache_setting whole = PGCACHE_SETTING_INIT;
-  REQUIRE(pgcache_config_describe(&whole, 6, nullptr) == PGCACHE_OK);
-  CHECK(std::string(whole.name) == "pool_max");
+  size_t index = 0;
+  while (pgcache_config_describe(&whole, index, nullptr) == PGCACHE_OK && std::string(whole.name) != "pool_max")
+    index++;
+  REQUIRE(std::string(whole.name) == "pool_max");
   for (size_t size = 0; size <= sizeof(pgcache_setting) + 40; size++) {
     alignas(pgcache_setting) unsigned char bytes[2 * sizeof(pgcache_setting)];
     memset(bytes, 0xAA, sizeof bytes);
     memcpy(bytes, &size, sizeof size);
     INFO("struct_size " << size);
     test::Error error;
-    auto status = pgcache_config_describe(reinterpret_cast<pgcache_setting *>(bytes), 6, &error);
+    auto status = pgcache_config_describe(reinterpret_cast<pgcache_setting *>(bytes), index, &error);
     size_t written = 0;
     if (size < 16) {
       CHECK(status == PGCACHE_INVALID);
@@ -149,6 +151,7 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
        {"", " ", "a b", "a\tb", "\x7F", "\x80", "\xC3\xA4", std::string(64, 'n'), "a\n", "\x1F"}},
       {"table", {"unlogged", "logged"}, {"", "UNLOGGED", "unlogge", "loggedx", "temporary"}},
       {"values", {"mixed", "inline"}, {"", "MIXED", "inlinex", "3k"}},
+      {"prepared", {"on", "off"}, {"", "ON", "true", "1", "no"}},
       {"pool_min",
        {"0", "1", "19", "999", "1000", "00", "0007"},
        {"", "-1", "+1", "1001", " 1", "1 ", "1.0", "0x1", "one", "1e1"}},
@@ -223,7 +226,8 @@ TEST_CASE("the message on a wrong name names the nearest setting", "[config][rul
   CHECK(message("tabel") == nearest + "table");
   CHECK(message("max_value_size") == nearest + "max_value_bytes");
   const std::string all =
-      "there is no setting of that name; there are url, schema, namespace, table, values, pool_min, pool_max, "
+      "there is no setting of that name; there are url, schema, namespace, table, values, prepared, pool_min, "
+      "pool_max, "
       "pool_max_lifetime_ms, pool_idle_ms, breaker_failures, breaker_pause_ms, on_error, timeout_ms, "
       "maintenance_timeout_ms, default_ttl_ms, max_value_bytes";
   CHECK(message("") == all);
@@ -294,13 +298,11 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
   }
   SECTION("every setting") {
     const std::vector<std::pair<std::string, std::string>> values = {
-        {"url", "local:/x"},         {"schema", "s"},
-        {"namespace", "n"},          {"table", "logged"},
-        {"values", "inline"},        {"pool_min", "2"},
-        {"pool_max", "3"},           {"pool_max_lifetime_ms", "7"},
-        {"pool_idle_ms", "8"},       {"breaker_failures", "9"},
-        {"breaker_pause_ms", "10"},  {"on_error", "miss"},
-        {"timeout_ms", "4"},         {"maintenance_timeout_ms", "5"},
+        {"url", "local:/x"},         {"schema", "s"},           {"namespace", "n"},
+        {"table", "logged"},         {"values", "inline"},      {"prepared", "off"},
+        {"pool_min", "2"},           {"pool_max", "3"},         {"pool_max_lifetime_ms", "7"},
+        {"pool_idle_ms", "8"},       {"breaker_failures", "9"}, {"breaker_pause_ms", "10"},
+        {"on_error", "miss"},        {"timeout_ms", "4"},       {"maintenance_timeout_ms", "5"},
         {"default_ttl_ms", "never"}, {"max_value_bytes", "6"}};
     auto settings = all_settings();
     REQUIRE(values.size() == settings.size());

@@ -8,8 +8,8 @@ WITH written AS (
                                  namespace, key, snapshot, dependencies, value)
   SELECT $1::uuid, m.epoch::bigint << 47 | nextval(:'version_seq'), t.expires, t.expires, t.now, pg_snapshot_xmin(t.snap),
          1, $7::int, 0, $2::text, $3::bytea,
-         CASE WHEN pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap) AND pg_column_size(t.snap) <= 24 + 8 * 64
-              THEN t.snap END,
+         CASE WHEN pg_current_xact_id_if_assigned() IS NULL AND pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap)
+              AND pg_column_size(t.snap) <= 24 + 8 * 64 THEN t.snap END,
          ARRAY[$1::uuid], decode(($4::bigint)::text, 'escape')
     FROM :"schema".marker m,
          (SELECT clock_timestamp() AS now, pg_current_snapshot() AS snap,

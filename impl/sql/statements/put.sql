@@ -1,14 +1,15 @@
 -- Stores an entry. $1 digest, $2 namespace, $3 key, $4 value, $5 format, $6 TTL in ms (NULL: for ever),
 -- $7 flags, see the table's definition
 -- One row with the version; no row: the marker is gone, nothing was written, a new epoch is needed.
+-- Inside of a transaction that has written already the snapshot says nothing of its own changes, and is left out.
 -- nextval() stands inside DO UPDATE because EXCLUDED's was drawn before the row was locked: of two writers the later
 -- could get the lower version.
 INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
                                namespace, key, snapshot, dependencies, value)
 SELECT $1::uuid, m.epoch::bigint << 47 | nextval(:'version_seq'), t.expires, t.expires, t.now, pg_snapshot_xmin(t.snap),
        $5::int, $7::int, 0, $2::text, $3::bytea,
-       CASE WHEN pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap) AND pg_column_size(t.snap) <= 24 + 8 * 64
-            THEN t.snap END,
+       CASE WHEN pg_current_xact_id_if_assigned() IS NULL AND pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap)
+            AND pg_column_size(t.snap) <= 24 + 8 * 64 THEN t.snap END,
        ARRAY[$1::uuid], $4::bytea
   FROM :"schema".marker m,
        (SELECT clock_timestamp() AS now, pg_current_snapshot() AS snap,

@@ -8,8 +8,9 @@ SELECT i.digest, m.epoch::bigint << 47 | nextval(:'version_seq'), i.expires, i.e
        i.format, i.flags, 0, $2::text, i.key, t.snap, ARRAY[i.digest], i.value
   FROM :"schema".marker m,
        (SELECT clock_timestamp() AS now, pg_snapshot_xmin(s.snap) AS asof,
-               CASE WHEN pg_snapshot_xmin(s.snap) <> pg_snapshot_xmax(s.snap) AND pg_column_size(s.snap) <= 24 + 8 * 64
-                    THEN s.snap END AS snap
+               CASE WHEN pg_current_xact_id_if_assigned() IS NULL
+                    AND pg_snapshot_xmin(s.snap) <> pg_snapshot_xmax(s.snap)
+                    AND pg_column_size(s.snap) <= 24 + 8 * 64 THEN s.snap END AS snap
           FROM (SELECT pg_current_snapshot() AS snap) s) t,
        (SELECT u.digest, u.key, u.value, u.format, u.flags,
                coalesce(clock_timestamp() + u.ttl_ms * interval '1 millisecond', 'infinity') AS expires

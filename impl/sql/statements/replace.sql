@@ -5,7 +5,8 @@ WITH written AS (
      SET version = m.epoch::bigint << 47 | nextval(:'version_seq'),
          expires_at = t.expires, fresh_until = t.expires, accessed_at = t.now, asof = pg_snapshot_xmin(t.snap),
          format = $5::int, flags = $7::int, load_ms = 0, namespace = $2::text, key = $3::bytea,
-         snapshot = CASE WHEN pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap)
+         snapshot = CASE WHEN pg_current_xact_id_if_assigned() IS NULL
+                              AND pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap)
                               AND pg_column_size(t.snap) <= 24 + 8 * 64 THEN t.snap END,
          dependencies = ARRAY[$1::uuid], value = $4::bytea
     FROM :"schema".marker m,

@@ -1,0 +1,87 @@
+/*
+ * pgcache_hooks.h - pgcache on the application's own PostgreSQL connections instead of a pool of its own.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ *
+ * For C and C++; language bindings have no use for it. `struct pg_conn` is libpq's PGconn; <libpq-fe.h> is not needed here.
+ *
+ *   [rule:found]    A connection is given back as it was found, also after an error: session settings, prepared
+ *                   statements, transaction status, blocking mode, pipeline mode, notice receiver, client_encoding.
+ *                   What does change: PQerrorMessage(), the unnamed prepared statement and portal (as with PQexec()), and
+ *                   inside of a transaction, until it ends, pg_settings.source of search_path and statement_timeout.
+ *                   Event procedures and notice receivers see what the library does.
+ *   [rule:outside]  Outside of a transaction each statement is a transaction of its own.
+ *   [rule:inside]   Inside of a transaction of the application an operation runs inside of a savepoint named pgcache,
+ *                   which takes one more round trip to end. An operation that fails leaves the transaction in use. Writes
+ *                   become visible to others when the transaction commits, and never if it does not; until then their
+ *                   entries are locked against other writers, so keep such transactions short, and write keys in one
+ *                   order or be ready for PGCACHE_CONFLICT (a deadlock). Nothing is repeated in there: a serialization
+ *                   failure is PGCACHE_CONFLICT, and repeating the transaction is the application's business.
+ *                   A lost answer is not PGCACHE_UNKNOWN there: the transaction is lost with all of its writes.
+ *                   Not possible inside: pgcache_init() and pgcache_upgrade() (PGCACHE_INVALID), and the first write after
+ *                   a crash of the server emptied the unlogged tables (PGCACHE_CONFLICT until one is made outside).
+ *   [rule:limit]    The server ends a statement shortly before the call's deadline, or at the session's statement_timeout
+ *                   if that is shorter (PGCACHE_TIMEOUT; the connection and the transaction live on). If no answer
+ *                   comes by the deadline all the same, the exchange cannot be ended in an orderly way, and the connection
+ *                   is broken off: PQstatus() is CONNECTION_BAD, the server rolls the transaction back, nothing more is
+ *                   sent; PQreset() or PQfinish() it. It may take 100 ms beyond the deadline to leave a session as found.
+ *   [rule:refused]  Refused untouched: a connection that is NULL, busy (a statement, COPY, results not yet read), in
+ *                   pipeline mode or in a failed transaction (PGCACHE_INVALID), broken (PGCACHE_UNAVAILABLE), of a server
+ *                   before PostgreSQL 15 (PGCACHE_SERVER_TOO_OLD).
+ *   [rule:unused]   The settings prepared, url and those of pool and breaker have no effect, but for the url `null:`, which
+ *                   makes a handle that stores nothing and never asks for a connection. pool_open and pool_idle of
+ *                   pgcache_stats() and the counters of connections are 0.
+ *   pgcache_shutdown() wakes calls that wait for a connection; one that has it ends with its answer or its deadline.
+ */
+#ifndef PGCACHE_HOOKS_H
+#define PGCACHE_HOOKS_H
+
+#include "pgcache.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pg_conn;
+
+/* Makes a handle that works on one connection of the application, also inside of its transactions.
+   The connection stays the application's: it must outlive the handle or the last call on it, is never closed here, and may
+   be used for other things between two calls, not during one. One call has it at a time; another one, from another
+   thread, waits for it up to its own deadline. After fork() the child's calls give PGCACHE_CLOSED: the connection is the
+   parent's.
+   In: config, copied; connection. Out: out, owned by the caller, to be given to pgcache_free(). Does no input or output.
+   Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_BAD_SETTING (settings contradict each other), PGCACHE_NO_MEMORY.
+   Since 1.0. */
+PGCACHE_API pgcache_status pgcache_new_on_connection(pgcache **out, const pgcache_config *config,
+                                                     struct pg_conn *connection, pgcache_error *error);
+
+/* How a handle gets connections from the application and gives them back. Both may be called by any thread that calls the
+   handle, several at once, and in a forked child. Neither may call the handle. Since 1.0. */
+typedef struct pgcache_connection_hooks {
+  size_t struct_size; /* sizeof(pgcache_connection_hooks) */
+  /* Lends a connection that nobody else uses until it is released. deadline_ms: what is left of the call's time; the hook
+     itself must keep to it. Returns PGCACHE_OK and sets *connection, or an error, which the call then returns, with its
+     message in error. Needed. */
+  pgcache_status (*acquire)(void *context, int64_t deadline_ms, struct pg_conn **connection, pgcache_error *error);
+  /* Takes a connection back: once for each that acquire() gave. sound is 1 if it is as it was lent, refused or not; 0 if
+     it is broken (PQstatus() is CONNECTION_BAD), to be closed or reset. Needed. */
+  void (*release)(void *context, struct pg_conn *connection, int sound);
+  void *context; /* the hooks' first argument */
+} pgcache_connection_hooks;
+
+#define PGCACHE_CONNECTION_HOOKS_INIT { sizeof(pgcache_connection_hooks), NULL, NULL, NULL }
+
+/* Makes a handle that works on the connections that the hooks lend, one for each attempt of each operation.
+   In: config, copied; hooks, copied; their context must outlive the handle. Out: out, owned by the caller, to be given to
+   pgcache_free(). Does no input or output, and calls no hook.
+   Returns PGCACHE_OK, PGCACHE_INVALID (also: a hook is NULL), PGCACHE_BAD_SETTING (settings contradict each other),
+   PGCACHE_NO_MEMORY. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_new_with_hooks(pgcache **out, const pgcache_config *config,
+                                                  const pgcache_connection_hooks *hooks, pgcache_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PGCACHE_HOOKS_H */
