@@ -55,7 +55,7 @@ Pooler::Pooler(const std::string &server, const std::vector<std::string> &settin
       ini << " " << name << "='" << parts.at(name) << "'";
   }
   /* A server connection is used for one transaction and then stands at the end of the line. */
-  ini << "\n[pgbouncer]\npool_mode = transaction\nserver_round_robin = 1\ndefault_pool_size = 5\nmin_pool_size = 5\n"
+  ini << "\n[pgbouncer]\npool_mode = transaction\nserver_round_robin = 1\ndefault_pool_size = 5\n"
       << "unix_socket_dir = " << folder_ << "\nlisten_port = 6432\nauth_type = trust\nauth_file = " << folder_
       << "/users\nmax_client_conn = 500\nlogfile = " << folder_ << "/log\n";
   for (const auto &setting : settings)
@@ -72,6 +72,14 @@ Pooler::Pooler(const std::string &server, const std::vector<std::string> &settin
     stop_server_program(pid_, SIGKILL);
     throw std::runtime_error(why);
   }
+  /* It opens connections to the server as transactions need them: from now on it has several to choose from. */
+  std::vector<std::unique_ptr<Pg>> clients;
+  for (int i = 0; i < 4; i++) {
+    clients.push_back(std::make_unique<Pg>(conninfo_));
+    clients.back()->exec("BEGIN");
+  }
+  for (const auto &client : clients)
+    client->exec("COMMIT");
 }
 
 Pooler::~Pooler() {
