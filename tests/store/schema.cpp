@@ -130,7 +130,8 @@ TEST_CASE("[A20] The SQL of init is printed without a server and makes the same 
   CHECK(out == nullptr);
 }
 
-TEST_CASE("The table is as documented: storage, fillfactor, no index but the key's, no compression", "[schema][direct]") {
+TEST_CASE("The table is as documented: storage, fillfactor, no index but the key's, no compression",
+          "[schema][direct]") {
   Store store;
   CHECK(store.pg.one(store.sql("SELECT attstorage FROM pg_attribute WHERE attrelid = '{s}.entries'::regclass "
                                "AND attname = 'value'")) == "e");
