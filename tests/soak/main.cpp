@@ -10,7 +10,7 @@
 #include "soak/calls.hpp"
 #include "soak/faults.hpp"
 #include "soak/watch.hpp"
-#include "soak/worker.hpp"
+#include "soak/process.hpp"
 
 #include <algorithm>
 #include <csignal>

@@ -8,7 +8,7 @@
 
 #include "soak/calls.hpp"
 #include "soak/faults.hpp"
-#include "soak/worker.hpp"
+#include "soak/process.hpp"
 
 #include <algorithm>
 #include <cstdio>
