@@ -17,6 +17,7 @@ typedef struct facts {
   bool schema, cache;  /* are there */
   char persistence;    /* of the table `entries`: 'u', 'p', or 0 when it is not there */
   bool writes_refused; /* default_transaction_read_only */
+  bool askable;        /* the function check_schema() is there and may be called */
 } facts;
 
 static void add(pgc_doctor *self, pgc_severity severity, const char *check, const char *finding, const char *evidence,
@@ -42,6 +43,7 @@ static pgcache_status read_facts(pgc_doctor *self, facts *out) {
     self->standby = is_true(result, 0, 3);
     self->readable = is_true(result, 0, 4);
     out->writes_refused = is_true(result, 0, 5);
+    out->askable = is_true(result, 0, 6);
   }
   PQclear(result);
   return PGCACHE_OK;
@@ -65,10 +67,10 @@ static void judge_server(pgc_doctor *self, const facts *found) {
 }
 
 /* The version and kind of the schema. Gives the version; 0 when it is not known. */
-static int judge_version(pgc_doctor *self, char persistence) {
+static int judge_version(pgc_doctor *self, const char *sql, char persistence) {
   PGresult *result;
   const char *schema = self->session->schema;
-  pgcache_status status = pgc_doctor_ask(self, pgc_sql_statements_doctor_version, &result);
+  pgcache_status status = pgc_doctor_ask(self, sql, &result);
   if (status != PGCACHE_OK) {
     pgc_doctor_add_failure(self, "schema", status);
     return 0;
@@ -227,15 +229,16 @@ void pgc_doctor_schema(pgc_doctor *self) {
                             self->session->schema);
     return;
   }
-  int version = pgc_migrations_version(pgc_migrations_list());
-  if (self->readable) {
-    int there = judge_version(self, found.persistence);
-    if (there != 0)
-      version = there;
-  } else {
-    add(self, PGC_SEVERITY_INFO, "schema", "could not be examined: the role may not read the table cache",
-        self->session->schema, "GRANT USAGE on the schema and SELECT on its table cache; see the finding grants");
-  }
+  int version = 0;
+  if (self->readable)
+    version = judge_version(self, pgc_sql_statements_doctor_version, found.persistence);
+  else if (found.askable)
+    version = judge_version(self, pgc_sql_statements_doctor_version_told, found.persistence);
+  if (!self->readable)
+    add(self, PGC_SEVERITY_INFO, "content", "could not be examined: the role may not read the tables", self->session->schema,
+        "run the doctor as the owner of the schema, or with USAGE on it and SELECT on its tables cache, entries and marker");
+  if (version == 0)
+    version = pgc_migrations_version(pgc_migrations_list());
   if (!self->over)
     judge_pieces(self, version);
 }

@@ -140,7 +140,7 @@ TEST_CASE("Doctor: each piece of the schema that is dropped is named", "[doctor]
 
 TEST_CASE("Doctor: a table that is missing is one finding, not one for each of its columns", "[doctor]") {
   Store store;
-  store.pg.exec(store.sql("DROP TABLE {s}.leases; DROP FUNCTION {s}.put(bytea, bytea, interval, text, integer)"));
+  store.pg.exec(store.sql("DROP TABLE {s}.leases; DROP FUNCTION {s}.put(text, bytea, interval, text, integer)"));
   const Report report = examine(store.cache);
   REQUIRE(report.of("pieces").size() == 2);
   CHECK(report.of("pieces")[0].evidence == "table " + store.schema() + ".leases");

@@ -1,29 +1,43 @@
--- What the statements of the library need and the role does not have. `reading`: without it even get fails.
-WITH needed (reading, privilege, object, held) AS (
-  SELECT true, 'USAGE', format('SCHEMA %I', n.nspname), has_schema_privilege(n.oid, 'USAGE')
+-- What the statements of the library need and the role does not have. `reading`: without it even get fails. A role that has
+-- not the table of entries but the functions for it needs those alone.
+WITH place AS (
+  SELECT n.oid, n.nspname, EXISTS (SELECT FROM pg_proc f WHERE f.pronamespace = n.oid AND f.proname = 'grant_access') AS gate,
+         p.held > 0 AS any_table, CASE WHEN p.held < 4 THEN p.prefix END AS functions
     FROM pg_namespace n
+   CROSS JOIN LATERAL (
+     SELECT (SELECT count(*)
+               FROM pg_class c, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) t (privilege)
+              WHERE c.relnamespace = n.oid AND c.relname = 'entries' AND has_table_privilege(c.oid, t.privilege)),
+            (SELECT min(split_part(f.proname, '_', 1))
+               FROM pg_proc f
+              WHERE f.pronamespace = n.oid AND f.proname IN ('library_get', 'restricted_get')
+                AND has_function_privilege(f.oid, 'EXECUTE'))) p (held, prefix)
    WHERE n.nspname = :'schema'
+), needed (reading, privilege, object, held) AS (
+  SELECT true, 'USAGE', format('SCHEMA %I', l.nspname), has_schema_privilege(l.oid, 'USAGE')
+    FROM place l
   UNION ALL
-  SELECT p.reading, p.privilege, format('TABLE %I.%I', n.nspname, c.relname), has_table_privilege(c.oid, p.privilege)
+  SELECT p.reading, p.privilege, format('TABLE %I.%I', l.nspname, c.relname), has_table_privilege(c.oid, p.privilege)
     FROM (VALUES ('cache', 'SELECT', true), ('entries', 'SELECT', true), ('entries', 'INSERT', false),
                  ('entries', 'UPDATE', false), ('entries', 'DELETE', false), ('marker', 'SELECT', false),
                  ('marker', 'INSERT', false), ('cache', 'UPDATE', false)) p (relname, privilege, reading)
-    JOIN pg_namespace n ON n.nspname = :'schema'
-    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.relname AND c.relkind IN ('r', 'p')
+    JOIN place l ON l.functions IS NULL
+    JOIN pg_class c ON c.relnamespace = l.oid AND c.relname = p.relname AND c.relkind IN ('r', 'p')
    -- The last two are those of new_epoch(), unless it runs with its owner's privileges.
    WHERE (p.relname, p.privilege) NOT IN (('marker', 'INSERT'), ('cache', 'UPDATE'))
-      OR NOT EXISTS (SELECT FROM pg_proc f WHERE f.pronamespace = n.oid AND f.proname = 'new_epoch' AND f.prosecdef)
+      OR NOT EXISTS (SELECT FROM pg_proc f WHERE f.pronamespace = l.oid AND f.proname = 'new_epoch' AND f.prosecdef)
   UNION ALL
-  SELECT false, 'USAGE', format('SEQUENCE %I.%I', n.nspname, c.relname), has_sequence_privilege(c.oid, 'USAGE')
-    FROM pg_namespace n
-    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'version_seq' AND c.relkind = 'S'
-   WHERE n.nspname = :'schema'
+  SELECT false, 'USAGE', format('SEQUENCE %I.%I', l.nspname, c.relname), has_sequence_privilege(c.oid, 'USAGE')
+    FROM place l
+    JOIN pg_class c ON c.relnamespace = l.oid AND c.relname = 'version_seq' AND c.relkind = 'S'
+   WHERE l.functions IS NULL
   UNION ALL
-  SELECT false, 'EXECUTE', format('FUNCTION %I.%I(%s)', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid)),
+  SELECT f.proname IN ('check_schema', 'library_get', 'restricted_get'), 'EXECUTE',
+         format('FUNCTION %I.%I(%s)', l.nspname, f.proname, pg_get_function_identity_arguments(f.oid)),
          has_function_privilege(f.oid, 'EXECUTE')
-    FROM pg_namespace n
-    JOIN pg_proc f ON f.pronamespace = n.oid AND f.proname IN ('new_epoch', 'truncate_entries')
-   WHERE n.nspname = :'schema'
+    FROM place l
+    JOIN pg_proc f ON f.pronamespace = l.oid
+     AND (f.proname IN ('check_schema', 'new_epoch', 'truncate_entries') OR f.proname LIKE l.functions || '\_%')
 ), missing AS (
   SELECT bool_or(m.reading) AS reading, string_agg(m.privilege || ' ON ' || m.object, ', ') AS list,
          string_agg(format('GRANT %s ON %s TO %I', m.privilege, m.object, current_user), '; ') AS grants
@@ -35,5 +49,9 @@ SELECT 'grants', CASE WHEN m.list IS NULL THEN 'ok' WHEN m.reading THEN 'error' 
             WHEN m.reading THEN 'the role lacks privileges that every call needs'
             ELSE 'the role lacks privileges that writing needs' END,
        format('role %I lacks %s', current_user, coalesce(m.list, 'nothing')),
-       coalesce('run as the owner of the schema: ' || m.grants, '')
+       CASE WHEN m.list IS NULL THEN ''
+            WHEN l.gate AND NOT l.any_table
+            THEN format('run as the owner of the schema: SELECT %I.grant_access(%L)', l.nspname, current_user)
+            ELSE 'run as the owner of the schema: ' || m.grants END
   FROM missing m
+  LEFT JOIN place l ON true
