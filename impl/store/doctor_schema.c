@@ -235,8 +235,10 @@ void pgc_doctor_schema(pgc_doctor *self) {
   else if (found.askable)
     version = judge_version(self, pgc_sql_statements_doctor_version_told, found.persistence);
   if (!self->readable)
-    add(self, PGC_SEVERITY_INFO, "content", "could not be examined: the role may not read the tables", self->session->schema,
-        "run the doctor as the owner of the schema, or with USAGE on it and SELECT on its tables cache, entries and marker");
+    add(self, PGC_SEVERITY_INFO, "content", "could not be examined: the role may not read the tables",
+        self->session->schema,
+        "run the doctor as the owner of the schema, or with USAGE on it and SELECT on its tables cache, entries and "
+        "marker");
   if (version == 0)
     version = pgc_migrations_version(pgc_migrations_list());
   if (!self->over)

@@ -158,7 +158,7 @@ TEST_CASE("[A62] Doctor: a transaction, a prepared one and a slot that hold back
   /* A role that may not look at sessions still sees that one holds back cleanup. */
   pg.exec("CREATE ROLE poor LOGIN; GRANT USAGE ON SCHEMA pgcache TO poor; GRANT ALL ON ALL TABLES IN SCHEMA pgcache TO "
           "poor;"
-          "GRANT ALL ON SEQUENCE pgcache.version_seq TO poor");
+          "GRANT ALL ON SEQUENCE pgcache.version_seq TO poor; GRANT ALL ON ALL FUNCTIONS IN SCHEMA pgcache TO poor");
   Config config;
   Cache poor(config.set("url", server.conninfo("poor")));
   report = examine(poor);

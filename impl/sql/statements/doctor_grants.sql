@@ -2,6 +2,7 @@
 -- not the table of entries but the functions for it needs those alone.
 WITH place AS (
   SELECT n.oid, n.nspname, EXISTS (SELECT FROM pg_proc f WHERE f.pronamespace = n.oid AND f.proname = 'grant_access') AS gate,
+         EXISTS (SELECT FROM pg_proc f WHERE f.pronamespace = n.oid AND f.proname = 'check_schema' AND f.prosecdef) AS told,
          p.held > 0 AS any_table, CASE WHEN p.held < 4 THEN p.prefix END AS functions
     FROM pg_namespace n
    CROSS JOIN LATERAL (
@@ -17,7 +18,7 @@ WITH place AS (
   SELECT true, 'USAGE', format('SCHEMA %I', l.nspname), has_schema_privilege(l.oid, 'USAGE')
     FROM place l
   UNION ALL
-  SELECT p.reading, p.privilege, format('TABLE %I.%I', l.nspname, c.relname), has_table_privilege(c.oid, p.privilege)
+  SELECT p.reading AND NOT (c.relname = 'cache' AND l.told), p.privilege, format('TABLE %I.%I', l.nspname, c.relname), has_table_privilege(c.oid, p.privilege)
     FROM (VALUES ('cache', 'SELECT', true), ('entries', 'SELECT', true), ('entries', 'INSERT', false),
                  ('entries', 'UPDATE', false), ('entries', 'DELETE', false), ('marker', 'SELECT', false),
                  ('marker', 'INSERT', false), ('cache', 'UPDATE', false)) p (relname, privilege, reading)
