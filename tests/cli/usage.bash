@@ -13,7 +13,7 @@ expect_silence
 for word in $commands; do
   grep -qE "^  $word " "$out" || fail "help does not list $word"
 done
-for word in --url --schema --namespace --table --values --pool-min --pool-max --timeout-ms \
+for word in --url --schema --namespace --table --values --prepared --pool-min --pool-max --timeout-ms \
   --maintenance-timeout-ms --default-ttl-ms --max-value-bytes; do
   grep -qE "^  $word .*PGCACHE_" "$out" || fail "help does not list $word"
 done

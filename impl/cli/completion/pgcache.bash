@@ -7,7 +7,7 @@ _pgcache() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
   local commands='get put remove exists touch incr keys flush cleanup stats doctor init upgrade local version help'
   local local_commands='start stop status url psql'
-  local settings='--url --schema --namespace --table --values --pool-min --pool-max --timeout-ms
+  local settings='--url --schema --namespace --table --values --prepared --pool-min --pool-max --timeout-ms
     --maintenance-timeout-ms --default-ttl-ms --max-value-bytes'
   local command='' local_command='' word index
   COMPREPLY=()
@@ -59,6 +59,10 @@ _pgcache() {
       ;;
     --values)
       mapfile -t COMPREPLY < <(compgen -W 'mixed inline' -- "$current")
+      return
+      ;;
+    --prepared)
+      mapfile -t COMPREPLY < <(compgen -W 'on off' -- "$current")
       return
       ;;
     --ttl)
