@@ -141,7 +141,7 @@ pgcache_status pgc_pg_doctor(pgc_session *session, pgc_op *op) {
   }
   if (!self.over)
     pgc_doctor_schema(&self);
-  if (!self.over)
+  if (!self.over && !session->connection->borrowed) /* the pool has no part in the application's connections */
     pgc_doctor_connections(&self);
   run_checks(&self);
   if (self.close)

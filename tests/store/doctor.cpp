@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
  */
+#include "pgcache_hooks.h"
 #include "support/answers.hpp"
 #include "support/catch.hpp"
 #include "support/interpose.hpp"
@@ -597,4 +598,41 @@ TEST_CASE("[A62] Doctor: no key, value, statement, password or name of a session
   store.pg.exec(store.sql("DROP TABLE {s}.marker; ALTER TABLE {s}.entries DROP COLUMN expires_at CASCADE"));
   said += examine(store.cache).json();
   CHECK_FALSE(shows_canary(said));
+}
+
+TEST_CASE("Doctor: on the application's connection, also inside of its transaction, all is as it was found",
+          "[doctor][borrowed]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  store.pg.exec(store.sql("ALTER TABLE {s}.entries RENAME COLUMN expires_at TO gone")); /* so that some checks fail */
+  Pg own(url());
+  Config config = store.config();
+  pgcache *self = nullptr;
+  REQUIRE(pgcache_new_on_connection(&self, config.get(), own.raw(), nullptr) == PGCACHE_OK);
+  const auto ask = [&] {
+    pgcache_value *report = nullptr;
+    Error error;
+    REQUIRE(pgcache_doctor(self, &report, nullptr, &error) == PGCACHE_OK);
+    return Report(Value(report).bytes());
+  };
+  const string settings =
+      "SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN "
+      "('transaction_read_only', 'lock_timeout', 'statement_timeout', 'enable_seqscan', 'search_path')";
+  const string before = own.one(settings);
+  const Report outside = ask();
+  INFO(outside.json());
+  CHECK(outside.above("info") == std::set<string>{"pieces"});
+  CHECK(has(outside.the("bloat").finding, "schema is not complete"));
+  CHECK(outside.of("connections").empty()); /* they are the application's business */
+  CHECK(own.one(settings) == before);
+
+  own.exec(store.sql("BEGIN; CREATE TABLE {s}.mine (x int)"));
+  const Report inside = ask();
+  INFO(inside.json());
+  CHECK(inside.above("info") == std::set<string>{"pieces"});
+  CHECK(inside.findings.size() == outside.findings.size());
+  CHECK(own.one(settings) == before);
+  own.exec(store.sql("INSERT INTO {s}.mine VALUES (1); COMMIT"));
+  CHECK(own.one(store.sql("SELECT count(*) FROM {s}.mine")) == "1");
+  pgcache_free(self);
 }
