@@ -91,10 +91,21 @@ void work(Block &block, int process) {
   while (!block.go)
     usleep(1000);
   {
+    const int counters_pool = process == 0 ? 0 : 2; /* the rest is the other handle's */
     test::Config config;
-    config.set("url", block.address[process]).set("schema", block.schema).set("pool_max", std::to_string(POOL_MAX));
+    config.set("url", block.address[process])
+        .set("schema", block.schema)
+        .set("pool_max", std::to_string(POOL_MAX - counters_pool));
     use_settings(config, process);
-    test::Cache cache(config);
+    test::Cache cache(config), plain;
+    if (counters_pool > 0) {
+      test::Config unencrypted;
+      unencrypted.set("url", block.address[process])
+          .set("schema", block.schema)
+          .set("pool_max", std::to_string(counters_pool));
+      plain = test::Cache(unencrypted);
+    }
+    test::Cache &counters = counters_pool > 0 ? plain : cache;
 #ifdef PGCACHE_LIMIT_NONE
     /* It survives every fault. */
     pgcache_janitor *janitor = nullptr;
@@ -103,7 +114,7 @@ void work(Block &block, int process) {
 #endif
     std::vector<std::thread> running;
     for (int thread = 0; thread < THREADS; thread++)
-      running.emplace_back([&, thread] { work_thread(block, cache, process, thread); });
+      running.emplace_back([&, thread] { work_thread(block, cache, counters, process, thread); });
     while (!block.stop) {
       block.heap_bytes[process] = heap_bytes();
       test::sleep_ms(100);

@@ -46,9 +46,9 @@ enum class Op {
 const char *op_name(Op op);
 bool op_writes(Op op);
 
-/* One more than the highest outcome, and the lowest status. */
+/* One more than the highest outcome, and than the number of any error. */
 constexpr int OUTCOMES = PGCACHE_TOO_SMALL + 1;
-constexpr int ERRORS = -PGCACHE_SERVER_ERROR + 1;
+constexpr int ERRORS = 64;
 
 /* A counter that all threads increment; its key carries the number of wipes, so that it begins anew after each. */
 struct Counter {

@@ -42,8 +42,8 @@ string namespace_of(int process, int thread, int key) {
 
 class Worker {
 public:
-  Worker(Block &block, test::Cache &cache, int process, int thread)
-      : block_(block), cache_(cache), process_(process), thread_(thread),
+  Worker(Block &block, test::Cache &cache, test::Cache &counters, int process, int thread)
+      : block_(block), cache_(cache), counters_(counters), process_(process), thread_(thread),
         random_(block.seed * 1000 + static_cast<uint64_t>(process * THREADS + thread)),
         calls_(block, process, random_()), keys_(KEYS) {
     for (int key = 0; key < KEYS; key++)
@@ -82,7 +82,7 @@ private:
   bool read_hit(const string &bytes, int32_t format, const string &name, Reply *reply, string *wrong);
 
   Block &block_;
-  test::Cache &cache_;
+  test::Cache &cache_, &counters_;
   int process_, thread_;
   std::mt19937_64 random_;
   Calls calls_;
@@ -208,7 +208,7 @@ void Worker::own_key() {
     case Op::TOUCH:
       return cache_.touch(own.name, ttl, options);
     default:
-      return cache_.increment(own.name, request.delta, request.initial, ttl, options);
+      return counters_.increment(own.name, request.delta, request.initial, ttl, options);
     }
   });
 
@@ -395,7 +395,7 @@ void Worker::shared_counter() {
   counter.begun += delta;
   const Called called = calls_.run(Op::INCREMENT, name, random_deadline_ms(), [&](Options options) {
     options.namespace_name = "shared";
-    return cache_.increment(name, delta, 0, PGCACHE_TTL_NEVER, options);
+    return counters_.increment(name, delta, 0, PGCACHE_TTL_NEVER, options);
   });
   const int64_t most = counter.begun - refused, given = called.answer.number;
   if (called.answer == PGCACHE_OK) {
@@ -411,8 +411,8 @@ void Worker::shared_counter() {
 
 } // namespace
 
-void work_thread(Block &block, test::Cache &cache, int process, int thread) {
-  Worker(block, cache, process, thread).run();
+void work_thread(Block &block, test::Cache &cache, test::Cache &counters, int process, int thread) {
+  Worker(block, cache, counters, process, thread).run();
 }
 
 } // namespace soak

@@ -12,8 +12,8 @@
 
 namespace soak {
 
-/* Works until block.stop. */
-void work_thread(Block &block, test::Cache &cache, int process, int thread);
+/* Works until block.stop. `counters`: the handle for increments, which cannot be one that encrypts; may be the same. */
+void work_thread(Block &block, test::Cache &cache, test::Cache &counters, int process, int thread);
 
 } // namespace soak
 
