@@ -41,12 +41,12 @@ const struct {
     {"terminate-one", {PGCACHE_UNAVAILABLE, PGCACHE_UNKNOWN}},
     {"terminate-all", {PGCACHE_UNAVAILABLE, PGCACHE_UNKNOWN}},
     {"crash", {PGCACHE_UNAVAILABLE, PGCACHE_UNKNOWN, PGCACHE_CONFLICT}},
-    {"freeze", {}},
+    {"freeze", {PGCACHE_UNAVAILABLE}}, /* here and for lock: the circuit breaker, after some deadlines that passed */
     {"cut", {PGCACHE_UNAVAILABLE, PGCACHE_UNKNOWN}},
     {"black-hole", {PGCACHE_UNAVAILABLE, PGCACHE_UNKNOWN}},
     {"exhaust", {PGCACHE_UNAVAILABLE, PGCACHE_UNKNOWN, PGCACHE_TOO_MANY_CONNECTIONS}},
     {"read-only", {PGCACHE_READ_ONLY}},
-    {"lock", {}},
+    {"lock", {PGCACHE_UNAVAILABLE}},
     {"full", {PGCACHE_FULL}},
     {"empty", {}},
 };
