@@ -111,7 +111,8 @@ ALL_CFLAGS := -std=c11 $(WARNINGS) $(if $(WERROR),-Werror) -fvisibility=hidden -
 ALL_CXXFLAGS := -std=c++17 -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Werror) -pthread $(CXXFLAGS) \
   $(VARIANT_CXXFLAGS)
 ALL_LDFLAGS := -pthread $(HARDENING_LDFLAGS) $(VARIANT_FLAGS) $(LDFLAGS)
-LIBS := $(PQ_LIBS) $(SODIUM_LIBS)
+# dlopen() stands in libc since glibc 2.34.
+LIBS := $(PQ_LIBS) $(SODIUM_LIBS) -ldl
 
 # What is linked into programs to count what forked children cover, too.
 ifeq ($(VARIANT),coverage)
@@ -213,7 +214,7 @@ define suite_rule
 $(B)/tests/$(1): $(call suite_objects,$(1)) $(COUNT_EXITS) $(STATIC)
 	@mkdir -p $$(@D)
 	$$(SAY) LD $$@
-	$$(Q)$$(CXX) $$(ALL_LDFLAGS) $$(COUNT_EXITS_LDFLAGS) -o $$@ $$(filter %.o,$$^) $(STATIC) $$(CATCH2_LIBS) $$(LIBS) -ldl
+	$$(Q)$$(CXX) $$(ALL_LDFLAGS) $$(COUNT_EXITS_LDFLAGS) -o $$@ $$(filter %.o,$$^) $(STATIC) $$(CATCH2_LIBS) $$(LIBS)
 endef
 $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
 

@@ -175,11 +175,12 @@ typedef enum pgcache_status {
   PGCACHE_SCHEMA_OLDER = -15,         /* the schema is older than the library: call pgcache_upgrade() */
   PGCACHE_SCHEMA_NEWER = -16,         /* the schema is newer than the library: upgrade the library */
   PGCACHE_SCHEMA_CHANGED = -17,       /* something in the schema was changed or dropped by hand */
-  PGCACHE_SCHEMA_DIFFERS = -18,       /* the setting `table` disagrees with how the schema was made */
+  PGCACHE_SCHEMA_DIFFERS = -18,       /* the setting `table` or `digests` disagrees with the schema */
   PGCACHE_NOT_A_COUNTER = -19,        /* increment: the entry does not hold a decimal 64-bit integer */
   PGCACHE_OVERFLOW = -20,             /* increment: the result does not fit 64 bits; the entry is unchanged */
   PGCACHE_CONFLICT = -21,             /* the server gave up a conflict (deadlock, lock) repeatedly; nothing was changed */
-  PGCACHE_SERVER_ERROR = -22          /* any other error of the server; see sqlstate */
+  PGCACHE_SERVER_ERROR = -22,         /* any other error of the server; see sqlstate */
+  PGCACHE_UNSUPPORTED = -23           /* not possible with the handle's settings encryption or digests */
 } pgcache_status;
 
 /* The name of a status, such as "PGCACHE_MISS"; "PGCACHE_?" for an unknown one. Static storage. Any thread. Since 1.0. */
@@ -279,11 +280,12 @@ PGCACHE_API void pgcache_config_free(pgcache_config *config);
 /* A handle. Since 1.0. */
 typedef struct pgcache pgcache;
 
-/* Makes a handle. Does no input or output: the first call that needs a connection opens it. The setting `url` is needed
-   (any libpq connection string or URI, `null:`, `local:` or `local:/path`).
+/* Makes a handle. Asks no server: the first call that needs a connection opens it. The setting `url` is needed (any
+   libpq connection string or URI, `null:`, `local:` or `local:/path`). Reads the secret keys, if the setting `keys` names
+   any, and opens the library of the setting `compression`.
    In: config, copied; not NULL. Out: out, owned by the caller, to be given to pgcache_free().
    Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_BAD_SETTING (the url is missing or cannot be understood; settings
-   contradict each other), PGCACHE_NO_MEMORY. Since 1.0. */
+   contradict each other; the keys cannot be read; the compression's library is not there), PGCACHE_NO_MEMORY. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_new(pgcache **out, const pgcache_config *config, pgcache_error *error);
 
 /* Closes the handle's connections and wakes every waiting call, see [rule:shutdown]. Waits for nothing. NULL is a no-op.
@@ -410,7 +412,8 @@ PGCACHE_API pgcache_status pgcache_exists(pgcache *self, const void *key, size_t
    Out: counter (optional), the new number; version (optional). In: key; delta, may be negative; initial and ttl_ms, used
    only if there is no entry: it is then stored as initial + delta (which must fit 64 bits) with that TTL. An existing
    entry keeps its expiry.
-   Returns PGCACHE_OK, PGCACHE_NOT_A_COUNTER, PGCACHE_OVERFLOW, PGCACHE_TOO_LARGE (the key) or a common status.
+   Returns PGCACHE_OK, PGCACHE_NOT_A_COUNTER, PGCACHE_OVERFLOW, PGCACHE_TOO_LARGE (the key), PGCACHE_UNSUPPORTED (the
+   setting `encryption` is not off: the server, which adds, could not read the counter) or a common status.
    Since 1.0. */
 PGCACHE_API pgcache_status pgcache_increment(pgcache *self, int64_t *counter, int64_t *version, const void *key,
                                              size_t key_len, int64_t delta, int64_t initial, int64_t ttl_ms,
@@ -527,9 +530,10 @@ typedef struct pgcache_counters {
   int64_t breaker_opened;     /* how often the circuit breaker opened, [rule:breaker] */
   int64_t breaker_refused;    /* calls that it refused, PGCACHE_UNAVAILABLE */
   int64_t reads_failed;       /* reads that gave a miss instead of their error, [rule:on_error] */
+  int64_t values_refused;     /* rows taken for a miss: damaged, moved, of an unknown key, or not encrypted as required */
 } pgcache_counters;
 
-#define PGCACHE_COUNTERS_INIT { sizeof(pgcache_counters), 0, 0, 0, 0, 0 }
+#define PGCACHE_COUNTERS_INIT { sizeof(pgcache_counters), 0, 0, 0, 0, 0, 0 }
 
 /* Reads the counters. Each is exact; together they are of slightly different moments.
    Out: out. Returns PGCACHE_OK or PGCACHE_INVALID (a pointer is NULL, or the struct_size is not set). Since 1.0. */
@@ -542,7 +546,8 @@ PGCACHE_API pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters
    last page.
    In: prefix, only keys that begin with it (NULL or length 0: all); after, only keys behind this one: the last key of the
    page before (NULL or length 0: from the beginning).
-   Returns PGCACHE_OK, PGCACHE_TOO_LARGE (prefix or after is longer than a key) or a common status. Since 1.0. */
+   Returns PGCACHE_OK, PGCACHE_TOO_LARGE (prefix or after is longer than a key), PGCACHE_UNSUPPORTED (the setting
+   `digests` is keyed: the server does not know the keys) or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_keys(pgcache *self, pgcache_value **keys, size_t keys_len, size_t *count,
                                         const void *prefix, size_t prefix_len, const void *after, size_t after_len,
                                         const pgcache_options *options, pgcache_error *error);

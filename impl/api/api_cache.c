@@ -52,6 +52,8 @@ static pgcache_status make(pgcache **out, const pgcache_config *config, const or
   pgcache_status status = pgc_settings_load(&self->settings, config, error);
   if (status == PGCACHE_OK)
     status = open_store(self, from, error);
+  if (status == PGCACHE_OK)
+    status = pgc_encoding_open(&self->encoding, &self->settings, &self->store->counters.values_refused, error);
   if (status != PGCACHE_OK) {
     pgcache_free(self);
     return status;
@@ -106,6 +108,7 @@ void pgcache_free(pgcache *self) {
     return;
   if (self->store != NULL)
     self->store->free(self->store);
+  pgc_encoding_close(&self->encoding);
   pgc_settings_clear(&self->settings);
   pgc_free(self);
 }

@@ -146,6 +146,10 @@ pgcache_status pgcache_increment(pgcache *self, int64_t *counter, int64_t *versi
     status = pgc_call_set_ttl(&call, ttl_ms);
   if (status != PGCACHE_OK)
     return status;
+  if (self->settings.encryption != PGC_ENCRYPTION_OFF)
+    return pgc_fail(error, PGCACHE_UNSUPPORTED,
+                    "the server adds to counters and cannot read encrypted ones; use a handle with encryption=off for "
+                    "counters");
   if ((delta > 0 && initial > INT64_MAX - delta) || (delta < 0 && initial < INT64_MIN - delta))
     return pgc_fail(error, PGCACHE_OVERFLOW, "initial + delta does not fit 64 bits");
   call.op.u.increment.delta = delta;

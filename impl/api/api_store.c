@@ -75,6 +75,7 @@ pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters *out, pgcac
       .breaker_opened = pgc_counted(&counters->breaker_opened),
       .breaker_refused = pgc_counted(&counters->breaker_refused),
       .reads_failed = pgc_counted(&counters->reads_failed),
+      .values_refused = pgc_counted(&counters->values_refused),
   };
   memcpy(out, &now, out->struct_size < sizeof now ? out->struct_size : sizeof now);
   return PGCACHE_OK;
@@ -112,6 +113,9 @@ pgcache_status pgcache_keys(pgcache *self, pgcache_value **keys, size_t keys_len
   if (prefix_len > PGCACHE_KEY_MAX || after_len > PGCACHE_KEY_MAX)
     return pgc_fail(error, PGCACHE_TOO_LARGE, "prefix or after is longer than a key can be (%d bytes)",
                     PGCACHE_KEY_MAX);
+  if (self->settings.keyed_digests)
+    return pgc_fail(error, PGCACHE_UNSUPPORTED,
+                    "with digests=keyed the server does not know the keys, and cannot list them");
   call.op.u.list.prefix = prefix;
   call.op.u.list.prefix_len = prefix_len;
   if (prefix_len > 0) {

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "platform/memory.h"
 #include "pure/error.h"
 #include "pure/sizes.h"
 
@@ -63,6 +64,8 @@ pgcache_status pgc_call_begin(pgc_call *call, pgcache *cache, pgc_op_kind kind, 
     read.deadline_ms = pgc_op_is_maintenance(kind) ? settings->maintenance_timeout_ms : settings->timeout_ms;
   call->op.deadline = pgc_deadline_in(read.deadline_ms);
   call->op.namespace_name = read.namespace_name != NULL ? read.namespace_name : settings->namespace_name;
+  call->op.decode = pgc_decode;
+  call->op.decoder = &cache->encoding;
   return PGCACHE_OK;
 }
 
@@ -74,7 +77,8 @@ pgcache_status pgc_call_set_key(pgc_call *call, const void *key, size_t key_len)
                     PGCACHE_KEY_MAX);
   call->key.key = key;
   call->key.key_len = key_len;
-  pgc_digest_of_key(&call->key.digest, call->op.namespace_name, key, key_len);
+  call->key.flags = pgc_encoding_flags(&call->cache->encoding);
+  pgc_encoding_digest(&call->cache->encoding, &call->key.digest, call->op.namespace_name, key, key_len);
   call->op.keys = &call->key;
   call->op.count = 1;
   return PGCACHE_OK;
@@ -108,11 +112,29 @@ pgcache_status pgc_call_set_ttl(pgc_call *call, int64_t ttl_ms) {
   return PGCACHE_OK;
 }
 
+static pgcache_status encode_all(pgc_call *call, pgcache_error *error) {
+  pgcache_status status = PGCACHE_OK;
+  for (size_t i = 0; status == PGCACHE_OK && i < call->op.count; i++)
+    status = pgc_encode(&call->cache->encoding, call->op.namespace_name, &call->op.keys[i], error);
+  return status;
+}
+
+static void drop_encoded(pgc_call *call) {
+  for (size_t i = 0; i < call->op.count; i++) {
+    pgc_free(call->op.keys[i].encoded);
+    call->op.keys[i].encoded = NULL;
+  }
+}
+
 static pgcache_status run(pgc_call *call, pgcache_error *error) {
   /* A thread that is cancelled in the middle would leave locks and connections behind. */
   int cancellable;
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
-  pgcache_status status = call->cache->store->run(call->cache->store, &call->op, error);
+  pgcache_status status = pgc_op_stores(call->op.kind) ? encode_all(call, error) : PGCACHE_OK;
+  if (status == PGCACHE_OK)
+    status = call->cache->store->run(call->cache->store, &call->op, error);
+  if (pgc_op_stores(call->op.kind))
+    drop_encoded(call);
   pthread_setcancelstate(cancellable, NULL);
   return status;
 }

@@ -8,11 +8,13 @@
 #define PGC_OPERATIONS_CALL_H
 
 #include "pgcache.h"
+#include "operations/encoding.h"
 #include "store/store.h"
 
 struct pgcache {
   pgc_store *store;
   pgc_settings settings;
+  pgc_encoding encoding;
 };
 
 typedef struct pgc_call {

@@ -14,6 +14,7 @@
 #include "platform/memory.h"
 #include "pure/address.h"
 #include "pure/error.h"
+#include "pure/keyring.h"
 #include "pure/sizes.h"
 #include "pure/suggest.h"
 
@@ -112,6 +113,26 @@ static bool check_switch(const setting_row *row, const char *value) {
   return strcmp(value, "on") == 0 || strcmp(value, "off") == 0;
 }
 
+static bool check_compression(const setting_row *row, const char *value) {
+  (void)row;
+  return strcmp(value, "off") == 0 || strcmp(value, "lz4") == 0 || strcmp(value, "zstd") == 0;
+}
+
+static bool check_encryption(const setting_row *row, const char *value) {
+  (void)row;
+  return strcmp(value, "off") == 0 || strcmp(value, "on") == 0 || strcmp(value, "required") == 0;
+}
+
+static bool check_digests(const setting_row *row, const char *value) {
+  (void)row;
+  return strcmp(value, "plain") == 0 || strcmp(value, "keyed") == 0;
+}
+
+static bool check_keys(const setting_row *row, const char *value) {
+  (void)row;
+  return value[0] == '\0' || pgc_keyring_source_ok(value);
+}
+
 /* ---- The table ---------------------------------------------------------------------------------------------------- */
 
 #define TEXT(name, environment, default_value, check, allowed, description)                                            \
@@ -167,6 +188,21 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "How long an entry lives when its write does not say, in milliseconds."),
     [PGC_SETTING_MAX_VALUE_BYTES] = INTEGER("max_value_bytes", "PGCACHE_MAX_VALUE_BYTES", "16777216", 1, 268435456,
         "The longest value that is stored or read, in bytes."),
+    [PGC_SETTING_COMPRESSION] = TEXT("compression", "PGCACHE_COMPRESSION", "off", check_compression,
+        "off, lz4 or zstd",
+        "How values are made smaller before they are sent, where that saves 10%; what is read may be any of them."),
+    [PGC_SETTING_COMPRESSION_MIN_BYTES] = INTEGER("compression_min_bytes", "PGCACHE_COMPRESSION_MIN_BYTES", "1024",
+        1, 268435456,
+        "Shorter values are not compressed, in bytes."),
+    [PGC_SETTING_ENCRYPTION] = TEXT("encryption", "PGCACHE_ENCRYPTION", "off", check_encryption,
+        "off, on or required",
+        "With on, values are stored encrypted; with required, others are a miss, too. It needs the setting keys."),
+    [PGC_SETTING_DIGESTS] = TEXT("digests", "PGCACHE_DIGESTS", "plain", check_digests,
+        "plain or keyed",
+        "With keyed, the database does not see the keys of entries. It needs a digest key in what the setting keys names."),
+    [PGC_SETTING_KEYS] = TEXT("keys", "PGCACHE_KEYS", "", check_keys,
+        "file:/path, env:NAME, or nothing",
+        "Where the secret keys are, never the keys themselves; `pgcache keygen` makes one."),
 };
 /* clang-format on */
 
@@ -190,7 +226,7 @@ static pgcache_status fail_name(const char *name, pgcache_error *error) {
   char list[PGC_SETTING_COUNT * 32] = "";
   for (size_t id = 0; id < PGC_SETTING_COUNT; id++) {
     names[id] = table[id].public.name;
-    strcat(list, id == 0 ? "" : ", "); /* ten short names of our own: a unit test compares the whole list */
+    strcat(list, id == 0 ? "" : ", "); /* short names of our own: a unit test compares the whole list */
     strcat(list, names[id]);
   }
   const char *nearest = pgc_suggest(name, names, PGC_SETTING_COUNT);
@@ -282,6 +318,33 @@ static int64_t integer_of(const pgcache_config *config, size_t id) {
   return number;
 }
 
+/* The settings that say how values are stored. */
+static pgcache_status load_encoding(pgc_settings *out, const pgcache_config *config, pgcache_error *error) {
+  const char *compression = text_of(config, PGC_SETTING_COMPRESSION);
+  const char *encryption = text_of(config, PGC_SETTING_ENCRYPTION);
+  const char *keys = text_of(config, PGC_SETTING_KEYS);
+  if (strcmp(compression, "off") != 0)
+    out->compression = strcmp(compression, "lz4") == 0 ? PGC_CODEC_LZ4 : PGC_CODEC_ZSTD;
+  out->compression_min_bytes = integer_of(config, PGC_SETTING_COMPRESSION_MIN_BYTES);
+  if (strcmp(encryption, "off") != 0)
+    out->encryption = strcmp(encryption, "on") == 0 ? PGC_ENCRYPTION_ON : PGC_ENCRYPTION_REQUIRED;
+  out->keyed_digests = strcmp(text_of(config, PGC_SETTING_DIGESTS), "keyed") == 0;
+
+  pgcache_status status = PGCACHE_OK;
+  if (keys[0] != '\0') {
+    out->keys = pgc_strdup(keys);
+    if (out->keys == NULL)
+      status = pgc_fail_memory(error);
+  } else if (out->encryption != PGC_ENCRYPTION_OFF) {
+    status = pgc_fail(error, PGCACHE_BAD_SETTING, "encryption is %s and needs the setting keys", encryption);
+  } else if (out->keyed_digests) {
+    status = pgc_fail(error, PGCACHE_BAD_SETTING, "digests is keyed and needs the setting keys");
+  }
+  if (status != PGCACHE_OK)
+    pgc_settings_clear(out);
+  return status;
+}
+
 pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config, pgcache_error *error) {
   memset(out, 0, sizeof *out);
   int pool_min = (int)integer_of(config, PGC_SETTING_POOL_MIN);
@@ -308,12 +371,13 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   out->maintenance_timeout_ms = integer_of(config, PGC_SETTING_MAINTENANCE_TIMEOUT_MS);
   out->default_ttl_ms = integer_of(config, PGC_SETTING_DEFAULT_TTL_MS);
   out->max_value_bytes = integer_of(config, PGC_SETTING_MAX_VALUE_BYTES);
-  return PGCACHE_OK;
+  return load_encoding(out, config, error);
 }
 
 void pgc_settings_clear(pgc_settings *settings) {
   if (settings == NULL)
     return;
   pgc_free(settings->url);
+  pgc_free(settings->keys);
   memset(settings, 0, sizeof *settings);
 }

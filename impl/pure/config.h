@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "pgcache.h"
+#include "pure/compression.h"
 
 #define PGC_SCHEMA_MAX 31
 
@@ -37,12 +38,23 @@ typedef enum pgc_setting_id {
   PGC_SETTING_MAINTENANCE_TIMEOUT_MS,
   PGC_SETTING_DEFAULT_TTL_MS,
   PGC_SETTING_MAX_VALUE_BYTES,
+  PGC_SETTING_COMPRESSION,
+  PGC_SETTING_COMPRESSION_MIN_BYTES,
+  PGC_SETTING_ENCRYPTION,
+  PGC_SETTING_DIGESTS,
+  PGC_SETTING_KEYS,
   PGC_SETTING_COUNT
 } pgc_setting_id;
 
 struct pgcache_config {
   char *values[PGC_SETTING_COUNT]; /* as they were set; NULL: the default */
 };
+
+typedef enum pgc_encryption {
+  PGC_ENCRYPTION_OFF,
+  PGC_ENCRYPTION_ON,      /* values are written encrypted, and read as they are */
+  PGC_ENCRYPTION_REQUIRED /* values that are not encrypted are not read, either */
+} pgc_encryption;
 
 /* The settings in the types that the store and the operations use. */
 typedef struct pgc_settings {
@@ -63,9 +75,14 @@ typedef struct pgc_settings {
   int64_t maintenance_timeout_ms;
   int64_t default_ttl_ms; /* > 0; PGCACHE_TTL_NEVER for "never" */
   int64_t max_value_bytes;
+  pgc_codec compression;
+  int64_t compression_min_bytes;
+  pgc_encryption encryption;
+  bool keyed_digests; /* setting `digests` */
+  char *keys;         /* where the secret keys come from; NULL: there are none */
 } pgc_settings;
 
-/* Copies config into out. PGCACHE_OK, PGCACHE_BAD_SETTING (pool_min is above pool_max) or PGCACHE_NO_MEMORY; out is
+/* Copies config into out. PGCACHE_OK, PGCACHE_BAD_SETTING (settings contradict each other) or PGCACHE_NO_MEMORY; out is
    zeroed on an error. Whether the url can be understood is the business of pgc_address_parse(). */
 pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config, pgcache_error *error);
 

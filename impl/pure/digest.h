@@ -20,6 +20,11 @@ typedef struct pgc_digest {
    makes it impossible that two pairs of namespace and key give the same input. */
 void pgc_digest_of_key(pgc_digest *digest, const char *namespace_name, const void *key, size_t key_len);
 
+/* The same in 16 bytes of BLAKE2b with a secret key of PGC_SECRET_SIZE bytes: without it nobody can tell which key an entry
+   belongs to, nor try keys out. SQL cannot compute it. Digests of tags stay unkeyed, because triggers make them. */
+void pgc_digest_of_key_with(pgc_digest *digest, const unsigned char *secret, const char *namespace_name,
+                            const void *key, size_t key_len);
+
 /* As memcmp(): the order of PostgreSQL's uuid type, which every multi-key statement locks rows in. */
 static inline int pgc_digest_compare(const pgc_digest *left, const pgc_digest *right) {
   uint64_t a = pgc_load_u64(left->bytes), b = pgc_load_u64(right->bytes);

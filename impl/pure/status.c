@@ -41,11 +41,13 @@ static const status_words words[] = {
           "The cache's schema is older than the library; pgcache_upgrade() brings it up to date."),
     WORDS(PGCACHE_SCHEMA_NEWER, "The cache's schema is newer than the library; upgrade the library."),
     WORDS(PGCACHE_SCHEMA_CHANGED, "Something in the cache's schema was changed or dropped by hand."),
-    WORDS(PGCACHE_SCHEMA_DIFFERS, "The setting `table` disagrees with how the cache's schema was made."),
+    WORDS(PGCACHE_SCHEMA_DIFFERS,
+          "The setting `table` or `digests` disagrees with how the cache's schema was made or is used."),
     WORDS(PGCACHE_NOT_A_COUNTER, "The entry does not hold a decimal 64-bit integer."),
     WORDS(PGCACHE_OVERFLOW, "The counter would not fit 64 bits; it is unchanged."),
     WORDS(PGCACHE_CONFLICT, "The server gave up a conflict (a deadlock or a lock) repeatedly; nothing was changed."),
     WORDS(PGCACHE_SERVER_ERROR, "The server reported another error; see its SQLSTATE."),
+    WORDS(PGCACHE_UNSUPPORTED, "The call cannot be done with the way in which the handle stores keys or values."),
 };
 
 static const status_words unknown = {PGCACHE_OK, "PGCACHE_?",

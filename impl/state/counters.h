@@ -19,6 +19,7 @@ typedef struct pgc_counters {
   pgc_counter breaker_opened;
   pgc_counter breaker_refused;
   pgc_counter reads_failed;
+  pgc_counter values_refused;
 } pgc_counters;
 
 static inline void pgc_count(pgc_counter *counter) {

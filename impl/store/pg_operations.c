@@ -363,6 +363,19 @@ static pgcache_status remove_many(pgc_session *session, pgc_op *op) {
 
 /* ---- Dispatch ---- */
 
+/* A namespace has digests of one kind: entries of the other would be there and never be found. */
+static pgcache_status check_digests(pgc_session *session, const pgc_op *op) {
+  bool by_key = op->count > 0 || op->kind == PGC_OP_KEYS;
+  if (session->keyed_digests)
+    return pgc_op_stores(op->kind) || op->kind == PGC_OP_INCREMENT ? pgc_schema_note_keyed(session, op->namespace_name)
+                                                                   : PGCACHE_OK;
+  if (by_key && session->connection->keyed_digests && strcmp(op->namespace_name, session->namespace_name) == 0)
+    return pgc_fail(session->error, PGCACHE_SCHEMA_DIFFERS,
+                    "the handle's namespace has keyed digests and the setting is digests=plain; set digests=keyed and "
+                    "keys, or use another namespace");
+  return PGCACHE_OK;
+}
+
 pgcache_status pgc_pg_operate(pgc_session *session, pgc_op *op) {
   session->writes = pgc_op_writes(op->kind);
   if (!session->connection->checked && op->kind != PGC_OP_INIT && op->kind != PGC_OP_UPGRADE &&
@@ -371,6 +384,9 @@ pgcache_status pgc_pg_operate(pgc_session *session, pgc_op *op) {
     if (status != PGCACHE_OK)
       return status;
   }
+  pgcache_status status = check_digests(session, op);
+  if (status != PGCACHE_OK)
+    return status;
   switch (op->kind) {
   case PGC_OP_GET:
     return get(session, op);
@@ -411,7 +427,12 @@ pgcache_status pgc_pg_operate(pgc_session *session, pgc_op *op) {
   case PGC_OP_UPGRADE:
     break;
   }
-  return pgc_schema_migrate(session, pgc_migrations_list(), op->kind == PGC_OP_INIT);
+  status = pgc_schema_migrate(session, pgc_migrations_list(), op->kind == PGC_OP_INIT);
+  if (status >= 0 && session->keyed_digests) {
+    pgcache_status noted = pgc_schema_note_keyed(session, session->namespace_name);
+    status = noted == PGCACHE_OK ? status : noted;
+  }
+  return status;
 }
 
 void pgc_pg_drop_outputs(pgc_op *op) {

@@ -49,11 +49,12 @@ static pgcache_status adopt_cluster(pgc_session *session) {
 }
 
 pgcache_status pgc_schema_check(pgc_session *session) {
-  pgc_parameters none = {0};
+  pgc_parameters parameters = {0};
   PGresult *result;
   bool writes = session->writes;
   session->writes = false;
-  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_CHECK_SCHEMA, &none, &result);
+  pgc_parameters_add_text(&parameters, session->namespace_name);
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_CHECK_SCHEMA, &parameters, &result);
   if (status != PGCACHE_OK) {
     if (strcmp(session->error->sqlstate, "42P01") == 0 || strcmp(session->error->sqlstate, "3F000") == 0) {
       session->broken = false;
@@ -71,6 +72,8 @@ pgcache_status pgc_schema_check(pgc_session *session) {
     if (status == PGCACHE_OK)
       status = pgc_session_bool(session, result, 0, 2, &same_cluster);
     if (status == PGCACHE_OK)
+      status = pgc_session_bool(session, result, 0, 3, &session->connection->keyed_digests);
+    if (status == PGCACHE_OK)
       status = judge(session, version, logged, pgc_migrations_version(pgc_migrations_list()));
     if (status == PGCACHE_OK && !same_cluster)
       status = adopt_cluster(session);
@@ -78,6 +81,26 @@ pgcache_status pgc_schema_check(pgc_session *session) {
   PQclear(result);
   session->writes = writes;
   session->connection->checked = status == PGCACHE_OK;
+  return status;
+}
+
+pgcache_status pgc_schema_note_keyed(pgc_session *session, const char *namespace_name) {
+  uint64_t name = 0xcbf29ce484222325u; /* FNV-1a: one place for a name, and names that share it are noted again */
+  for (const char *c = namespace_name; *c != '\0'; c++)
+    name = (name ^ (unsigned char)*c) * 0x100000001b3u;
+  uint64_t *noted = &session->noted[name % PGC_NOTED_MAX];
+  if (__atomic_load_n(noted, __ATOMIC_RELAXED) == name)
+    return PGCACHE_OK;
+  pgc_parameters parameters = {0};
+  PGresult *result;
+  bool writes = session->writes;
+  session->writes = false; /* of the caller's operation nothing is under way */
+  pgc_parameters_add_text(&parameters, namespace_name);
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_NOTE_KEYED_DIGESTS, &parameters, &result);
+  PQclear(result);
+  session->writes = writes;
+  if (status == PGCACHE_OK)
+    __atomic_store_n(noted, name, __ATOMIC_RELAXED);
   return status;
 }
 

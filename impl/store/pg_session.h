@@ -11,12 +11,18 @@
 #include "store/connection.h"
 #include "store/store.h"
 
+/* How many namespaces a handle remembers to have noted as having keyed digests. */
+#define PGC_NOTED_MAX 64
+
 typedef struct pgc_session {
   pgc_connection *connection;
   const char *schema;
   bool logged;
   int64_t max_value_bytes;
   bool inline_values;
+  const char *namespace_name; /* the handle's */
+  bool keyed_digests;
+  uint64_t *noted; /* PGC_NOTED_MAX of them, of the handle */
   pgc_deadline deadline;
   bool writes;          /* the statement at hand changes something: a lost answer is PGCACHE_UNKNOWN */
   pgcache_error *error; /* not NULL; filled at every failure */

@@ -44,6 +44,9 @@ typedef struct pg_store {
   int64_t max_value_bytes;
   bool inline_values;
   int64_t patience_us;
+  char namespace_name[PGCACHE_NAMESPACE_MAX + 1];
+  bool keyed_digests;
+  uint64_t noted[PGC_NOTED_MAX]; /* see pgc_schema_note_keyed() */
 } pg_store;
 
 static process *process_new(pgc_source *source, int breaker_failures, int64_t breaker_pause_us) {
@@ -106,6 +109,9 @@ static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pg
                          .logged = self->logged,
                          .max_value_bytes = self->max_value_bytes,
                          .inline_values = self->inline_values,
+                         .namespace_name = self->namespace_name,
+                         .keyed_digests = self->keyed_digests,
+                         .noted = self->noted,
                          .deadline = op->deadline,
                          .error = error};
   bool busy;
@@ -248,6 +254,8 @@ static pg_store *store_new(const pgc_settings *settings) {
   self->inline_values = settings->inline_values;
   self->patience_us =
       (settings->timeout_ms < PATIENCE_US / 1000 ? settings->timeout_ms * 1000 : PATIENCE_US) - COARSE_US;
+  memcpy(self->namespace_name, settings->namespace_name, sizeof self->namespace_name);
+  self->keyed_digests = settings->keyed_digests;
   return self;
 }
 

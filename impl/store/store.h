@@ -56,6 +56,7 @@ typedef struct pgc_op_key {
   int64_t ttl_ms; /* > 0, or PGCACHE_TTL_NEVER */
   int32_t format;
   int32_t flags; /* PGC_STORED_... of what is stored */
+  void *encoded; /* the operations' own */
 
   pgcache_status status; /* out: PGCACHE_OK, PGCACHE_MISS */
   int64_t version;       /* out */
@@ -86,6 +87,7 @@ struct pgc_op {
      they are; PGCACHE_MISS (refused), PGCACHE_TOO_LARGE, PGCACHE_NO_MEMORY. NULL: all are as they are. */
   pgcache_status (*decode)(const pgc_op *op, const pgc_op_key *key, const pgc_stored *stored, pgcache_value **value,
                            pgcache_error *error);
+  const void *decoder; /* for decode */
 
   union {
     struct {
@@ -107,6 +109,12 @@ struct pgc_op {
     } doctor;
   } u;
 };
+
+/* Do the keys carry values to be stored? */
+static inline bool pgc_op_stores(pgc_op_kind kind) {
+  return kind == PGC_OP_PUT || kind == PGC_OP_ADD || kind == PGC_OP_REPLACE || kind == PGC_OP_COMPARE_AND_SWAP ||
+         kind == PGC_OP_PUT_MANY;
+}
 
 static inline bool pgc_op_writes(pgc_op_kind kind) {
   return kind > PGC_OP_LAST_READ;

@@ -72,10 +72,28 @@ TEST_CASE("every setting is described completely", "[config]") {
     CHECK(!allowed.empty());
     CHECK(allowed.back() != '.');
   }
-  CHECK(names == std::set<std::string>{"url", "schema", "namespace", "table", "values", "prepared", "pool_min",
-                                       "pool_max", "pool_max_lifetime_ms", "pool_idle_ms", "breaker_failures",
-                                       "breaker_pause_ms", "on_error", "timeout_ms", "maintenance_timeout_ms",
-                                       "default_ttl_ms", "max_value_bytes"});
+  CHECK(names == std::set<std::string>{"url",
+                                       "schema",
+                                       "namespace",
+                                       "table",
+                                       "values",
+                                       "prepared",
+                                       "pool_min",
+                                       "pool_max",
+                                       "pool_max_lifetime_ms",
+                                       "pool_idle_ms",
+                                       "breaker_failures",
+                                       "breaker_pause_ms",
+                                       "on_error",
+                                       "timeout_ms",
+                                       "maintenance_timeout_ms",
+                                       "default_ttl_ms",
+                                       "max_value_bytes",
+                                       "compression",
+                                       "compression_min_bytes",
+                                       "encryption",
+                                       "digests",
+                                       "keys"});
 }
 
 TEST_CASE("a default can be set and is what was described", "[config]") {
@@ -165,6 +183,13 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
       {"maintenance_timeout_ms", {"1", "86400000"}, {"0", "86400001", "never"}},
       {"default_ttl_ms", {"1", "315360000000", "never"}, {"", "0", "-1", "315360000001", "Never", "never ", "neve"}},
       {"max_value_bytes", {"1", "268435456"}, {"0", "268435457", "16M"}},
+      {"compression", {"off", "lz4", "zstd"}, {"", "on", "LZ4", "gzip", "lz4 "}},
+      {"compression_min_bytes", {"1", "268435456"}, {"", "0", "268435457"}},
+      {"encryption", {"off", "on", "required"}, {"", "true", "On", "require"}},
+      {"digests", {"plain", "keyed"}, {"", "key", "Keyed"}},
+      {"keys",
+       {"", "file:/x", "file:/a b/c", "env:A", "env:_a9"},
+       {"file:", "file:x", "/x", "env:", "env:9", "env:A-B", "env:A ", "cmd:x", "key1 AAAA", "ENV:A"}},
       {"url",
        {"", "null:", "local:", "local:/x", "postgresql://h/d", "postgres://h", "host=/tmp", "dbname = 'x y'"},
        {"null:x", "local:x", "redis://h", "POSTGRES://h", "localhost", " ", "://"}},
@@ -229,7 +254,8 @@ TEST_CASE("the message on a wrong name names the nearest setting", "[config][rul
       "there is no setting of that name; there are url, schema, namespace, table, values, prepared, pool_min, "
       "pool_max, "
       "pool_max_lifetime_ms, pool_idle_ms, breaker_failures, breaker_pause_ms, on_error, timeout_ms, "
-      "maintenance_timeout_ms, default_ttl_ms, max_value_bytes";
+      "maintenance_timeout_ms, default_ttl_ms, max_value_bytes, "
+      "compression, compression_min_bytes, encryption, digests, keys";
   CHECK(message("") == all);
   CHECK(message("verbosity") == all);
   CHECK(message(std::string(10000, 'u').c_str()) == all);
@@ -297,13 +323,28 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
     CHECK(config.get("url") == "null:");
   }
   SECTION("every setting") {
-    const std::vector<std::pair<std::string, std::string>> values = {
-        {"url", "local:/x"},         {"schema", "s"},           {"namespace", "n"},
-        {"table", "logged"},         {"values", "inline"},      {"prepared", "off"},
-        {"pool_min", "2"},           {"pool_max", "3"},         {"pool_max_lifetime_ms", "7"},
-        {"pool_idle_ms", "8"},       {"breaker_failures", "9"}, {"breaker_pause_ms", "10"},
-        {"on_error", "miss"},        {"timeout_ms", "4"},       {"maintenance_timeout_ms", "5"},
-        {"default_ttl_ms", "never"}, {"max_value_bytes", "6"}};
+    const std::vector<std::pair<std::string, std::string>> values = {{"url", "local:/x"},
+                                                                     {"schema", "s"},
+                                                                     {"namespace", "n"},
+                                                                     {"table", "logged"},
+                                                                     {"values", "inline"},
+                                                                     {"prepared", "off"},
+                                                                     {"pool_min", "2"},
+                                                                     {"pool_max", "3"},
+                                                                     {"pool_max_lifetime_ms", "7"},
+                                                                     {"pool_idle_ms", "8"},
+                                                                     {"breaker_failures", "9"},
+                                                                     {"breaker_pause_ms", "10"},
+                                                                     {"on_error", "miss"},
+                                                                     {"timeout_ms", "4"},
+                                                                     {"maintenance_timeout_ms", "5"},
+                                                                     {"default_ttl_ms", "never"},
+                                                                     {"max_value_bytes", "6"},
+                                                                     {"compression", "zstd"},
+                                                                     {"compression_min_bytes", "7"},
+                                                                     {"encryption", "required"},
+                                                                     {"digests", "keyed"},
+                                                                     {"keys", "env:K"}};
     auto settings = all_settings();
     REQUIRE(values.size() == settings.size());
     for (size_t i = 0; i < settings.size(); i++) {
@@ -376,6 +417,11 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.maintenance_timeout_ms == 300000);
     CHECK(settings.default_ttl_ms == 300000);
     CHECK(settings.max_value_bytes == 16 * 1024 * 1024);
+    CHECK(settings.compression == PGC_CODEC_NONE);
+    CHECK(settings.compression_min_bytes == 1024);
+    CHECK(settings.encryption == PGC_ENCRYPTION_OFF);
+    CHECK_FALSE(settings.keyed_digests);
+    CHECK(settings.keys == nullptr);
     pgc_settings_clear(&settings);
     CHECK(settings.url == nullptr);
     CHECK(settings.pool_max == 0);
@@ -397,7 +443,12 @@ TEST_CASE("settings are loaded in their types", "[config]") {
                                                             {"timeout_ms", "00012"},
                                                             {"maintenance_timeout_ms", "86400000"},
                                                             {"default_ttl_ms", "never"},
-                                                            {"max_value_bytes", "268435456"}};
+                                                            {"max_value_bytes", "268435456"},
+                                                            {"compression", "lz4"},
+                                                            {"compression_min_bytes", "12"},
+                                                            {"encryption", "required"},
+                                                            {"digests", "keyed"},
+                                                            {"keys", "file:/keys"}};
     for (const auto &value : values)
       REQUIRE(pgcache_config_set(config, value.first, value.second, nullptr) == PGCACHE_OK);
     REQUIRE(pgc_settings_load(&settings, config, nullptr) == PGCACHE_OK);
@@ -416,6 +467,17 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.maintenance_timeout_ms == 86400000);
     CHECK(settings.default_ttl_ms == PGCACHE_TTL_NEVER);
     CHECK(settings.max_value_bytes == 268435456);
+    CHECK(settings.compression == PGC_CODEC_LZ4);
+    CHECK(settings.compression_min_bytes == 12);
+    CHECK(settings.encryption == PGC_ENCRYPTION_REQUIRED);
+    CHECK(settings.keyed_digests);
+    CHECK(std::string(settings.keys) == "file:/keys");
+    pgc_settings_clear(&settings);
+    REQUIRE(pgcache_config_set(config, "compression", "zstd", nullptr) == PGCACHE_OK);
+    REQUIRE(pgcache_config_set(config, "encryption", "on", nullptr) == PGCACHE_OK);
+    REQUIRE(pgc_settings_load(&settings, config, nullptr) == PGCACHE_OK);
+    CHECK(settings.compression == PGC_CODEC_ZSTD);
+    CHECK(settings.encryption == PGC_ENCRYPTION_ON);
     pgc_settings_clear(&settings);
   }
   SECTION("a pool whose least is above its most") {
@@ -425,6 +487,17 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(error.text() == "pool_min is 11 and must not be above pool_max, which is 10");
     CHECK(settings.url == nullptr);
   }
+  SECTION("secrets without a place to find them") {
+    for (const std::pair<const char *, const char *> &setting :
+         {std::make_pair("encryption", "on"), {"encryption", "required"}, {"digests", "keyed"}}) {
+      Config alone;
+      test::Error error;
+      REQUIRE(pgcache_config_set(alone, setting.first, setting.second, nullptr) == PGCACHE_OK);
+      CHECK(pgc_settings_load(&settings, alone, &error) == PGCACHE_BAD_SETTING);
+      CHECK(error.text() == std::string(setting.first) + " is " + setting.second + " and needs the setting keys");
+      CHECK(settings.url == nullptr);
+    }
+  }
   pgc_settings_clear(nullptr);
 }
 
@@ -432,6 +505,7 @@ TEST_CASE("every allocation of a configuration may fail", "[config][allocation]"
   CleanEnvironment environment;
   Variable url("DATABASE_URL", "postgres://database");
   Variable schema("PGCACHE_SCHEMA", "other");
+  Variable keys("PGCACHE_KEYS", "env:K");
   long points = test::fail_each_allocation([] {
     pgcache_config *config = nullptr;
     pgc_settings settings = {};
@@ -452,5 +526,5 @@ TEST_CASE("every allocation of a configuration may fail", "[config][allocation]"
     pgcache_config_free(config);
     return status;
   });
-  CHECK(points == 5);
+  CHECK(points == 7);
 }

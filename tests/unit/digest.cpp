@@ -65,6 +65,22 @@ TEST_CASE("[A12] namespace and key do not run into each other", "[digest]") {
   CHECK(digests.size() == pairs);
 }
 
+/* With the secret's 32 bytes in hexadecimal:
+   python3 -c 'import hashlib; print(hashlib.blake2b(b"k\\0\\0\\0\\7defaulta", key=b"s" * 32, digest_size=16).hexdigest())' */
+TEST_CASE("keyed digests are keyed BLAKE2b over the same input", "[digest]") {
+  const std::string secret(32, 's'), other(32, 't'), long_key(PGCACHE_KEY_MAX, 'x'), name(PGCACHE_NAMESPACE_MAX, 'n');
+  const auto keyed = [](const std::string &with, const std::string &in, const std::string &key) {
+    pgc_digest digest;
+    pgc_digest_of_key_with(&digest, reinterpret_cast<const unsigned char *>(with.data()), in.c_str(), key.data(),
+                           key.size());
+    return hex(digest);
+  };
+  CHECK(keyed(secret, "default", "a") == "f40dd16791a815c4fdeba1d940d4b4ee");
+  CHECK(keyed(secret, name, long_key) == "63c0b1d27fe5624b0ff55efd7b59cd78");
+  CHECK(keyed(other, "default", "a") != keyed(secret, "default", "a"));
+  CHECK(keyed(secret, "ab", "c") != keyed(secret, "a", "bc"));
+}
+
 TEST_CASE("digests are ordered as PostgreSQL orders uuids", "[digest]") {
   std::mt19937 random(7);
   for (int i = 0; i < 1000; i++) {

@@ -24,6 +24,13 @@ BEGIN
   END IF;
   RETURN :"schema".digest($1, $2);
 END $$;
+-- Notes that there are such entries in a namespace. The library does so before it stores the first one there.
+CREATE FUNCTION :"schema".note_keyed_digests(namespace text) RETURNS void
+LANGUAGE sql STRICT AS $$
+  INSERT INTO :"schema".namespaces AS n (name, settings) VALUES ($1, '{"digests": "keyed"}')
+  ON CONFLICT (name) DO UPDATE SET settings = n.settings || EXCLUDED.settings
+   WHERE n.settings ->> 'digests' IS DISTINCT FROM 'keyed'
+$$;
 -- The value as it is: SQL can neither decompress nor decrypt one.
 CREATE FUNCTION :"schema".plain_value(value bytea, flags integer) RETURNS bytea
 LANGUAGE plpgsql IMMUTABLE STRICT AS $$
