@@ -296,7 +296,7 @@ put = install -d '$(DESTDIR)$(3)' && install -m $(1) $(2) '$(DESTDIR)$(3)/$(or $
 COMPLETION_BASH := $(wildcard impl/cli/completion/pgcache.bash)
 COMPLETION_ZSH := $(wildcard impl/cli/completion/_pgcache)
 MANPAGE := $(wildcard impl/cli/pgcache.1)
-DOCUMENTS := $(wildcard LICENSE README.md CHANGELOG.md abi/ABI.md)
+DOCUMENTS := $(wildcard LICENSE README.md CHANGELOG.md abi/ABI.md abi/ENCRYPTION.md)
 
 .PHONY: install uninstall installcheck dist
 install: all $(if $(COMMAND),$(B)/install/pgcache)

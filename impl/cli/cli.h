@@ -119,6 +119,9 @@ int command_stats(cli_session *session);
 /* doctor.c */
 int command_doctor(cli_session *session);
 
+/* keygen.c */
+int command_keygen(cli_session *session);
+
 /* commands_help.c */
 int command_help(cli_session *session);
 int command_version(cli_session *session);

@@ -78,6 +78,10 @@ const cli_command cli_commands[] = {
      DIRECTORY, 0, 0, true, command_local_url},
     {"local psql", "[-- ARGUMENT...]", "open psql on it", "What follows -- is given to psql.",
      DIRECTORY, 0, SIZE_MAX, true, command_local_psql},
+    {"keygen", "[ID]", "print a new secret key as a line for a key file",
+     "ID names the key, 1 to 16 of a-z, 0-9, _ and -; it is made up if not given. With the ID digest: the key for keyed\n"
+     "digests. Keep the file to yourself: umask 077; pgcache keygen >>keys.",
+     0, 0, 1, false, command_keygen},
     {"version", "", "print the version", "",
      0, 0, 0, false, command_version},
     {"help", "[COMMAND]", "explain pgcache or one of its commands", "",

@@ -57,3 +57,19 @@ leak put k "$canary-long" --max-value-bytes 3 --url "$PGCACHE_TEST_URL"
 expect_code 1
 leak put "$canary$(printf 'x%.0s' {1..4096})" v --url "$PGCACHE_TEST_URL"
 expect_code 1
+
+begin "keygen prints a line that encryption takes; the database shows nothing of the value"
+(umask 077 && "$PGCACHE_BIN" keygen >"$work/keys" && "$PGCACHE_BIN" keygen digest >>"$work/keys")
+p init
+p put k XanaryValue --encryption required --keys "file:$work/keys" --digests keyed --namespace hidden
+expect_code 0
+p get k --encryption required --keys "file:$work/keys" --digests keyed --namespace hidden
+expect_out "XanaryValue"
+expect_equal "rows that show it" "$(sql "SELECT count(*) FROM $schema.entries WHERE encode(value, 'escape') LIKE '%anary%'")" 0
+p keygen "No Id"
+expect_code 2
+chmod 644 "$work/keys"
+p get k --encryption required --keys "file:$work/keys"
+expect_code 1
+expect_error "can be accessed by other users"
+sql "DROP SCHEMA $schema CASCADE" >/dev/null 2>&1

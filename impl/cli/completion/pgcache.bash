@@ -5,7 +5,7 @@
 
 _pgcache() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-  local commands='get put remove exists touch incr keys flush cleanup stats doctor init upgrade local version help'
+  local commands='get put remove exists touch incr keys flush cleanup stats doctor init upgrade keygen local version help'
   local local_commands='start stop status url psql'
   local settings='--url --schema --namespace --table --values --prepared --pool-min --pool-max --timeout-ms
     --maintenance-timeout-ms --default-ttl-ms --max-value-bytes'
