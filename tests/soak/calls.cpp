@@ -33,6 +33,7 @@ const Plant plants[PLANTS] = {
     {"descriptor", "descriptors"},
     {"memory", "memory"},
     {"connection", "connections"},
+    {"outage", "though nothing strikes"},
 };
 
 int64_t Calls::ttl_ms(int64_t ttl_ms) const {
@@ -52,6 +53,12 @@ test::Answer Calls::planted(Op op, const std::string &key, test::Options options
   if (plant == PLANT_SKIPPED_WRITE && op == Op::PUT && strikes(100)) {
     test::Answer answer;
     answer.version = block_.highest_version + 1;
+    return answer;
+  }
+  if (plant == PLANT_OUTAGE && op < Op::GET_MANY && strikes(4)) {
+    test::Answer answer;
+    answer.status = PGCACHE_TIMEOUT;
+    strcpy(answer.error.sqlstate, "57014");
     return answer;
   }
   test::Answer answer = call(options);

@@ -40,6 +40,7 @@ enum PlantId {
   PLANT_DESCRIPTOR,
   PLANT_MEMORY,
   PLANT_CONNECTION,
+  PLANT_OUTAGE,
   PLANTS
 };
 extern const Plant plants[PLANTS];

@@ -151,13 +151,14 @@ std::vector<string> run(const Options &options, test::PrivateServer &server, boo
   });
   /* Faults strike from this thread: the server ends with the thread that started it. */
   Faults faults(block, server, proxy.get(), options.seed);
+  /* None in the last seconds, in which everything must come back to what it was. */
+  const double last_fault = options.seconds - (options.seconds < 30 ? 4 : 8);
   double next_fault = std::min(3.0, options.every);
   string trouble;
   try {
     while (second() < options.seconds && !(options.plant != NO_PLANT && block.violations > 0)) {
       test::sleep_ms(10);
-      /* None in the last seconds, in which everything must come back to what it was. */
-      if (!options.faults || second() < next_fault || second() > options.seconds - 4)
+      if (!options.faults || second() < next_fault || second() > last_fault)
         continue;
       {
         std::lock_guard<std::mutex> lock(mutex);

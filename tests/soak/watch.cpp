@@ -150,6 +150,13 @@ std::vector<string> Watch::judge(int64_t connections_left) const {
     if (sample.second > total - 4 && sample.quiet)
       end.push_back(&sample);
   }
+  if (end.size() >= 2) { /* whatever struck before, all works again */
+    const int64_t calls = end.back()->operations - end.front()->operations;
+    const int64_t errors = end.back()->errors - end.front()->errors;
+    if (errors * 20 > calls || calls == 0)
+      findings.push_back(std::to_string(errors) + " of " + std::to_string(calls) +
+                         " calls failed in the last seconds, though nothing strikes");
+  }
   for (int process = 0; process < PROCESSES && !warm.empty() && !end.empty(); process++) {
     const int64_t memory_then = most(warm, [&](const Sample &s) { return s.memory_kib[process]; });
     const int64_t memory_now = middle(end, [&](const Sample &s) { return s.memory_kib[process]; });
