@@ -384,8 +384,13 @@ TEST_CASE("Doctor: a table that is much larger than its content", "[doctor]") {
   CHECK(finding.severity == "warning");
   CHECK(has(finding.evidence, " MB on disk for "));
   CHECK(has(finding.remedy, "VACUUM FULL " + store.schema() + ".entries"));
-  store.pg.exec(store.sql("VACUUM FULL {s}.entries"));
-  CHECK(examine(store.cache).the("bloat").severity == "ok");
+  /* Dead rows stay as long as an older snapshot is open, be it of what another test left to the server. */
+  CHECK(eventually(
+      [&] {
+        store.pg.exec(store.sql("VACUUM FULL {s}.entries"));
+        return examine(store.cache).the("bloat").severity == "ok";
+      },
+      20000));
 }
 
 TEST_CASE("Doctor: limits on connections", "[doctor]") {
