@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
  */
+#include "support/alloc_fail.hpp"
 #include "support/catch.hpp"
 #include "support/keys.hpp"
 #include "support/secrets.hpp"
@@ -17,6 +18,8 @@ extern "C" {
 }
 
 #include <atomic>
+#include <cstring>
+#include <functional>
 #include <random>
 
 using namespace test;
@@ -548,4 +551,56 @@ TEST_CASE("A large value is copied no more than its encoding needs", "[values][m
   CHECK((got.bytes() == text));
   CHECK(large_count <= 2);
   CHECK(large_bytes <= size + size / 2);
+}
+
+TEST_CASE("Each allocation of encoding and decoding fails once", "[values][memory]") {
+  const KeyFile keys(key_line("one", 'B'));
+  Store store;
+  const Config config = store.config({{"compression", "zstd"}, {"encryption", "required"}, {"keys", keys.source()}});
+  pgcache *self = nullptr;
+  const string value = text_of(5000);
+  REQUIRE(Cache(config).put("k", value) == PGCACHE_OK);
+  const std::vector<std::function<pgcache_status()>> calls = {
+      [&] { return pgcache_put(self, nullptr, "k", 1, value.data(), value.size(), 0, 60000, nullptr, nullptr); },
+      [&] {
+        pgcache_value *got = nullptr;
+        const pgcache_status status = pgcache_get(self, &got, "k", 1, nullptr, nullptr);
+        const bool same = got != nullptr && pgcache_value_size(got) == value.size() &&
+                          memcmp(pgcache_value_data(got), value.data(), value.size()) == 0;
+        pgcache_value_free(got);
+        return status == PGCACHE_OK && !same ? PGCACHE_INVALID : status;
+      },
+      [&] {
+        Items items;
+        items.add("k", value);
+        items.add("l", value);
+        const pgcache_status put = pgcache_put_many(self, items.data(), 2, nullptr, nullptr);
+        return put == PGCACHE_OK ? pgcache_get_many(self, items.data(), 2, nullptr, nullptr) : put;
+      }};
+  for (const auto &call : calls) {
+    long points = 0;
+    for (long n = 1; n < 1000; n++) {
+      long failed;
+      size_t left;
+      pgcache_status status;
+      {
+        Allocations allocations(n, Failing::Once);
+        status = pgcache_new(&self, config.get(), nullptr);
+        if (status == PGCACHE_OK)
+          status = call();
+        pgcache_free(self);
+        eventually([&] { return (left = Allocations::alive()) == 0; }); /* a thread that connected may still end */
+        failed = Allocations::failed();
+      }
+      INFO("allocation " << n << ": " << pgcache_status_name(status));
+      /* A write may have been sent; a spare connection need not have been made. A miss would be a forgery. */
+      CHECK((status == PGCACHE_OK || (failed > 0 && (status == PGCACHE_NO_MEMORY || status == PGCACHE_UNKNOWN))));
+      CHECK(left == 0);
+      if (failed == 0) {
+        points = n - 1;
+        break;
+      }
+    }
+    CHECK(points >= 5);
+  }
 }
