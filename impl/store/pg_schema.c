@@ -37,6 +37,15 @@ static pgcache_status missing(pgc_session *session) {
       session->schema);
 }
 
+/* It has no unlogged tables, takes no writes, and what it has lags behind: a read there would bring back what was removed
+   and acknowledged. Asked again at each call, because it may be promoted. */
+static pgcache_status refuse_standby(pgc_session *session) {
+  return pgc_fail(
+      session->error, PGCACHE_READ_ONLY,
+      "the server is a standby, whose reads lag behind and which takes no writes; point the url at the primary "
+      "(several hosts and target_session_attrs=primary follow it)");
+}
+
 /* The database was restored on another cluster: what the tables say refers to transactions of the old one. */
 static pgcache_status adopt_cluster(pgc_session *session) {
   if (session->connection->mode == PGC_MODE_NESTED)
@@ -65,7 +74,7 @@ pgcache_status pgc_schema_check(pgc_session *session) {
                       session->schema, PQntuples(result));
   } else {
     int32_t version;
-    bool logged, same_cluster;
+    bool logged, same_cluster, standby;
     status = pgc_session_int4(session, result, 0, 0, &version);
     if (status == PGCACHE_OK)
       status = pgc_session_bool(session, result, 0, 1, &logged);
@@ -73,6 +82,10 @@ pgcache_status pgc_schema_check(pgc_session *session) {
       status = pgc_session_bool(session, result, 0, 2, &same_cluster);
     if (status == PGCACHE_OK)
       status = pgc_session_bool(session, result, 0, 3, &session->connection->keyed_digests);
+    if (status == PGCACHE_OK)
+      status = pgc_session_bool(session, result, 0, 4, &standby);
+    if (status == PGCACHE_OK && standby)
+      status = refuse_standby(session);
     if (status == PGCACHE_OK)
       status = judge(session, version, logged, pgc_migrations_version(pgc_migrations_list()));
     if (status == PGCACHE_OK && !same_cluster)

@@ -30,7 +30,7 @@ static const pgc_statement statements[PGC_STATEMENT_COUNT] = {
     [PGC_STATEMENT_FLUSH] = {"pgcache_flush", pgc_sql_statements_flush, 3, false},
     [PGC_STATEMENT_CLEANUP] = {"pgcache_cleanup", pgc_sql_statements_cleanup, 2, false},
     [PGC_STATEMENT_NEW_EPOCH] = {"pgcache_new_epoch", pgc_sql_statements_new_epoch, 1, false},
-    [PGC_STATEMENT_CHECK_SCHEMA] = {"pgcache_check_schema", pgc_sql_statements_check_schema, 4, false},
+    [PGC_STATEMENT_CHECK_SCHEMA] = {"pgcache_check_schema", pgc_sql_statements_check_schema, 5, false},
     [PGC_STATEMENT_NOTE_KEYED_DIGESTS] = {"pgcache_note_keyed", pgc_sql_statements_note_keyed_digests, 1, false},
 };
 

@@ -172,15 +172,28 @@ void stop_server_program(pid_t pid, int signal) {
   wait_for(pid);
 }
 
+/* Numbers the servers of this program. */
+static int server_count = 0;
+
+PrivateServer::PrivateServer(const PrivateServer *primary) {
+  folder_ = scratch_folder() + "/" + std::to_string(++server_count);
+  run({binary("pg_basebackup"), "-D", folder_, "-d", primary->conninfo(), "-X", "stream", "-c", "fast", "-R"},
+      scratch_folder() + "/basebackup.log");
+  unlink((folder_ + "/.s.PGSQL." + primary->port_ + ".lock").c_str()); /* the socket stands in the data folder */
+  std::ofstream(folder_ + "/postgresql.conf", std::ios::app) << "unix_socket_directories = '" << folder_ << "'\n";
+  port_ = primary->port_;
+  chmod(folder_.c_str(), 0750);
+  start();
+}
+
 PrivateServer::PrivateServer(const std::vector<std::string> &settings, const std::vector<std::string> &hba) {
-  static int count = 0;
   static const std::string model = [] {
     const std::string folder = scratch_folder() + "/model";
     run({binary("initdb"), "-D", folder, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"},
         scratch_folder() + "/initdb.log");
     return folder;
   }();
-  folder_ = scratch_folder() + "/" + std::to_string(++count);
+  folder_ = scratch_folder() + "/" + std::to_string(++server_count);
   run({"/bin/cp", "-a", model, folder_}, scratch_folder() + "/initdb.log");
 
   std::ofstream conf(folder_ + "/postgresql.conf", std::ios::app);
@@ -195,7 +208,7 @@ PrivateServer::PrivateServer(const std::vector<std::string> &settings, const std
   std::ofstream access_rules(folder_ + "/pg_hba.conf", std::ios::trunc);
   for (const auto &line : hba)
     access_rules << line << "\n";
-  access_rules << "local all all trust\n";
+  access_rules << "local all all trust\nlocal replication all trust\n";
   access_rules.close();
   chmod(folder_.c_str(), 0750); /* the most that PostgreSQL accepts for a data folder that others may enter */
   start();
@@ -246,6 +259,10 @@ void PrivateServer::stop() {
 
 void PrivateServer::crash() {
   end(SIGQUIT);
+}
+
+void PrivateServer::promote() {
+  run({binary("pg_ctl"), "promote", "-w", "-t", "60", "-D", folder_}, scratch_folder() + "/promote.log");
 }
 
 std::string PrivateServer::conninfo(const std::string &user, const std::string &database) const {

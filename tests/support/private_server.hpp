@@ -29,6 +29,8 @@ public:
   /* Settings as in postgresql.conf: {"max_connections = 5"}; "port = N" also names the socket. `hba` are lines put
      before the one that trusts everybody on the socket. The server runs when the constructor returns. */
   explicit PrivateServer(const std::vector<std::string> &settings = {}, const std::vector<std::string> &hba = {});
+  /* A standby that streams from the primary, which has to run: a base backup of it. */
+  explicit PrivateServer(const PrivateServer *primary);
   PrivateServer(const PrivateServer &) = delete;
   PrivateServer &operator=(const PrivateServer &) = delete;
   ~PrivateServer();
@@ -37,6 +39,7 @@ public:
   void launch();        /* returns at once */
   void stop();          /* fast: sessions are told and closed */
   void crash();         /* immediate: nothing is written, unlogged tables are emptied by the next start */
+  void promote();       /* a standby; returns when it takes writes */
   bool accepts() const; /* whether a log-in succeeds now */
   std::string conninfo(const std::string &user = "postgres", const std::string &database = "postgres") const;
   const std::string &socket_folder() const {

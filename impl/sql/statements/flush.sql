@@ -1,8 +1,11 @@
 -- Removes some of the entries, locking them in the order of their digests (see put_many.sql). $1 the first digest to look
 -- at, $2 namespace (NULL: all), $3 how many at most. A row: how many were found, how many removed, the last digest found.
+-- The commit waits for the disk, see remove.sql.
 WITH found AS MATERIALIZED (
   SELECT e.digest FROM :"schema".entries e
    WHERE e.digest >= $1::uuid AND ($2::text IS NULL OR e.namespace = $2::text)
+     AND coalesce(CASE WHEN :logged AND current_setting('synchronous_commit') = 'off'
+                       THEN set_config('synchronous_commit', 'local', true) END, 'on') <> 'off'
    ORDER BY e.digest
    LIMIT $3::int
      FOR UPDATE
