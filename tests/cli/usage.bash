@@ -13,8 +13,8 @@ expect_silence
 for word in $commands; do
   grep -qE "^  $word " "$out" || fail "help does not list $word"
 done
-for word in --url --schema --namespace --table --values --prepared --pool-min --pool-max --timeout-ms \
-  --maintenance-timeout-ms --default-ttl-ms --max-value-bytes; do
+for word in --url --schema --namespace --table --values --prepared --pool-min --pool-max --pool-max-lifetime-ms \
+  --pool-idle-ms --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes; do
   grep -qE "^  $word .*PGCACHE_" "$out" || fail "help does not list $word"
 done
 cp "$out" "$work/help"

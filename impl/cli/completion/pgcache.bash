@@ -7,8 +7,8 @@ _pgcache() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
   local commands='get put remove exists touch incr keys flush cleanup stats doctor init upgrade keygen local version help'
   local local_commands='start stop status url psql'
-  local settings='--url --schema --namespace --table --values --prepared --pool-min --pool-max --timeout-ms
-    --maintenance-timeout-ms --default-ttl-ms --max-value-bytes'
+  local settings='--url --schema --namespace --table --values --prepared --pool-min --pool-max --pool-max-lifetime-ms
+    --pool-idle-ms --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes'
   local command='' local_command='' word index
   COMPREPLY=()
 
@@ -74,7 +74,8 @@ _pgcache() {
       return
       ;;
     --if-version | --initial | --limit | --after | --page-size | --schema | --namespace | --pool-min | --pool-max | \
-      --timeout-ms | --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes)
+      --pool-max-lifetime-ms | --pool-idle-ms | --breaker-failures | --breaker-pause-ms | --on-error | --timeout-ms | \
+      --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes)
       return
       ;;
   esac
