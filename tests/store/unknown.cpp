@@ -189,7 +189,7 @@ TEST_CASE("Of a put_many whose second part was lost the first is done and the th
 }
 
 TEST_CASE("A large write to a peer that seems to have gone is UNKNOWN where it may have arrived, and never done twice",
-          "[rule:unknown]") {
+          "[rule:unknown][direct]") {
   Store store;
   store.pg.exec(store.sql(
       "CREATE SEQUENCE {s}.writes; CREATE FUNCTION {s}.count() RETURNS trigger LANGUAGE plpgsql AS "
