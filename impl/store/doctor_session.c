@@ -72,9 +72,10 @@ static bool prepared_survive(pgc_doctor *self) {
   pgc_session *session = self->session;
   bool survive = true;
   for (int i = 0; i < ASKED && survive && !self->over; i++) {
-    pgc_parameters none = {0};
+    pgc_parameters parameters = {0};
     PGresult *result;
-    pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_CHECK_SCHEMA, &none, &result);
+    pgc_parameters_add_text(&parameters, session->namespace_name);
+    pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_CHECK_SCHEMA, &parameters, &result);
     PQclear(result);
     if (status == PGCACHE_OK)
       continue;
