@@ -141,10 +141,11 @@ $(B)/files: FORCE
 
 # ---- Compile -----------------------------------------------------------------------------------------------------------------
 
-$(B)/gen/pgc_sql.c: impl/sql/embed $(SQL_FILES) $(B)/files
+$(B)/gen/pgc_sql.c: impl/sql/functions impl/sql/embed $(SQL_FILES) $(B)/files
 	@mkdir -p $(@D)
 	$(SAY) SQL $@
-	$(Q)impl/sql/embed $(B)/gen/pgc_sql.h $(B)/gen/pgc_sql.c impl/sql $(SQL_FILES)
+	$(Q)impl/sql/functions $(B)/gen $(filter impl/sql/statements/%,$(SQL_FILES))
+	$(Q)impl/sql/embed $(B)/gen/pgc_sql.h $(B)/gen/pgc_sql.c $(SQL_FILES) $(B)/gen/sql/*/*.sql
 $(B)/gen/pgc_sql.h: $(B)/gen/pgc_sql.c ;
 
 $(B)/obj/gen/%.o: $(B)/gen/%.c $(B)/flags

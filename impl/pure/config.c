@@ -8,6 +8,7 @@
  */
 #include "pure/config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,6 +134,37 @@ static bool check_keys(const setting_row *row, const char *value) {
   return value[0] == '\0' || pgc_keyring_source_ok(value);
 }
 
+/* A role's name goes into SQL text as a literal. */
+static bool check_role(const setting_row *row, const char *value) {
+  (void)row;
+  return strnlen(value, PGC_ROLE_MAX + 1) <= PGC_ROLE_MAX && strncmp(value, "pg_", 3) != 0 &&
+         strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.@") == strlen(value);
+}
+
+/* So does the list, and namespaces themselves may have almost any character. */
+static bool check_namespaces(const setting_row *row, const char *value) {
+  (void)row;
+  if (value[0] == '\0')
+    return true;
+  for (const char *rest = value;; rest++) {
+    size_t length = strcspn(rest, ",");
+    if (length == 0 || length > PGCACHE_NAMESPACE_MAX)
+      return false;
+    for (size_t i = 0; i < length; i++) {
+      if ((unsigned char)rest[i] < 0x21 || (unsigned char)rest[i] > 0x7E || strchr("'\"\\", rest[i]) != NULL)
+        return false;
+    }
+    rest += length;
+    if (*rest == '\0')
+      return true;
+  }
+}
+
+static bool check_grants(const setting_row *row, const char *value) {
+  (void)row;
+  return strcmp(value, "functions") == 0 || strcmp(value, "tables") == 0;
+}
+
 /* ---- The table ---------------------------------------------------------------------------------------------------- */
 
 #define TEXT(name, environment, default_value, check, allowed, description)                                            \
@@ -163,6 +195,18 @@ static const setting_row table[PGC_SETTING_COUNT] = {
     [PGC_SETTING_PREPARED] = TEXT("prepared", "PGCACHE_PREPARED", "on", check_switch,
         "on or off",
         "off: rely on no session, as connection poolers such as PgBouncer need it; each statement is sent whole."),
+    [PGC_SETTING_APP_ROLE] = TEXT("app_role", "PGCACHE_APP_ROLE", "", check_role,
+        "up to 63 of letters, digits and _ - . @, not beginning with pg_",
+        "The role that init lets use the cache, made as a group role if it is missing; nothing: the schema's owner alone."),
+    [PGC_SETTING_APP_NAMESPACES] = TEXT("app_namespaces", "PGCACHE_APP_NAMESPACES", "", check_namespaces,
+        "namespaces without quotes and backslashes, separated by commas",
+        "The namespaces that init keeps app_role to; nothing: all."),
+    [PGC_SETTING_GRANTS] = TEXT("grants", "PGCACHE_GRANTS", "functions", check_grants,
+        "functions or tables",
+        "What init grants app_role: functions alone, or also the tables, which is a little faster."),
+    [PGC_SETTING_OWNER_ROLE] = TEXT("owner_role", "PGCACHE_OWNER_ROLE", "", check_role,
+        "up to 63 of letters, digits and _ - . @, not beginning with pg_",
+        "With app_role: the role that owns what init makes, made if it is missing; it cannot log in. Nothing: SCHEMA_owner."),
     [PGC_SETTING_POOL_MIN] = INTEGER("pool_min", "PGCACHE_POOL_MIN", "0", 0, 1000,
         "The connections that the first call opens, even if it needs fewer, and that are kept open."),
     [PGC_SETTING_POOL_MAX] = INTEGER("pool_max", "PGCACHE_POOL_MAX", "10", 1, 1000,
@@ -352,14 +396,26 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   if (pool_min > pool_max)
     return pgc_fail(error, PGCACHE_BAD_SETTING, "pool_min is %d and must not be above pool_max, which is %d", pool_min,
                     pool_max);
+  const char *namespaces = text_of(config, PGC_SETTING_APP_NAMESPACES);
+  if (namespaces[0] != '\0' && text_of(config, PGC_SETTING_APP_ROLE)[0] == '\0')
+    return pgc_fail(error, PGCACHE_BAD_SETTING,
+                    "app_namespaces is set and app_role is not; whom should it keep to them?");
   out->url = pgc_strdup(text_of(config, PGC_SETTING_URL));
-  if (out->url == NULL)
+  out->app_namespaces = pgc_strdup(namespaces);
+  if (out->url == NULL || out->app_namespaces == NULL) {
+    pgc_settings_clear(out);
     return pgc_fail_memory(error);
+  }
   strcpy(out->schema, text_of(config, PGC_SETTING_SCHEMA)); /* their lengths were checked, too */
   strcpy(out->namespace_name, text_of(config, PGC_SETTING_NAMESPACE));
   out->logged = strcmp(text_of(config, PGC_SETTING_TABLE), "logged") == 0;
   out->inline_values = strcmp(text_of(config, PGC_SETTING_VALUES), "inline") == 0;
   out->prepared = strcmp(text_of(config, PGC_SETTING_PREPARED), "on") == 0;
+  strcpy(out->app_role, text_of(config, PGC_SETTING_APP_ROLE));
+  out->grant_tables = strcmp(text_of(config, PGC_SETTING_GRANTS), "tables") == 0;
+  strcpy(out->owner_role, text_of(config, PGC_SETTING_OWNER_ROLE));
+  if (out->owner_role[0] == '\0')
+    snprintf(out->owner_role, sizeof out->owner_role, "%s_owner", out->schema);
   out->pool_min = pool_min;
   out->pool_max = pool_max;
   out->pool_max_lifetime_ms = integer_of(config, PGC_SETTING_POOL_MAX_LIFETIME_MS);
@@ -374,10 +430,19 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   return load_encoding(out, config, error);
 }
 
+bool pgc_settings_roles(const pgc_settings *settings, pgc_sql_roles *out) {
+  *out = (pgc_sql_roles){.app_role = settings->app_role,
+                         .app_namespaces = settings->app_namespaces,
+                         .grants = settings->grant_tables ? "tables" : "functions",
+                         .owner_role = settings->owner_role};
+  return settings->app_role[0] != '\0';
+}
+
 void pgc_settings_clear(pgc_settings *settings) {
   if (settings == NULL)
     return;
   pgc_free(settings->url);
   pgc_free(settings->keys);
+  pgc_free(settings->app_namespaces);
   memset(settings, 0, sizeof *settings);
 }

@@ -16,8 +16,10 @@
 
 #include "pgcache.h"
 #include "pure/compression.h"
+#include "pure/sql_text.h"
 
 #define PGC_SCHEMA_MAX 31
+#define PGC_ROLE_MAX 63
 
 /* The number of each setting: its place in the table and in a configuration. */
 typedef enum pgc_setting_id {
@@ -27,6 +29,10 @@ typedef enum pgc_setting_id {
   PGC_SETTING_TABLE,
   PGC_SETTING_VALUES,
   PGC_SETTING_PREPARED,
+  PGC_SETTING_APP_ROLE,
+  PGC_SETTING_APP_NAMESPACES,
+  PGC_SETTING_GRANTS,
+  PGC_SETTING_OWNER_ROLE,
   PGC_SETTING_POOL_MIN,
   PGC_SETTING_POOL_MAX,
   PGC_SETTING_POOL_MAX_LIFETIME_MS,
@@ -64,6 +70,10 @@ typedef struct pgc_settings {
   bool logged;        /* setting `table` */
   bool inline_values; /* setting `values` */
   bool prepared;
+  char app_role[PGC_ROLE_MAX + 1]; /* "": none */
+  char *app_namespaces;            /* never NULL; "": all */
+  bool grant_tables;               /* setting `grants` */
+  char owner_role[PGC_ROLE_MAX + 1];
   int pool_min;
   int pool_max;
   int64_t pool_max_lifetime_ms; /* 0: for ever */
@@ -85,6 +95,9 @@ typedef struct pgc_settings {
 /* Copies config into out. PGCACHE_OK, PGCACHE_BAD_SETTING (settings contradict each other) or PGCACHE_NO_MEMORY; out is
    zeroed on an error. Whether the url can be understood is the business of pgc_address_parse(). */
 pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config, pgcache_error *error);
+
+/* Whom init lets in, pointing into the settings. False: nobody. */
+bool pgc_settings_roles(const pgc_settings *settings, pgc_sql_roles *out);
 
 /* Frees what pgc_settings_load() allocated, and zeroes it. NULL and zeroed settings are no-ops. */
 void pgc_settings_clear(pgc_settings *settings);

@@ -9,8 +9,9 @@
 #include "pure/sql_text.h"
 
 static const pgc_migration steps[] = {
-    {1, pgc_sql_migrations_0001_tables},
-    {1, pgc_sql_migrations_0001_functions},
+    {1, pgc_sql_migrations_0001_tables},     {1, pgc_sql_migrations_0001_functions},
+    {1, pgc_sql_migrations_0001_statements}, {1, pgc_sql_migrations_0001_api},
+    {1, pgc_sql_migrations_0001_roles},
 };
 
 pgc_migrations pgc_migrations_list(void) {
@@ -21,12 +22,21 @@ int pgc_migrations_version(pgc_migrations migrations) {
   return migrations.steps[migrations.count - 1].version;
 }
 
-void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged, bool inline_values) {
-  pgc_buffer_append_text(out, "BEGIN;\n");
+void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged, bool inline_values,
+                           const pgc_sql_roles *roles) {
+  pgc_buffer_append_text(out, "BEGIN;\nSET LOCAL search_path = pg_catalog, pg_temp;\n");
+  if (roles != NULL) {
+    pgc_sql_resolve_roles(out, pgc_sql_statements_make_roles, schema, logged, roles);
+    pgc_buffer_append_text(out, ";\n");
+  }
   for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
     pgc_sql_resolve(out, steps[i].sql, schema, logged);
   if (inline_values) {
     pgc_sql_resolve(out, pgc_sql_statements_inline_values, schema, logged);
+    pgc_buffer_append_text(out, ";\n");
+  }
+  if (roles != NULL) {
+    pgc_sql_resolve_roles(out, pgc_sql_statements_grant_access, schema, logged, roles);
     pgc_buffer_append_text(out, ";\n");
   }
   pgc_buffer_append_text(out, "COMMIT;\n");

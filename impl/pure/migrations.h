@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "platform/buffer.h"
+#include "pure/sql_text.h"
 
 typedef struct pgc_migration {
   int version;     /* the schema version that it leads to; several steps may share one */
@@ -25,7 +26,9 @@ typedef struct pgc_migrations {
 pgc_migrations pgc_migrations_list(void);
 int pgc_migrations_version(pgc_migrations migrations);
 
-/* Appends one script that makes the whole schema, in one transaction. inline_values: see inline_values.sql. */
-void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged, bool inline_values);
+/* Appends one script that makes the whole schema, in one transaction. inline_values: see inline_values.sql. roles: whom it
+   lets in; NULL: nobody. */
+void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged, bool inline_values,
+                           const pgc_sql_roles *roles);
 
 #endif

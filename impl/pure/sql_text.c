@@ -9,6 +9,12 @@
 #include <string.h>
 
 void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool logged) {
+  static const pgc_sql_roles nobody = {"", "", "", ""};
+  pgc_sql_resolve_roles(out, text, schema, logged, &nobody);
+}
+
+void pgc_sql_resolve_roles(pgc_buffer *out, const char *text, const char *schema, bool logged,
+                           const pgc_sql_roles *roles) {
   const struct {
     const char *name;
     const char *before, *middle, *after;
@@ -18,6 +24,12 @@ void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool
       {":'cache'", "'", schema, ".cache'"},
       {":'version_seq'", "'", schema, ".version_seq'"},
       {":'entries'", "'", schema, ".entries'"},
+      {":'library_get'", "'", schema, ".library_get(uuid)'"},
+      {":'restricted_get'", "'", schema, ".restricted_get(uuid)'"},
+      {":'app_role'", "'", roles->app_role, "'"},
+      {":'app_namespaces'", "'", roles->app_namespaces, "'"},
+      {":'grants'", "'", roles->grants, "'"},
+      {":'owner_role'", "'", roles->owner_role, "'"},
       {":persistence", "", logged ? "" : "UNLOGGED", ""},
       {":logged", "", logged ? "true" : "false", ""},
   };

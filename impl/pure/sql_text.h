@@ -12,10 +12,23 @@
 
 /* Appends the text with psql's notation for variables resolved:
      :"schema"       the schema, quoted
-     :'schema'       the schema, as a literal; in the same way :'cache', :'entries' and :'version_seq', with the schema
+     :'schema'       the schema, as a literal; in the same way :'cache', :'entries' and :'version_seq', with the schema,
+                     and :'library_get', :'restricted_get', also with the parameters' types
      :persistence    UNLOGGED, or nothing for a logged table
      :logged         true or false
    The schema has been checked to be a plain lower-case identifier. */
 void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool logged);
+
+/* Whom init lets in: the settings of these names. None of them has quotes or backslashes. */
+typedef struct pgc_sql_roles {
+  const char *app_role; /* "": nobody */
+  const char *app_namespaces;
+  const char *grants;
+  const char *owner_role;
+} pgc_sql_roles;
+
+/* The same with :'app_role', :'app_namespaces', :'grants' and :'owner_role' resolved, too. */
+void pgc_sql_resolve_roles(pgc_buffer *out, const char *text, const char *schema, bool logged,
+                           const pgc_sql_roles *roles);
 
 #endif

@@ -176,7 +176,7 @@ static pgc_reply prepare(pgc_connection *self, pgc_statement_id id, const char *
                          pgc_deadline deadline) {
   const pgc_statement *statement = pgc_statement_get(id);
   pgc_buffer sql = PGC_BUFFER_INIT;
-  pgc_sql_resolve(&sql, statement->sql, schema, logged);
+  pgc_sql_resolve(&sql, statement->sql[self->access], schema, logged);
   pgc_buffer_append(&sql, "", 1);
   if (sql.failed) {
     pgc_buffer_clear(&sql);
@@ -259,7 +259,7 @@ static int server_limit_ms(pgc_deadline deadline) {
 static pgc_reply execute_unprepared(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
                                     const char *schema, bool logged, pgc_deadline deadline) {
   pgc_buffer sql = PGC_BUFFER_INIT;
-  pgc_sql_resolve(&sql, pgc_statement_get(id)->sql, schema, logged);
+  pgc_sql_resolve(&sql, pgc_statement_get(id)->sql[self->access], schema, logged);
   pgc_buffer_append(&sql, "", 1);
   if (sql.failed) {
     pgc_buffer_clear(&sql);

@@ -30,8 +30,9 @@ typedef struct pgc_connection {
   bool entered;                /* NESTED: the savepoint was sent */
   PGresult *before;            /* NESTED: the session's settings as they were found; see local_settings.sql */
   uint32_t prepared;           /* a bit for each pgc_statement_id */
-  bool checked;                /* the schema was looked at and is ours */
-  bool keyed_digests;          /* so it is noted for the handle's namespace */
+  bool checked;                /* the schema was looked at and is ours, */
+  pgc_access access;           /* this is how we may work with it, */
+  bool keyed_digests;          /* and this is noted for the handle's namespace */
   bool scans_allowed;          /* see allow_scans.sql */
   bool doomed;                 /* the server has said that it will close the connection */
   int slot;                    /* the pool's */

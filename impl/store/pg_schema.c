@@ -65,7 +65,9 @@ pgcache_status pgc_schema_check(pgc_session *session) {
   pgc_parameters_add_text(&parameters, session->namespace_name);
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_CHECK_SCHEMA, &parameters, &result);
   if (status != PGCACHE_OK) {
-    if (strcmp(session->error->sqlstate, "42P01") == 0 || strcmp(session->error->sqlstate, "3F000") == 0) {
+    /* No table, no schema, no function check_schema(). */
+    const char *sqlstate = session->error->sqlstate;
+    if (strcmp(sqlstate, "42P01") == 0 || strcmp(sqlstate, "3F000") == 0 || strcmp(sqlstate, "42883") == 0) {
       session->broken = false;
       status = missing(session);
     }
@@ -73,7 +75,7 @@ pgcache_status pgc_schema_check(pgc_session *session) {
     status = pgc_fail(session->error, PGCACHE_SCHEMA_CHANGED, "table %s.cache must have one row; it has %d",
                       session->schema, PQntuples(result));
   } else {
-    int32_t version;
+    int32_t version, access = PGC_ACCESS_TABLES;
     bool logged, same_cluster, standby;
     status = pgc_session_int4(session, result, 0, 0, &version);
     if (status == PGCACHE_OK)
@@ -84,12 +86,16 @@ pgcache_status pgc_schema_check(pgc_session *session) {
       status = pgc_session_bool(session, result, 0, 3, &session->connection->keyed_digests);
     if (status == PGCACHE_OK)
       status = pgc_session_bool(session, result, 0, 4, &standby);
+    if (status == PGCACHE_OK)
+      status = pgc_session_int4(session, result, 0, 5, &access);
     if (status == PGCACHE_OK && standby)
       status = refuse_standby(session);
     if (status == PGCACHE_OK)
       status = judge(session, version, logged, pgc_migrations_version(pgc_migrations_list()));
     if (status == PGCACHE_OK && !same_cluster)
       status = adopt_cluster(session);
+    if (status == PGCACHE_OK && access >= 0 && access < PGC_ACCESS_COUNT)
+      session->connection->access = (pgc_access)access;
   }
   PQclear(result);
   session->writes = writes;
@@ -120,7 +126,10 @@ pgcache_status pgc_schema_note_keyed(pgc_session *session, const char *namespace
 /* Runs SQL after putting the names in. */
 static pgcache_status run_resolved(pgc_session *session, const char *sql, PGresult **result) {
   pgc_buffer text = PGC_BUFFER_INIT;
-  pgc_sql_resolve(&text, sql, session->schema, session->logged);
+  if (session->roles != NULL)
+    pgc_sql_resolve_roles(&text, sql, session->schema, session->logged, session->roles);
+  else
+    pgc_sql_resolve(&text, sql, session->schema, session->logged);
   pgc_buffer_append(&text, "", 1);
   pgcache_status status =
       text.failed ? pgc_fail_memory(session->error) : pgc_session_run(session, (const char *)text.data, result);
@@ -128,8 +137,18 @@ static pgcache_status run_resolved(pgc_session *session, const char *sql, PGresu
   return status;
 }
 
-/* The version that is there; 0 for none. The transaction is open, and the lock held. */
-static pgcache_status read_version(pgc_session *session, int *version, bool *logged) {
+/* From here on the session is the role that owns the cache; what else is needed is refused to it. */
+static pgcache_status become_owner(pgc_session *session) {
+  pgcache_status status = run_resolved(session, pgc_sql_statements_become_owner, NULL);
+  if (status == PGCACHE_DENIED)
+    return pgc_fail_sql(session->error, PGCACHE_DENIED, session->error->sqlstate,
+                        "schema %s belongs to another role; run init and upgrade as its owner or a member of it",
+                        session->schema);
+  return status;
+}
+
+/* The version that is there; 0 for none. The transaction is open, and the lock held. create: roles may be made, too. */
+static pgcache_status read_version(pgc_session *session, bool create, int *version, bool *logged) {
   PGresult *result;
   *version = 0;
   *logged = session->logged;
@@ -138,8 +157,12 @@ static pgcache_status read_version(pgc_session *session, int *version, bool *log
     return status;
   bool there = PQntuples(result) == 1 && strcmp(PQgetvalue(result, 0, 0), "t") == 0;
   PQclear(result);
-  if (!there)
-    return PGCACHE_OK;
+  if (create && session->roles != NULL)
+    status = run_resolved(session, pgc_sql_statements_make_roles, NULL);
+  else if (there)
+    status = become_owner(session);
+  if (status != PGCACHE_OK || !there)
+    return status;
   status = run_resolved(session, pgc_sql_statements_read_version, &result);
   if (status != PGCACHE_OK)
     return status;
@@ -157,16 +180,17 @@ static pgcache_status read_version(pgc_session *session, int *version, bool *log
 static pgcache_status migrate(pgc_session *session, pgc_migrations migrations, bool create) {
   int version;
   bool logged;
-  pgcache_status status = read_version(session, &version, &logged);
+  pgcache_status status = read_version(session, create, &version, &logged);
   if (status != PGCACHE_OK)
     return status;
   if (version == 0 && !create)
     return missing(session);
+  pgcache_status outcome = PGCACHE_OK;
   if (version != 0) {
     status = judge(session, version, logged, pgc_migrations_version(migrations));
     if (status == PGCACHE_OK)
-      return PGCACHE_EXISTS;
-    if (status != PGCACHE_SCHEMA_OLDER)
+      outcome = PGCACHE_EXISTS;
+    else if (status != PGCACHE_SCHEMA_OLDER)
       return status;
   }
   for (size_t i = 0; i < migrations.count; i++) {
@@ -176,9 +200,12 @@ static pgcache_status migrate(pgc_session *session, pgc_migrations migrations, b
     if (status != PGCACHE_OK)
       return status;
   }
+  status = PGCACHE_OK;
   if (version == 0 && session->inline_values)
-    return run_resolved(session, pgc_sql_statements_inline_values, NULL);
-  return PGCACHE_OK;
+    status = run_resolved(session, pgc_sql_statements_inline_values, NULL);
+  if (status == PGCACHE_OK && create && session->roles != NULL)
+    status = run_resolved(session, pgc_sql_statements_grant_access, NULL);
+  return status == PGCACHE_OK ? outcome : status;
 }
 
 pgcache_status pgc_schema_migrate(pgc_session *session, pgc_migrations migrations, bool create) {

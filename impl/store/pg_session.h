@@ -23,6 +23,7 @@ typedef struct pgc_session {
   const char *namespace_name; /* the handle's */
   bool keyed_digests;
   uint64_t *noted; /* PGC_NOTED_MAX of them, of the handle */
+  const pgc_sql_roles *roles; /* whom init lets in; NULL: nobody */
   pgc_deadline deadline;
   bool writes;          /* the statement at hand changes something: a lost answer is PGCACHE_UNKNOWN */
   pgcache_error *error; /* not NULL; filled at every failure */

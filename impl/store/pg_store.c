@@ -47,6 +47,8 @@ typedef struct pg_store {
   char namespace_name[PGCACHE_NAMESPACE_MAX + 1];
   bool keyed_digests;
   uint64_t noted[PGC_NOTED_MAX]; /* see pgc_schema_note_keyed() */
+  pgc_sql_roles roles; /* points into the settings of the handle, which outlive its store */
+  bool has_roles;
 } pg_store;
 
 static process *process_new(pgc_source *source, int breaker_failures, int64_t breaker_pause_us) {
@@ -112,6 +114,7 @@ static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pg
                          .namespace_name = self->namespace_name,
                          .keyed_digests = self->keyed_digests,
                          .noted = self->noted,
+                         .roles = self->has_roles ? &self->roles : NULL,
                          .deadline = op->deadline,
                          .error = error};
   bool busy;
@@ -252,6 +255,7 @@ static pg_store *store_new(const pgc_settings *settings) {
   self->logged = settings->logged;
   self->max_value_bytes = settings->max_value_bytes;
   self->inline_values = settings->inline_values;
+  self->has_roles = pgc_settings_roles(settings, &self->roles);
   self->patience_us =
       (settings->timeout_ms < PATIENCE_US / 1000 ? settings->timeout_ms * 1000 : PATIENCE_US) - COARSE_US;
   memcpy(self->namespace_name, settings->namespace_name, sizeof self->namespace_name);

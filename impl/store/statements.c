@@ -11,27 +11,34 @@
 #include "pgcache.h"
 #include "platform/buffer.h"
 
+/* A statement that says what it takes and gives, and the calls of the functions made from it. */
+#define SQL(file)                                                                                                      \
+  { pgc_sql_statements_##file, pgc_sql_library_##file, pgc_sql_restricted_##file }
+/* A statement that calls a function that everybody who may use the cache may call. */
+#define CALLS(file)                                                                                                    \
+  { pgc_sql_statements_##file, pgc_sql_statements_##file, pgc_sql_statements_##file }
+
 static const pgc_statement statements[PGC_STATEMENT_COUNT] = {
-    [PGC_STATEMENT_GET] = {"pgcache_get", pgc_sql_statements_get, 7, false},
-    [PGC_STATEMENT_GET_MANY] = {"pgcache_get_many", pgc_sql_statements_get_many, 8, false},
-    [PGC_STATEMENT_EXISTS] = {"pgcache_exists", pgc_sql_statements_exists, 0, false},
-    [PGC_STATEMENT_PUT] = {"pgcache_put", pgc_sql_statements_put, 1, false},
-    [PGC_STATEMENT_PUT_MANY] = {"pgcache_put_many", pgc_sql_statements_put_many, 2, false},
-    [PGC_STATEMENT_ADD] = {"pgcache_add", pgc_sql_statements_add, 1, false},
-    [PGC_STATEMENT_REPLACE] = {"pgcache_replace", pgc_sql_statements_replace, 1, false},
-    [PGC_STATEMENT_COMPARE_AND_SWAP] = {"pgcache_cas", pgc_sql_statements_compare_and_swap, 1, false},
-    [PGC_STATEMENT_REMOVE] = {"pgcache_remove", pgc_sql_statements_remove, 1, false},
-    [PGC_STATEMENT_REMOVE_MANY] = {"pgcache_remove_many", pgc_sql_statements_remove_many, 2, false},
-    [PGC_STATEMENT_TOUCH] = {"pgcache_touch", pgc_sql_statements_touch, 1, false},
-    [PGC_STATEMENT_INCREMENT] = {"pgcache_increment", pgc_sql_statements_increment, 2, false},
-    [PGC_STATEMENT_KEYS] = {"pgcache_keys", pgc_sql_statements_keys, 6, true},
-    [PGC_STATEMENT_STATS] = {"pgcache_stats", pgc_sql_statements_stats, 7, true},
-    [PGC_STATEMENT_TRUNCATE] = {"pgcache_truncate", pgc_sql_statements_truncate, 1, true},
-    [PGC_STATEMENT_FLUSH] = {"pgcache_flush", pgc_sql_statements_flush, 3, false},
-    [PGC_STATEMENT_CLEANUP] = {"pgcache_cleanup", pgc_sql_statements_cleanup, 2, false},
-    [PGC_STATEMENT_NEW_EPOCH] = {"pgcache_new_epoch", pgc_sql_statements_new_epoch, 1, false},
-    [PGC_STATEMENT_CHECK_SCHEMA] = {"pgcache_check_schema", pgc_sql_statements_check_schema, 5, false},
-    [PGC_STATEMENT_NOTE_KEYED_DIGESTS] = {"pgcache_note_keyed", pgc_sql_statements_note_keyed_digests, 1, false},
+    [PGC_STATEMENT_GET] = {"pgcache_get", SQL(get), 7, false},
+    [PGC_STATEMENT_GET_MANY] = {"pgcache_get_many", SQL(get_many), 8, false},
+    [PGC_STATEMENT_EXISTS] = {"pgcache_exists", SQL(exists), 1, false},
+    [PGC_STATEMENT_PUT] = {"pgcache_put", SQL(put), 1, false},
+    [PGC_STATEMENT_PUT_MANY] = {"pgcache_put_many", SQL(put_many), 2, false},
+    [PGC_STATEMENT_ADD] = {"pgcache_add", SQL(add), 1, false},
+    [PGC_STATEMENT_REPLACE] = {"pgcache_replace", SQL(replace), 1, false},
+    [PGC_STATEMENT_COMPARE_AND_SWAP] = {"pgcache_cas", SQL(compare_and_swap), 1, false},
+    [PGC_STATEMENT_REMOVE] = {"pgcache_remove", SQL(remove), 1, false},
+    [PGC_STATEMENT_REMOVE_MANY] = {"pgcache_remove_many", SQL(remove_many), 2, false},
+    [PGC_STATEMENT_TOUCH] = {"pgcache_touch", SQL(touch), 1, false},
+    [PGC_STATEMENT_INCREMENT] = {"pgcache_increment", SQL(increment), 2, false},
+    [PGC_STATEMENT_KEYS] = {"pgcache_keys", SQL(keys), 6, true},
+    [PGC_STATEMENT_STATS] = {"pgcache_stats", SQL(stats), 7, true},
+    [PGC_STATEMENT_TRUNCATE] = {"pgcache_truncate", CALLS(truncate), 1, true},
+    [PGC_STATEMENT_FLUSH] = {"pgcache_flush", SQL(flush), 3, false},
+    [PGC_STATEMENT_CLEANUP] = {"pgcache_cleanup", SQL(cleanup), 2, false},
+    [PGC_STATEMENT_NEW_EPOCH] = {"pgcache_new_epoch", CALLS(new_epoch), 1, false},
+    [PGC_STATEMENT_CHECK_SCHEMA] = {"pgcache_check_schema", CALLS(check_schema), 6, false},
+    [PGC_STATEMENT_NOTE_KEYED_DIGESTS] = {"pgcache_note_keyed", CALLS(note_keyed_digests), 1, false},
 };
 
 const pgc_statement *pgc_statement_get(pgc_statement_id id) {

@@ -35,11 +35,20 @@ typedef enum pgc_statement_id {
   PGC_STATEMENT_COUNT
 } pgc_statement_id;
 
+/* How a role works with the cache, see check_schema.sql. The functions do the same as the statements, for roles that may
+   not use the tables themselves; impl/sql/functions makes them from the same texts. */
+typedef enum pgc_access {
+  PGC_ACCESS_TABLES,     /* with statements of its own */
+  PGC_ACCESS_LIBRARY,    /* with the functions library_* */
+  PGC_ACCESS_RESTRICTED, /* with the functions restricted_*, which are kept to the namespaces of the role */
+  PGC_ACCESS_COUNT
+} pgc_access;
+
 typedef struct pgc_statement {
   const char *name;
-  const char *sql; /* see pure/sql_text.h */
-  int columns;     /* of its result; 0: only the number of rows counts */
-  bool scans;      /* reads the whole table, so that sequential scans must be allowed to the planner */
+  const char *sql[PGC_ACCESS_COUNT]; /* see pure/sql_text.h */
+  int columns;                       /* of its result */
+  bool scans; /* reads the whole table, so that sequential scans must be allowed to the planner */
 } pgc_statement;
 
 const pgc_statement *pgc_statement_get(pgc_statement_id id);

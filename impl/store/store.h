@@ -153,7 +153,7 @@ struct pgc_store {
 pgc_store *pgc_null_store_new(void);
 
 /* PostgreSQL. Does no input or output. PGCACHE_OK, PGCACHE_BAD_SETTING (libpq cannot understand the connection string),
-   PGCACHE_NO_MEMORY. local_dir: the folder of a local server, or NULL. */
+   PGCACHE_NO_MEMORY. local_dir: the folder of a local server, or NULL. settings: must outlive the store. */
 pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const char *local_dir,
                                 const pgc_settings *settings, pgcache_error *error);
 

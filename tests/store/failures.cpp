@@ -89,7 +89,8 @@ TEST_CASE("A role without privileges is DENIED, and served as soon as it has the
   check_error(maker.init(), PGCACHE_DENIED, "42501");
   const string name = role.name();
   store.pg.exec(store.sql("GRANT USAGE ON SCHEMA {s} TO \"" + name +
-                          "\"; GRANT SELECT ON ALL TABLES IN SCHEMA {s} TO \"" + name + "\""));
+                          "\"; GRANT SELECT ON ALL TABLES IN SCHEMA {s} TO \"" + name +
+                          "\"; GRANT EXECUTE ON FUNCTION {s}.check_schema(text) TO \"" + name + "\""));
   CHECK(poor.get("k") == PGCACHE_MISS);
   check_error(poor.put("k", "v"), PGCACHE_DENIED, "42501");
   CHECK(poor.get("k") == PGCACHE_MISS);
@@ -228,8 +229,7 @@ TEST_CASE("[A24] One who waits gets a connection as soon as the server has one, 
   Role role("LOGIN SUPERUSER CONNECTION LIMIT -1");
   const string name = role.name();
   store.pg.exec("ALTER ROLE \"" + name + "\" NOSUPERUSER CONNECTION LIMIT 1");
-  store.pg.exec(store.sql("GRANT USAGE ON SCHEMA {s} TO \"" + name + "\"; GRANT ALL ON ALL TABLES IN SCHEMA {s} TO \"" +
-                          name + "\"; GRANT ALL ON ALL SEQUENCES IN SCHEMA {s} TO \"" + name + "\""));
+  store.pg.exec(store.sql("SELECT {s}.grant_access('" + name + "', grants => 'tables')"));
   Cache cache = store.open({{"url", url_with({{"user", name}})}, {"pool_max", "2"}});
   REQUIRE(cache.get("other") == PGCACHE_OK);
   Pg holder(url());

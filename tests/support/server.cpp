@@ -148,17 +148,62 @@ Role::~Role() {
   }
 }
 
+namespace {
+
+std::string access() {
+  const char *given = getenv("PGCACHE_TEST_ACCESS");
+  return given != nullptr ? given : "";
+}
+
+/* The namespaces that the tests use. */
+const char *const access_namespaces = "default,other,none,a,b,x,n,one,two";
+
+} // namespace
+
+const std::string &access_role() {
+  struct Roles {
+    Role app{"LOGIN"};
+    ~Roles() {
+      for (const char *made : {"_owner_restricted", "_owner"}) { /* by init */
+        const std::string name = "\"" + app.name() + made + "\"";
+        try {
+          Pg(url()).exec("DROP OWNED BY " + name + "; DROP ROLE " + name);
+        } catch (const std::exception &) {
+        }
+      }
+    }
+  };
+  static const std::string none;
+  if (access().empty())
+    return none;
+  static const Roles roles;
+  return roles.app.name();
+}
+
 Store::Store(const Settings &settings, const std::string &server)
     : settings_(settings), server_(server), schema_(server), cache(config()), pg(server) {
-  const Answer answer = cache.init();
+  const Answer answer = access_role().empty() ? cache.init() : let_in();
   if (answer != PGCACHE_OK) {
     throw std::runtime_error(std::string("init: ") + pgcache_status_name(answer.status) + " " + answer.error.message);
   }
 }
 
+/* The superuser makes the schema, and the handle is the role's. */
+Answer Store::let_in() {
+  Config owners;
+  owners.set("url", server_).set("schema", schema_.name());
+  for (const auto &[name, value] : settings_)
+    owners.set(name, value);
+  owners.set("app_role", access_role()).set("owner_role", access_role() + "_owner");
+  owners.set("grants", access() == "tables" ? "tables" : "functions");
+  owners.set("app_namespaces", access() == "restricted" ? access_namespaces : "");
+  return Cache(owners).init();
+}
+
 Config Store::config(const Settings &settings) const {
   Config config;
-  config.set("url", server_).set("schema", schema_.name());
+  const std::string &role = access_role();
+  config.set("url", role.empty() ? server_ : conninfo_with(server_, {{"user", role}})).set("schema", schema_.name());
   if (through_pooler() && server_ == url())
     config.set("url", Pooler::shared().conninfo()).set("prepared", "off");
   for (const auto &[name, value] : settings_)

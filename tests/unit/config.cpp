@@ -78,6 +78,10 @@ TEST_CASE("every setting is described completely", "[config]") {
                                        "table",
                                        "values",
                                        "prepared",
+                                       "app_role",
+                                       "app_namespaces",
+                                       "grants",
+                                       "owner_role",
                                        "pool_min",
                                        "pool_max",
                                        "pool_max_lifetime_ms",
@@ -170,6 +174,14 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
       {"table", {"unlogged", "logged"}, {"", "UNLOGGED", "unlogge", "loggedx", "temporary"}},
       {"values", {"mixed", "inline"}, {"", "MIXED", "inlinex", "3k"}},
       {"prepared", {"on", "off"}, {"", "ON", "true", "1", "no"}},
+      {"app_role",
+       {"", "app", "App-1.x@y", std::string(63, 'r')},
+       {"pg_app", "a b", "a'b", "a\"b", "a;b", std::string(64, 'r')}},
+      {"owner_role", {"", "app", std::string(63, 'r')}, {"pg_app", "a\\b", std::string(64, 'r')}},
+      {"grants", {"functions", "tables"}, {"", "TABLES", "all"}},
+      {"app_namespaces",
+       {"", "a", "a,b", "x:y,z", std::string(63, 'n') + "," + std::string(63, 'm')},
+       {",", "a,", ",a", "a,,b", "a b", "a'b", "a\"b", "a\\b", "\xc3\xa9", std::string(64, 'n')}},
       {"pool_min",
        {"0", "1", "19", "999", "1000", "00", "0007"},
        {"", "-1", "+1", "1001", " 1", "1 ", "1.0", "0x1", "one", "1e1"}},
@@ -251,7 +263,8 @@ TEST_CASE("the message on a wrong name names the nearest setting", "[config][rul
   CHECK(message("tabel") == nearest + "table");
   CHECK(message("max_value_size") == nearest + "max_value_bytes");
   const std::string all =
-      "there is no setting of that name; there are url, schema, namespace, table, values, prepared, pool_min, "
+      "there is no setting of that name; there are url, schema, namespace, table, values, prepared, app_role, "
+      "app_namespaces, grants, owner_role, pool_min, "
       "pool_max, "
       "pool_max_lifetime_ms, pool_idle_ms, breaker_failures, breaker_pause_ms, on_error, timeout_ms, "
       "maintenance_timeout_ms, default_ttl_ms, max_value_bytes, "
@@ -329,6 +342,10 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
                                                                      {"table", "logged"},
                                                                      {"values", "inline"},
                                                                      {"prepared", "off"},
+                                                                     {"app_role", "App-1"},
+                                                                     {"app_namespaces", "a,b:c"},
+                                                                     {"grants", "tables"},
+                                                                     {"owner_role", "x.y@z"},
                                                                      {"pool_min", "2"},
                                                                      {"pool_max", "3"},
                                                                      {"pool_max_lifetime_ms", "7"},
@@ -406,6 +423,10 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(std::string(settings.namespace_name) == "default");
     CHECK_FALSE(settings.logged);
     CHECK_FALSE(settings.inline_values);
+    CHECK(std::string(settings.owner_role) == "pgcache_owner");
+    pgc_sql_roles roles;
+    CHECK_FALSE(pgc_settings_roles(&settings, &roles));
+    CHECK(std::string(roles.grants) == "functions");
     CHECK(settings.pool_min == 0);
     CHECK(settings.pool_max == 10);
     CHECK(settings.pool_max_lifetime_ms == 1800000);
@@ -526,5 +547,5 @@ TEST_CASE("every allocation of a configuration may fail", "[config][allocation]"
     pgcache_config_free(config);
     return status;
   });
-  CHECK(points == 7);
+  CHECK(points == 8);
 }

@@ -18,7 +18,7 @@ std::string resolve(const char *text, const char *schema = "s", bool logged = fa
 
 std::string script(const char *schema, bool logged, bool inline_values = false) {
   pgc_buffer buffer = PGC_BUFFER_INIT;
-  pgc_migrations_script(&buffer, schema, logged, inline_values);
+  pgc_migrations_script(&buffer, schema, logged, inline_values, nullptr);
   std::string out(reinterpret_cast<const char *>(buffer.data), buffer.size);
   pgc_buffer_clear(&buffer);
   return out;
@@ -72,6 +72,19 @@ TEST_CASE("the script makes a schema and leaves no variable open", "[sql]") {
          {":\"schema\"", ":'version_seq'", ":'entries'", ":persistence TABLE", " :logged,", "(:logged"})
       CHECK_FALSE(test::contains(text, open));
   }
+}
+
+TEST_CASE("the script makes the roles first and lets the application in last", "[sql]") {
+  const pgc_sql_roles roles = {"my-app", "a,b", "tables", "my.owner"};
+  pgc_buffer buffer = PGC_BUFFER_INIT;
+  pgc_migrations_script(&buffer, "s", false, false, &roles);
+  const std::string text(reinterpret_cast<const char *>(buffer.data), buffer.size);
+  pgc_buffer_clear(&buffer);
+  CHECK(text.find("'my.owner'") < text.find("CREATE UNLOGGED TABLE"));
+  CHECK(text.rfind("grant_access('my-app', string_to_array(nullif('a,b', ''), ','), 'tables')") > text.rfind("REVOKE"));
+  for (const char *open : {":'app_role'", ":'app_namespaces'", ":'grants'", ":'owner_role'"})
+    CHECK_FALSE(test::contains(text, open));
+  CHECK_FALSE(test::contains(script("s", false), "my-app"));
 }
 
 TEST_CASE("the script lays the table out for values in the row when that is wanted", "[sql]") {

@@ -7,7 +7,8 @@ _pgcache() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
   local commands='get put remove exists touch incr keys flush cleanup stats doctor init upgrade keygen local version help'
   local local_commands='start stop status url psql'
-  local settings='--url --schema --namespace --table --values --prepared --pool-min --pool-max --pool-max-lifetime-ms
+  local settings='--url --schema --namespace --table --values --prepared --app-role --app-namespaces
+    --grants --owner-role --pool-min --pool-max --pool-max-lifetime-ms
     --pool-idle-ms --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes'
   local command='' local_command='' word index
   COMPREPLY=()
@@ -65,6 +66,14 @@ _pgcache() {
       mapfile -t COMPREPLY < <(compgen -W 'on off' -- "$current")
       return
       ;;
+    --grants)
+      mapfile -t COMPREPLY < <(compgen -W 'functions tables' -- "$current")
+      return
+      ;;
+    --on-error)
+      mapfile -t COMPREPLY < <(compgen -W 'error miss' -- "$current")
+      return
+      ;;
     --ttl)
       mapfile -t COMPREPLY < <(compgen -W '30s 5m 1h 1d never' -- "$current")
       return
@@ -74,7 +83,7 @@ _pgcache() {
       return
       ;;
     --if-version | --initial | --limit | --after | --page-size | --schema | --namespace | --pool-min | --pool-max | \
-      --pool-max-lifetime-ms | --pool-idle-ms | --breaker-failures | --breaker-pause-ms | --on-error | --timeout-ms | \
+      --app-role | --app-namespaces | --owner-role | --pool-max-lifetime-ms | --pool-idle-ms | --breaker-failures | --breaker-pause-ms | --on-error | --timeout-ms | \
       --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes)
       return
       ;;

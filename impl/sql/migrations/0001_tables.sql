@@ -1,7 +1,12 @@
--- Schema version 1, first half: the tables. Run inside one transaction; :"schema" is the cache's schema, :persistence is
+-- Schema version 1: the tables. Run inside one transaction; :"schema" is the cache's schema, :persistence is
 -- UNLOGGED or nothing, :logged is true or false. The tables have their final columns: what later versions of the library
 -- add are statements and functions.
-CREATE SCHEMA IF NOT EXISTS :"schema";
+DO $$
+BEGIN
+  IF to_regnamespace(:'schema') IS NULL THEN -- IF NOT EXISTS would need the privilege to create it, too
+    CREATE SCHEMA :"schema";
+  END IF;
+END $$;
 
 -- What must survive a crash: one row, always logged.
 CREATE TABLE :"schema".cache (
@@ -96,6 +101,13 @@ CREATE UNLOGGED TABLE :"schema".relay (
 CREATE TABLE :"schema".namespaces (
   name     text COLLATE "C" PRIMARY KEY,
   settings jsonb NOT NULL DEFAULT '{}'                -- {"digests": "keyed"}: SQL cannot address its entries
+);
+
+-- The roles that grant_access() let in. What a role may do is in the catalog's grants; here is what they do not say.
+CREATE TABLE :"schema".roles (
+  name       name   PRIMARY KEY,
+  grants     text   NOT NULL CHECK (grants IN ('functions', 'tables')),
+  namespaces text[] COLLATE "C"                       -- NULL: all
 );
 
 INSERT INTO :"schema".cache (schema_version, logged, epoch, system_identifier, timeline)

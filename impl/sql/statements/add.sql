@@ -1,5 +1,7 @@
 -- Stores an entry if there is none. Parameters as in put.sql.
 -- One row: the version, or NULL when an entry is there; no row: as in put.sql.
+-- @takes uuid, text, bytea, bytea, integer, bigint, integer
+-- @gives version bigint
 WITH written AS (
   INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
                                  namespace, key, snapshot, dependencies, value)

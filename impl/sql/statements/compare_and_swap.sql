@@ -1,5 +1,7 @@
 -- Stores an entry if it still has the expected version. Parameters as in replace.sql, and $8 the expected version.
 -- One row: the new version, or NULL when it was not stored; no row: as in put.sql.
+-- @takes uuid, text, bytea, bytea, integer, bigint, integer, bigint
+-- @gives version bigint
 WITH written AS (
   UPDATE :"schema".entries e
      SET version = m.epoch::bigint << 47 | nextval(:'version_seq'),

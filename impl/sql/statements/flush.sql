@@ -1,6 +1,8 @@
 -- Removes some of the entries, locking them in the order of their digests (see put_many.sql). $1 the first digest to look
 -- at, $2 namespace (NULL: all), $3 how many at most. A row: how many were found, how many removed, the last digest found.
 -- The commit waits for the disk, see remove.sql.
+-- @takes uuid, text, integer
+-- @gives found bigint, removed bigint, last_digest uuid
 WITH found AS MATERIALIZED (
   SELECT e.digest FROM :"schema".entries e
    WHERE e.digest >= $1::uuid AND ($2::text IS NULL OR e.namespace = $2::text)

@@ -1,4 +1,8 @@
 -- Many entries, in no particular order. $1 digests. Time is as in get.sql.
+-- @takes uuid[]
+-- @gives value bytea, version bigint, format integer, fresh_until timestamptz,
+-- @gives expires_at timestamptz, now timestamptz, flags integer, digest uuid
+-- @stable
 SELECT e.value, e.version, e.format, e.fresh_until, e.expires_at, statement_timestamp(), e.flags, e.digest
   FROM :"schema".entries e
  WHERE e.digest = ANY ($1::uuid[]) AND e.expires_at > statement_timestamp()

@@ -3,6 +3,8 @@
 -- One row: number and version, or NULLs when the entry is no counter; no row: as in put.sql. A number that does not fit
 -- bigint raises 22003. Whether the entry has expired is asked once, with its row locked: a moment earlier it may still
 -- have lived, and the sum would be added to an entry that nobody can read any more.
+-- @takes uuid, text, bytea, bigint, bigint, bigint, integer
+-- @gives number bigint, version bigint
 WITH written AS (
   INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
                                  namespace, key, snapshot, dependencies, value)

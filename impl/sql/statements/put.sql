@@ -4,6 +4,8 @@
 -- Inside of a transaction that has written already the snapshot says nothing of its own changes, and is left out.
 -- nextval() stands inside DO UPDATE because EXCLUDED's was drawn before the row was locked: of two writers the later
 -- could get the lower version.
+-- @takes uuid, text, bytea, bytea, integer, bigint, integer
+-- @gives version bigint
 INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
                                namespace, key, snapshot, dependencies, value)
 SELECT $1::uuid, m.epoch::bigint << 47 | nextval(:'version_seq'), t.expires, t.expires, t.now, pg_snapshot_xmin(t.snap),

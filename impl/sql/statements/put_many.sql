@@ -2,6 +2,8 @@
 -- $6 TTLs in ms (NULL: for ever), $7 flags. A row with digest and version for each; no row: as in put.sql.
 -- Rows are locked in the order of their digests, as every multi-key statement does, so that writers of overlapping sets
 -- wait for each other and never deadlock.
+-- @takes uuid[], text, bytea[], bytea[], integer[], bigint[], integer[]
+-- @gives digest uuid, version bigint
 INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
                                namespace, key, snapshot, dependencies, value)
 SELECT i.digest, m.epoch::bigint << 47 | nextval(:'version_seq'), i.expires, i.expires, t.now, t.asof,

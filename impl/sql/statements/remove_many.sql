@@ -1,5 +1,7 @@
 -- Removes many entries, locking them in the order of their digests (see put_many.sql). $1 digests.
 -- A row for each that was there: its digest, and was it alive? The commit waits for the disk, see remove.sql.
+-- @takes uuid[]
+-- @gives digest uuid, alive boolean
 WITH locked AS MATERIALIZED (
   SELECT e.digest FROM :"schema".entries e
    WHERE e.digest = ANY ($1::uuid[])

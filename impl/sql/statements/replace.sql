@@ -1,5 +1,7 @@
 -- Stores an entry if there is one. Parameters as in put.sql ($2 and $3 are what the row already holds).
 -- One row: the version, or NULL when there is no entry; no row: as in put.sql.
+-- @takes uuid, text, bytea, bytea, integer, bigint, integer
+-- @gives version bigint
 WITH written AS (
   UPDATE :"schema".entries e
      SET version = m.epoch::bigint << 47 | nextval(:'version_seq'),

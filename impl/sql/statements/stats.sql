@@ -1,4 +1,8 @@
 -- Counts the entries. No parameters.
+-- @takes
+-- @gives entries bigint, expired bigint, value_bytes bigint, relation_bytes bigint, schema_version integer,
+-- @gives epoch integer, logged boolean
+-- @stable
 SELECT count(*) FILTER (WHERE e.expires_at > clock_timestamp()),
        count(*) FILTER (WHERE e.expires_at <= clock_timestamp()),
        coalesce(sum(octet_length(e.value)), 0)::bigint,

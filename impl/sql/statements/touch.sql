@@ -1,6 +1,8 @@
 -- Gives an entry a new expiry. $1 digest, $2 TTL in ms (NULL: for ever)
 -- One row: the new version, or NULL when there is no entry; no row: as in put.sql.
 -- What the entry is as of does not change: a touch says nothing new about the value.
+-- @takes uuid, bigint
+-- @gives version bigint
 WITH written AS (
   UPDATE :"schema".entries e
      SET version = m.epoch::bigint << 47 | nextval(:'version_seq'),
