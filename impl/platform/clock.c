@@ -19,7 +19,7 @@ int64_t pgc_now_us(void) {
 }
 
 int64_t pgc_monotonic_us(void) {
-  return read_clock_us(CLOCK_MONOTONIC_COARSE);
+  return read_clock_us(CLOCK_MONOTONIC);
 }
 
 int64_t pgc_wall_us(void) {

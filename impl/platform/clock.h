@@ -12,8 +12,8 @@
 /* Microseconds on CLOCK_BOOTTIME, which also counts while the machine is suspended: for what is left of a TTL. */
 int64_t pgc_now_us(void);
 
-/* Microseconds on CLOCK_MONOTONIC_COARSE, which lags CLOCK_MONOTONIC by up to a tick of the kernel (1 to 10 ms) and costs a
-   fraction of it: for deadlines and pauses, which are longer. */
+/* Microseconds on CLOCK_MONOTONIC, which pgc_cond_wait_until() and poll() wait on, too: for deadlines and pauses. The cheaper
+   CLOCK_MONOTONIC_COARSE would not do: on a virtual machine that gets no CPU it lags by tens of milliseconds. */
 int64_t pgc_monotonic_us(void);
 
 /* Microseconds since 1970 on the wall clock, which may be wrong and may jump: for the doctor, who tells people. */

@@ -22,8 +22,8 @@
 /* What a server is given to answer before its silence says something about it, unless the handle's own timeout_ms is
    shorter: a caller may choose to wait for less. */
 #define PATIENCE_US 1000000
-/* By how much less the coarse clock may count. */
-#define COARSE_US 10000
+/* A call's deadline begins before its statement is sent. */
+#define HEAD_START_US 10000
 
 /* A probe of the breaker that has not come back by then does not keep the next one away. */
 #define PROBE_MAX_US 10000000
@@ -257,7 +257,7 @@ static pg_store *store_new(const pgc_settings *settings) {
   self->inline_values = settings->inline_values;
   self->has_roles = pgc_settings_roles(settings, &self->roles);
   self->patience_us =
-      (settings->timeout_ms < PATIENCE_US / 1000 ? settings->timeout_ms * 1000 : PATIENCE_US) - COARSE_US;
+      (settings->timeout_ms < PATIENCE_US / 1000 ? settings->timeout_ms * 1000 : PATIENCE_US) - HEAD_START_US;
   memcpy(self->namespace_name, settings->namespace_name, sizeof self->namespace_name);
   self->keyed_digests = settings->keyed_digests;
   return self;

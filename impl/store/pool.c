@@ -96,10 +96,9 @@ static pgcache_status wait_in_line(pgc_pool *self, pgc_connection **out, pgc_dea
     if (me.failure != PGCACHE_OK)
       break;
     /* After a failed attempt somebody must begin the next one when its pause is over. */
-    bool pausing = self->failures > 0 && self->opening == 0 && self->open < self->limits.max &&
-                   self->retry_at_us + PGC_CLOCK_LAG_US < deadline;
-    bool woken =
-        pgc_cond_wait_until(&me.woken, &self->mutex, pausing ? self->retry_at_us + PGC_CLOCK_LAG_US : deadline);
+    bool pausing =
+        self->failures > 0 && self->opening == 0 && self->open < self->limits.max && self->retry_at_us < deadline;
+    bool woken = pgc_cond_wait_until(&me.woken, &self->mutex, pausing ? self->retry_at_us : deadline);
     if (!woken && !pausing && me.given == NULL && me.failure == PGCACHE_OK) {
       remove_waiter(self, &me);
       *busy = self->open > 0;

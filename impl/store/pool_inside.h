@@ -12,9 +12,6 @@
 #include "store/pool.h"
 #include "store/sockets.h"
 
-/* By how much the coarse clock, which pauses are measured on, may lag the one that waits are. */
-#define PGC_CLOCK_LAG_US 10000
-
 /* One who waits; lives on his stack. */
 typedef struct pgc_waiter {
   pthread_cond_t woken;

@@ -80,8 +80,7 @@ static void keep(pgc_pool *self) {
       continue;
     }
     self->keeper_until_us = next_us;
-    pgc_cond_wait_until(&self->keeper_wakes, &self->mutex,
-                        next_us == PGC_NO_DEADLINE ? PGC_NO_DEADLINE : next_us + PGC_CLOCK_LAG_US);
+    pgc_cond_wait_until(&self->keeper_wakes, &self->mutex, next_us);
   }
   self->keeping = false;
 }

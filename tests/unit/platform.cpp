@@ -33,15 +33,12 @@ TEST_CASE("memory of no size is memory", "[memory]") {
   pgc_free(copy);
 }
 
-/* How far the coarse clock may lag behind, see clock.h. */
-static const int64_t tick_us = 10000;
-
 TEST_CASE("clocks move forward", "[clock]") {
   int64_t now = pgc_now_us();
   int64_t monotonic = pgc_monotonic_us();
   usleep(22000);
   CHECK(pgc_now_us() >= now + 22000);
-  CHECK(pgc_monotonic_us() >= monotonic + 22000 - tick_us);
+  CHECK(pgc_monotonic_us() >= monotonic + 22000);
   CHECK(pgc_now_us() < now + 60 * 1000000);
 }
 
@@ -57,7 +54,7 @@ TEST_CASE("deadlines saturate, and poll() waits for them rounded up", "[clock][r
   pgc_deadline later = pgc_deadline_in(60000);
   CHECK(pgc_deadline_poll_ms(later) <= 60000);
   CHECK(pgc_deadline_poll_ms(later) > 30000);
-  for (;;) { /* until no tick of the clock comes in between */
+  for (;;) { /* until no tick comes in between */
     const int64_t before = pgc_monotonic_us();
     const int one = pgc_deadline_poll_ms(before + 1);
     const int two = pgc_deadline_poll_ms(before + 1001);
