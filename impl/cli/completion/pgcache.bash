@@ -9,7 +9,8 @@ _pgcache() {
   local local_commands='start stop status url psql'
   local settings='--url --schema --namespace --table --values --prepared --app-role --app-namespaces
     --grants --owner-role --pool-min --pool-max --pool-max-lifetime-ms
-    --pool-idle-ms --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes'
+    --pool-idle-ms --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes
+    --compression --compression-min-bytes --encryption --digests --keys'
   local command='' local_command='' word index
   COMPREPLY=()
 
@@ -70,6 +71,18 @@ _pgcache() {
       mapfile -t COMPREPLY < <(compgen -W 'functions tables' -- "$current")
       return
       ;;
+    --compression)
+      mapfile -t COMPREPLY < <(compgen -W 'off lz4 zstd' -- "$current")
+      return
+      ;;
+    --encryption)
+      mapfile -t COMPREPLY < <(compgen -W 'off on required' -- "$current")
+      return
+      ;;
+    --digests)
+      mapfile -t COMPREPLY < <(compgen -W 'plain keyed' -- "$current")
+      return
+      ;;
     --on-error)
       mapfile -t COMPREPLY < <(compgen -W 'error miss' -- "$current")
       return
@@ -84,7 +97,7 @@ _pgcache() {
       ;;
     --if-version | --initial | --limit | --after | --page-size | --schema | --namespace | --pool-min | --pool-max | \
       --app-role | --app-namespaces | --owner-role | --pool-max-lifetime-ms | --pool-idle-ms | --breaker-failures | --breaker-pause-ms | --on-error | --timeout-ms | \
-      --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes)
+      --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes | --compression-min-bytes | --keys)
       return
       ;;
   esac
