@@ -96,7 +96,7 @@ _pgcache() {
       return
       ;;
     --if-version | --initial | --limit | --after | --page-size | --schema | --namespace | --pool-min | --pool-max | \
-      --app-role | --app-namespaces | --owner-role | --pool-max-lifetime-ms | --pool-idle-ms | --breaker-failures | --breaker-pause-ms | --on-error | --timeout-ms | \
+      --app-role | --app-namespaces | --owner-role | --pool-max-lifetime-ms | --pool-idle-ms | --breaker-failures | --breaker-pause-ms | --timeout-ms | \
       --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes | --compression-min-bytes | --keys)
       return
       ;;
