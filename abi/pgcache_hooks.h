@@ -9,7 +9,8 @@
  *   [rule:found]    A connection is given back as it was found, also after an error: session settings, prepared
  *                   statements, transaction status, blocking mode, pipeline mode, notice receiver, client_encoding.
  *                   What does change: PQerrorMessage(), the unnamed prepared statement and portal (as with PQexec()), and
- *                   inside of a transaction, until it ends, pg_settings.source of search_path and statement_timeout.
+ *                   inside of a transaction, until it ends, pg_settings.source of search_path, statement_timeout and
+ *                   synchronous_commit.
  *                   Event procedures and notice receivers see what the library does.
  *   [rule:outside]  Outside of a transaction each statement is a transaction of its own.
  *   [rule:inside]   Inside of a transaction of the application an operation runs inside of a savepoint named pgcache,

@@ -146,7 +146,8 @@ static pgcache_status run_failsafe(pgc_call *call) {
   pgcache_status status = run(call, &failure);
   if (status >= 0)
     return status;
-  if (status == PGCACHE_TOO_LARGE || status == PGCACHE_CLOSED || status == PGCACHE_NO_MEMORY)
+  if (status == PGCACHE_INVALID || status == PGCACHE_TOO_LARGE || status == PGCACHE_CLOSED ||
+      status == PGCACHE_NO_MEMORY) /* INVALID: a connection of the application's that cannot be used as it is */
     return pgc_fail_sql(call->error, status, failure.sqlstate, "%s", failure.message);
   pgc_count(&call->cache->store->counters.reads_failed);
   for (size_t i = 0; i < call->op.count; i++)

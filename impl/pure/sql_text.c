@@ -8,13 +8,8 @@
 #include <stddef.h>
 #include <string.h>
 
-void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool logged) {
-  static const pgc_sql_roles nobody = {"", "", "", ""};
-  pgc_sql_resolve_roles(out, text, schema, logged, &nobody);
-}
-
-void pgc_sql_resolve_roles(pgc_buffer *out, const char *text, const char *schema, bool logged,
-                           const pgc_sql_roles *roles) {
+static void resolve(pgc_buffer *out, const char *text, const char *schema, bool logged, const pgc_sql_roles *roles,
+                    const char *now) {
   const struct {
     const char *name;
     const char *before, *middle, *after;
@@ -32,6 +27,7 @@ void pgc_sql_resolve_roles(pgc_buffer *out, const char *text, const char *schema
       {":'owner_role'", "'", roles->owner_role, "'"},
       {":persistence", "", logged ? "" : "UNLOGGED", ""},
       {":logged", "", logged ? "true" : "false", ""},
+      {":now", "", now, ""},
   };
 
   for (const char *rest = text; *rest != '\0';) {
@@ -54,4 +50,19 @@ void pgc_sql_resolve_roles(pgc_buffer *out, const char *text, const char *schema
     }
     rest += found;
   }
+}
+
+static const pgc_sql_roles nobody = {"", "", "", ""};
+
+void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool logged) {
+  resolve(out, text, schema, logged, &nobody, "statement_timestamp()");
+}
+
+void pgc_sql_resolve_alone(pgc_buffer *out, const char *text, const char *schema, bool logged) {
+  resolve(out, text, schema, logged, &nobody, "now()");
+}
+
+void pgc_sql_resolve_roles(pgc_buffer *out, const char *text, const char *schema, bool logged,
+                           const pgc_sql_roles *roles) {
+  resolve(out, text, schema, logged, roles, "statement_timestamp()");
 }

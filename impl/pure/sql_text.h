@@ -16,8 +16,14 @@
                      and :'library_get', :'restricted_get', also with the parameters' types
      :persistence    UNLOGGED, or nothing for a logged table
      :logged         true or false
+     :now            the beginning of the statement, statement_timestamp()
    The schema has been checked to be a plain lower-case identifier. */
 void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool logged);
+
+/* The same for a statement that is a transaction of its own: :now is the beginning of that, now(). It is before the
+   statement's snapshot, which the server takes at the message Bind, while statement_timestamp() is set again at the message
+   Execute (PostgreSQL's source, src/backend/tcop/postgres.c). */
+void pgc_sql_resolve_alone(pgc_buffer *out, const char *text, const char *schema, bool logged);
 
 /* Whom init lets in: the settings of these names. None of them has quotes or backslashes. */
 typedef struct pgc_sql_roles {

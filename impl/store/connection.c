@@ -176,7 +176,7 @@ static pgc_reply prepare(pgc_connection *self, pgc_statement_id id, const char *
                          pgc_deadline deadline) {
   const pgc_statement *statement = pgc_statement_get(id);
   pgc_buffer sql = PGC_BUFFER_INIT;
-  pgc_sql_resolve(&sql, statement->sql[self->access], schema, logged);
+  pgc_sql_resolve_alone(&sql, statement->sql[self->access], schema, logged);
   pgc_buffer_append(&sql, "", 1);
   if (sql.failed) {
     pgc_buffer_clear(&sql);
@@ -259,7 +259,11 @@ static int server_limit_ms(pgc_deadline deadline) {
 static pgc_reply execute_unprepared(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
                                     const char *schema, bool logged, pgc_deadline deadline) {
   pgc_buffer sql = PGC_BUFFER_INIT;
-  pgc_sql_resolve(&sql, pgc_statement_get(id)->sql[self->access], schema, logged);
+  const char *text = pgc_statement_get(id)->sql[self->access];
+  if (self->mode == PGC_MODE_NESTED)
+    pgc_sql_resolve(&sql, text, schema, logged);
+  else
+    pgc_sql_resolve_alone(&sql, text, schema, logged);
   pgc_buffer_append(&sql, "", 1);
   if (sql.failed) {
     pgc_buffer_clear(&sql);
@@ -327,8 +331,9 @@ pgc_connection *pgc_connection_borrow(PGconn *pg) {
 
 /* Takes the settings back, which would last until the end of the transaction, and forgets the savepoint. */
 static pgc_reply release_savepoint(pgc_connection *self, pgc_deadline deadline) {
-  const char *const found[] = {PQgetvalue(self->before, 0, 0), PQgetvalue(self->before, 0, 1)};
-  bool queued = PQenterPipelineMode(self->pg) == 1 && queue(self, pgc_sql_statements_restore_settings, 2, found) &&
+  const char *const found[] = {PQgetvalue(self->before, 0, 0), PQgetvalue(self->before, 0, 1),
+                               PQgetvalue(self->before, 0, 2)};
+  bool queued = PQenterPipelineMode(self->pg) == 1 && queue(self, pgc_sql_statements_restore_settings, 3, found) &&
                 queue(self, "RELEASE SAVEPOINT pgcache", 0, NULL);
   return finish_pipeline(self, queued, deadline);
 }

@@ -118,7 +118,8 @@ pgcache_status pgc_schema_note_keyed(pgc_session *session, const char *namespace
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_NOTE_KEYED_DIGESTS, &parameters, &result);
   PQclear(result);
   session->writes = writes;
-  if (status == PGCACHE_OK)
+  /* The application's transaction may still be rolled back, and the note with it. */
+  if (status == PGCACHE_OK && session->connection->mode != PGC_MODE_NESTED)
     __atomic_store_n(noted, name, __ATOMIC_RELAXED);
   return status;
 }

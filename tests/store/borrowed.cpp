@@ -263,6 +263,19 @@ TEST_CASE("[A52] A borrowed connection is given back as it came, after every ope
   }
 }
 
+TEST_CASE("[A52] Removals from logged tables leave synchronous_commit as the application has set it",
+          "[A52][rule:found]") {
+  Store store(Settings{{"table", "logged"}});
+  Pg pg(url());
+  Cache cache = on_connection(store, pg.raw());
+  pg.exec("SET synchronous_commit = off");
+  const bool inside = GENERATE(true, false);
+  INFO((inside ? "inside of a transaction" : "outside of transactions"));
+  if (inside)
+    pg.exec("BEGIN");
+  check_all(pg, cache);
+}
+
 TEST_CASE("[A52] An operation that fails leaves the application's transaction in use", "[A52][rule:inside]") {
   Store store;
   Pg pg(url());
@@ -591,6 +604,21 @@ TEST_CASE("init makes the schema on the application's connection, or leaves it a
   CHECK(difference(heard, picture(pg)) == "");
   CHECK(notices == 0);
   CHECK(cache.put("k", "v") == PGCACHE_OK);
+}
+
+TEST_CASE("on_error=miss does not hide that a connection cannot be used as it is", "[rule:refused][on_error]") {
+  Store store;
+  Pg pg(url());
+  Cache cache = on_connection(store, pg.raw(), {{"on_error", "miss"}});
+  REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+  pg.exec("BEGIN");
+  REQUIRE(pg.sqlstate("SELECT 1/0") == "22012");
+  Answer answer = cache.get("k");
+  CHECK(answer == PGCACHE_INVALID);
+  CHECK_FALSE(answer.error.text().empty());
+  CHECK(cache.exists("k") == PGCACHE_INVALID);
+  pg.exec("ROLLBACK");
+  CHECK(cache.get("k").bytes() == "v");
 }
 
 TEST_CASE("What the server says to the application in the meantime reaches it", "[A52]") {

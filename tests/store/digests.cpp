@@ -9,6 +9,8 @@
 #include "support/keys.hpp"
 #include "support/server.hpp"
 
+#include "pgcache_hooks.h"
+
 using namespace test;
 using std::string;
 
@@ -172,4 +174,21 @@ TEST_CASE("Keyed digests need their key", "[digests]") {
         PGCACHE_BAD_SETTING);
   CHECK(error.text().find("encryption needs a key") != string::npos);
   CHECK(made == nullptr);
+}
+
+TEST_CASE("A namespace's kind of digests is noted again after a transaction with the note was rolled back",
+          "[digests][rule:inside]") {
+  const KeyFile keys(key_line("digest", 'B'));
+  Store store;
+  Pg pg(url());
+  pgcache *self = nullptr;
+  REQUIRE(pgcache_new_on_connection(&self, store.config(keyed(keys)).get(), pg.raw(), nullptr) == PGCACHE_OK);
+  Cache cache(self);
+  const auto noted = [&] { return store.pg.one(store.sql("SELECT count(*) FROM {s}.namespaces")); };
+  pg.exec("BEGIN");
+  REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+  pg.exec("ROLLBACK");
+  REQUIRE(noted() == "0");
+  REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+  CHECK(noted() == "1");
 }

@@ -7,6 +7,7 @@
  */
 #include "support/catch.hpp"
 #include "support/interpose.hpp"
+#include "support/proxy.hpp"
 #include "support/server.hpp"
 
 #include <atomic>
@@ -85,6 +86,73 @@ TEST_CASE("[A08] The session's TimeZone does not matter", "[A08][expiry]") {
     CHECK(cache.get(key + "short") == PGCACHE_MISS);
     CHECK(store.cache.get(key + "short") == PGCACHE_MISS);
   }
+}
+
+namespace {
+
+/* A message of the client's in the protocol of PostgreSQL. */
+string message(char type, const string &body) {
+  const auto size = static_cast<uint32_t>(body.size() + 4);
+  string out(1, type);
+  for (int shift = 24; shift >= 0; shift -= 8)
+    out += static_cast<char>(size >> shift & 0xff);
+  return out + body;
+}
+
+} // namespace
+
+/* The server takes a statement's snapshot when it binds its parameters, and may execute it any time later. */
+TEST_CASE("An entry that is refreshed in time is never missed, however long the server takes to a read",
+          "[expiry][direct]") {
+  Store store;
+  store.pg.exec(store.sql("CREATE FUNCTION {s}.slow() RETURNS int LANGUAGE plpgsql IMMUTABLE AS "
+                          "$$ BEGIN PERFORM pg_sleep(1.5); RETURN 1; END $$"));
+  const string prepared = GENERATE(as<string>(), "on", "off");
+  const bool many = GENERATE(false, true);
+  INFO("prepared=" << prepared << (many ? ", get_many" : ", get"));
+  Proxy proxy;
+  Cache cache = store.open({{"url", proxy.conninfo()}, {"prepared", prepared}});
+  Items items;
+  items.add("k");
+  const auto read = [&] {
+    if (!many)
+      return cache.get("k", deadline(20000)).status;
+    const Options options = deadline(20000);
+    const pgcache_status all = pgcache_get_many(cache.raw(), items.data(), 1, &options, nullptr);
+    return all == PGCACHE_OK ? items[0].status : all;
+  };
+  REQUIRE(cache.put("k", "warm", 60000) == PGCACHE_OK);
+  REQUIRE(read() == PGCACHE_OK);
+  items.clear_results();
+
+  /* Before the last Execute of the read another statement is planned, which takes 1.5 s. */
+  std::atomic<bool> armed{true};
+  proxy.rewrite([&](Proxy::Direction direction, string &data) {
+    const string execute = message('E', string(5, '\0'));
+    const size_t at = direction == Proxy::TO_SERVER ? data.rfind(execute) : string::npos;
+    if (at == string::npos || !armed.exchange(false))
+      return;
+    const string name("slow\0", 5);
+    data.insert(at, message('P', name + store.sql("SELECT {s}.slow()") + string(3, '\0')) +
+                        message('B', name + name + string(6, '\0')));
+  });
+  REQUIRE(store.cache.put("k", "old", 800) == PGCACHE_OK);
+  pgcache_status seen = PGCACHE_UNKNOWN;
+  std::thread reader([&] { seen = read(); });
+  const bool slept = eventually(
+      [&] {
+        return store.pg.one("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = "
+                            "current_database()") != "0";
+      },
+      10000);
+  const pgcache_status refreshed = store.cache.replace("k", "new", 60000).status;
+  reader.join();
+  REQUIRE(slept);
+  if (refreshed == PGCACHE_OK)
+    CHECK(seen == PGCACHE_OK);
+  else
+    WARN("the machine was too slow to refresh the entry in time");
+  CHECK(read() == refreshed);
 }
 
 TEST_CASE("[A08] A transaction's age does not matter to the server's functions", "[A08][expiry][sql]") {

@@ -44,6 +44,15 @@ TEST_CASE("the variables of SQL files are resolved", "[sql]") {
   CHECK(resolve("CREATE :persistence TABLE", "s", true) == "CREATE  TABLE");
   CHECK(resolve("VALUES (:logged)") == "VALUES (false)");
   CHECK(resolve("VALUES (:logged)", "s", true) == "VALUES (true)");
+  CHECK(resolve("x > :now") == "x > statement_timestamp()");
+}
+
+TEST_CASE("in a statement that is a transaction of its own, now is its beginning", "[sql]") {
+  pgc_buffer buffer = PGC_BUFFER_INIT;
+  pgc_sql_resolve_alone(&buffer, "FROM :\"schema\".t WHERE :logged AND x > :now", "s", true);
+  CHECK(std::string(reinterpret_cast<const char *>(buffer.data), buffer.size) ==
+        "FROM \"s\".t WHERE true AND x > now()");
+  pgc_buffer_clear(&buffer);
 }
 
 TEST_CASE("other colons stay as they are", "[sql]") {

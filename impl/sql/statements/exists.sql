@@ -1,5 +1,4 @@
 -- $1 digest. Time is as in get.sql.
 -- @takes uuid
 -- @gives present boolean
--- @stable
-SELECT true FROM :"schema".entries e WHERE e.digest = $1::uuid AND e.expires_at > statement_timestamp()
+SELECT true FROM :"schema".entries e WHERE e.digest = $1::uuid AND e.expires_at > :now

@@ -2,7 +2,6 @@
 -- @takes uuid[]
 -- @gives value bytea, version bigint, format integer, fresh_until timestamptz,
 -- @gives expires_at timestamptz, now timestamptz, flags integer, digest uuid
--- @stable
-SELECT e.value, e.version, e.format, e.fresh_until, e.expires_at, statement_timestamp(), e.flags, e.digest
+SELECT e.value, e.version, e.format, e.fresh_until, e.expires_at, :now, e.flags, e.digest
   FROM :"schema".entries e
- WHERE e.digest = ANY ($1::uuid[]) AND e.expires_at > statement_timestamp()
+ WHERE e.digest = ANY ($1::uuid[]) AND e.expires_at > :now

@@ -3,10 +3,9 @@
 -- @takes text, bytea, bytea, bytea, integer
 -- @gives key bytea, version bigint, format integer, fresh_until timestamptz,
 -- @gives expires_at timestamptz, now timestamptz
--- @stable
-SELECT e.key, e.version, e.format, e.fresh_until, e.expires_at, statement_timestamp()
+SELECT e.key, e.version, e.format, e.fresh_until, e.expires_at, :now
   FROM :"schema".entries e
  WHERE e.namespace = $1::text AND e.key >= $2::bytea AND ($3::bytea IS NULL OR e.key < $3::bytea) AND e.key > $4::bytea
-   AND e.expires_at > statement_timestamp()
+   AND e.expires_at > :now
  ORDER BY e.key
  LIMIT $5::int

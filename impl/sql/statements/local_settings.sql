@@ -1,8 +1,9 @@
 -- What a statement needs that is not prepared on a session of ours, set for its transaction only. It runs before it, in the
 -- same round trip, under whatever search_path the session has: so every name here is qualified or a keyword.
 -- $1 the ms until the deadline: then the server ends the statement, and the connection lives on. A shorter limit stays.
--- A row: what search_path and statement_timeout were, for restore_settings.sql.
+-- A row: what was set of all that a statement sets until the end of its transaction, for restore_settings.sql.
 SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('statement_timeout'),
+       pg_catalog.current_setting('synchronous_commit'),
        pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
        pg_catalog.set_config('statement_timeout',
          LEAST($1::bigint, CASE WHEN t.ms OPERATOR(pg_catalog.>) 0 THEN t.ms END)::pg_catalog.text, true)
