@@ -31,7 +31,7 @@ static pgcache_status ask_session(pgc_doctor *self, answers *out) {
   for (int i = 0; i < ASKED; i++) {
     PGresult *result;
     int64_t sent = pgc_wall_us(), sent_at = pgc_now_us();
-    pgcache_status status = pgc_session_run(self->session, pgc_sql_statements_doctor_session, &result);
+    pgcache_status status = pgc_doctor_ask(self, pgc_sql_statements_doctor_session, &result);
     int64_t took = pgc_now_us() - sent_at;
     if (status != PGCACHE_OK)
       return status;

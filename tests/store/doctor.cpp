@@ -637,6 +637,11 @@ TEST_CASE("Doctor: on the application's connection, also inside of its transacti
   CHECK(inside.above("info") == std::set<string>{"pieces"});
   CHECK(inside.findings.size() == outside.findings.size());
   CHECK(own.one(settings) == before);
+  /* A search_path that finds other functions before PostgreSQL's own. */
+  own.exec(store.sql("CREATE FUNCTION {s}.pg_backend_pid() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+                     "CREATE FUNCTION {s}.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS "
+                     "$$ BEGIN RAISE 'no'; END $$; SET LOCAL search_path = {s}, pg_catalog"));
+  CHECK(ask().above("info") == std::set<string>{"pieces"});
   own.exec(store.sql("INSERT INTO {s}.mine VALUES (1); COMMIT"));
   CHECK(own.one(store.sql("SELECT count(*) FROM {s}.mine")) == "1");
   pgcache_free(self);
