@@ -141,7 +141,7 @@ static bool check_role(const setting_row *row, const char *value) {
          strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.@") == strlen(value);
 }
 
-/* So does the list, and namespaces themselves may have almost any character. */
+/* So does the list, inside of dollar quotes, and namespaces themselves may have almost any character. */
 static bool check_namespaces(const setting_row *row, const char *value) {
   (void)row;
   if (value[0] == '\0')
@@ -151,7 +151,7 @@ static bool check_namespaces(const setting_row *row, const char *value) {
     if (length == 0 || length > PGCACHE_NAMESPACE_MAX)
       return false;
     for (size_t i = 0; i < length; i++) {
-      if ((unsigned char)rest[i] < 0x21 || (unsigned char)rest[i] > 0x7E || strchr("'\"\\", rest[i]) != NULL)
+      if ((unsigned char)rest[i] < 0x21 || (unsigned char)rest[i] > 0x7E || strchr("'\"\\$", rest[i]) != NULL)
         return false;
     }
     rest += length;

@@ -24,7 +24,9 @@ int pgc_migrations_version(pgc_migrations migrations) {
 
 void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged, bool inline_values,
                            const pgc_sql_roles *roles) {
-  pgc_buffer_append_text(out, "BEGIN;\nSET LOCAL search_path = pg_catalog, pg_temp;\n");
+  pgc_buffer_append_text(out, "BEGIN;\nSET LOCAL search_path = pg_catalog, pg_temp;\n"
+                              "SET LOCAL client_min_messages = warning;\n"
+                              "SET LOCAL standard_conforming_strings = on;\n");
   if (roles != NULL) {
     pgc_sql_resolve_roles(out, pgc_sql_statements_make_roles, schema, logged, roles);
     pgc_buffer_append_text(out, ";\n");

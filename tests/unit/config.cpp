@@ -181,7 +181,7 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
       {"grants", {"functions", "tables"}, {"", "TABLES", "all"}},
       {"app_namespaces",
        {"", "a", "a,b", "x:y,z", std::string(63, 'n') + "," + std::string(63, 'm')},
-       {",", "a,", ",a", "a,,b", "a b", "a'b", "a\"b", "a\\b", "\xc3\xa9", std::string(64, 'n')}},
+       {",", "a,", ",a", "a,,b", "a b", "a'b", "a\"b", "a\\b", "a$$b", "\xc3\xa9", std::string(64, 'n')}},
       {"pool_min",
        {"0", "1", "19", "999", "1000", "00", "0007"},
        {"", "-1", "+1", "1001", " 1", "1 ", "1.0", "0x1", "one", "1e1"}},

@@ -249,7 +249,7 @@ DECLARE
   total bigint := 0;
   start uuid   := '00000000-0000-0000-0000-000000000000';
 BEGIN
-  PERFORM :"schema".entry_digest('\x00', namespace); -- for its checks
+  PERFORM :"schema".entry_digest('-', namespace); -- for its checks
   LOOP
     IF :"schema".unrestricted() THEN
       SELECT * INTO part FROM :"schema".library_flush(start, namespace, 1000);

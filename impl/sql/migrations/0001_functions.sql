@@ -20,7 +20,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 BEGIN
   IF key IS NULL OR octet_length(key) NOT BETWEEN 1 AND 4096 THEN
     RAISE 'pgcache: a key has 1 to 4096 bytes' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF namespace IS NULL OR namespace !~ '^[\x21-\x7e]{1,63}$' THEN
+  ELSIF namespace IS NULL OR namespace !~ '^[!-~]{1,63}$' THEN
     RAISE 'pgcache: a namespace has 1 to 63 visible ASCII characters' USING ERRCODE = 'invalid_parameter_value';
   ELSIF EXISTS (SELECT FROM :"schema".namespaces n WHERE n.name = $2 AND n.settings ->> 'digests' = 'keyed') THEN
     RAISE 'pgcache: this namespace has keyed digests: its entries can be reached through the library alone'
