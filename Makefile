@@ -225,7 +225,7 @@ $(B)/tests/soak: $(SOAK_OBJECTS) $(SUPPORT_OBJECTS) $(STATIC)
 	$(SAY) LD $@
 	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(STATIC) $(LIBS) -ldl
 
-.PHONY: tests test-unit test-store test-pooler test-cli test-faults soak
+.PHONY: tests test-unit test-store test-roles test-pooler test-cli test-faults soak
 tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(EXAMPLES)
 
 # ARGS go to the test program: make test-store ARGS='[A07]'
@@ -233,6 +233,11 @@ test-unit: $(B)/tests/unit
 	$(B)/tests/unit $(ARGS)
 test-store: $(B)/tests/store all
 	ci/with-postgres $(B)/tests/store $(ARGS)
+# What the library does, with handles that log in as application roles; see tests/support/server.hpp.
+ROLES_TESTS := [model],[add],[cas],[replace],[touch],[exists],[increment],[cleanup],[stats],[keys],[value]
+test-roles: $(B)/tests/store all
+	@set -e; for access in functions tables restricted; do echo "as a role with: $$access"; \
+	  PGCACHE_TEST_ACCESS=$$access ci/with-postgres $(B)/tests/store $(or $(ARGS),'$(ROLES_TESTS)'); done
 # The store's tests once more, each Store behind a PgBouncer in transaction mode with prepared=off: those that say most
 # about statements in a few seconds; make check-long: all that do not need sessions of their own.
 POOLER_TESTS := $(if $(PGCACHE_LONG),~[direct],[pooler],[model],[add],[cas],[replace],[touch],[exists],[increment],[flush],[keys],[stats],[value],[version],[init],[migrations],[changed],[epoch])
@@ -255,7 +260,7 @@ check-long:
 	$(MAKE) soak ARGS='--self-test'
 	$(MAKE) soak ARGS='--seconds 1800'
 check-all: all tests light-checks
-	@set -e; for suite in $(SUITES) pooler cli; do $(MAKE) "test-$$suite"; done
+	@set -e; for suite in $(SUITES) roles pooler cli; do $(MAKE) "test-$$suite"; done
 light-checks: all
 	ci/check-symbols
 	ci/check-header
@@ -352,7 +357,7 @@ help:
 	@echo 'make check           installs what is missing, builds, runs all tests and light checks (check-long: longer runs)'
 	@echo 'make demo            installs what is missing, builds, shows pgcache at work'
 	@echo 'make bench           measures; ONLY=store runs one group'
-	@echo 'make test-unit       one suite; also test-store, test-pooler, test-cli, test-faults; ARGS="[A07]" picks tests'
+	@echo 'make test-unit       one suite; also test-store, test-roles, test-pooler, test-cli, test-faults; ARGS="[A07]" picks tests'
 	@echo 'make soak            random operations under faults, checked; ARGS="--seconds 1800 --seed 7"'
 	@echo 'make fuzz            runs each fuzz target for FUZZ_SECONDS (20)'
 	@echo 'make install         DESTDIR, PREFIX, libdir, ... as usual; uninstall; installcheck'

@@ -156,7 +156,7 @@ std::string access() {
 }
 
 /* The namespaces that the tests use. */
-const char *const access_namespaces = "default,other,none,a,b,x,n,one,two";
+const char *const access_namespaces = "default,other,none,a,b,x,n,one,two,ns0,ns1,ns2,ns3,ns4,ns5,ns6";
 
 } // namespace
 
