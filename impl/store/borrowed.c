@@ -14,11 +14,12 @@
 #include "pure/error.h"
 #include "store/connect.h"
 
-/* A connection whose schema was looked at. A PGconn that is opened again, or another one at the same place, has another
-   server process. */
+/* A connection whose schema was looked at, and what was found. A PGconn that is opened again, or another one at the same
+   place, has another server process. */
 typedef struct known {
   const PGconn *pg;
   int process;
+  bool keyed_digests;
 } known;
 
 /* How many are remembered; who is forgotten is looked at again, which is one more round trip. */
@@ -41,21 +42,21 @@ static known *place_of(borrowed *self, const PGconn *pg) {
   return &self->known[((uintptr_t)pg >> 6) % KNOWN_MAX];
 }
 
-static bool is_known(borrowed *self, const PGconn *pg) {
+static void recall(borrowed *self, pgc_connection *connection) {
   pthread_mutex_lock(&self->mutex);
-  const known *place = place_of(self, pg);
-  bool found = place->pg == pg && place->process == PQbackendPID(pg);
+  const known *place = place_of(self, connection->pg);
+  connection->checked = place->pg == connection->pg && place->process == PQbackendPID(connection->pg);
+  connection->keyed_digests = connection->checked && place->keyed_digests;
   pthread_mutex_unlock(&self->mutex);
-  return found;
 }
 
-static void remember(borrowed *self, const PGconn *pg, bool checked) {
+static void remember(borrowed *self, const pgc_connection *connection, bool sound) {
   pthread_mutex_lock(&self->mutex);
-  known *place = place_of(self, pg);
-  if (checked)
-    *place = (known){pg, PQbackendPID(pg)};
-  else if (place->pg == pg)
-    *place = (known){NULL, 0};
+  known *place = place_of(self, connection->pg);
+  if (sound && connection->checked)
+    *place = (known){connection->pg, PQbackendPID(connection->pg), connection->keyed_digests};
+  else if (place->pg == connection->pg)
+    *place = (known){NULL, 0, false};
   pthread_mutex_unlock(&self->mutex);
 }
 
@@ -164,14 +165,14 @@ static pgcache_status borrowed_acquire(pgc_source *base, pgc_connection **out, p
       give(self, pg, PQstatus(pg) == CONNECTION_OK);
     return status;
   }
-  (*out)->checked = is_known(self, pg);
+  recall(self, *out);
   return PGCACHE_OK;
 }
 
 static void borrowed_release(pgc_source *base, pgc_connection *connection, bool sound) {
   borrowed *self = (borrowed *)base;
   PGconn *pg = connection->pg;
-  remember(self, pg, sound && connection->checked);
+  remember(self, connection, sound);
   give(self, pg, pgc_connection_give_back(connection));
 }
 

@@ -449,4 +449,8 @@ void pgc_pg_drop_outputs(pgc_op *op) {
       *last = NULL;
     }
   }
+  if (op->kind == PGC_OP_DOCTOR && op->u.doctor.report != NULL) {
+    pgc_value_release(op->u.doctor.report);
+    op->u.doctor.report = NULL;
+  }
 }

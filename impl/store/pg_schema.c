@@ -57,6 +57,45 @@ static pgcache_status adopt_cluster(pgc_session *session) {
   return status;
 }
 
+/* ---- Which namespaces are noted as having keyed digests ---- */
+
+/* FNV-1a: a name has one place, and names that share it are noted again. */
+static uint64_t hash_name(const char *name) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (; *name != '\0'; name++)
+    hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+  return hash;
+}
+
+static bool is_noted(const pgc_session *session, uint64_t name) {
+  return __atomic_load_n(&session->noted[name % PGC_NOTED_MAX], __ATOMIC_RELAXED) == name;
+}
+
+/* The table is another one than we wrote to. */
+static void forget_notes(pgc_session *session) {
+  for (size_t i = 0; i < PGC_NOTED_MAX; i++)
+    __atomic_store_n(&session->noted[i], 0, __ATOMIC_RELAXED);
+}
+
+pgcache_status pgc_schema_note_keyed(pgc_session *session, const char *namespace_name) {
+  uint64_t name = hash_name(namespace_name);
+  if (is_noted(session, name))
+    return PGCACHE_OK;
+  pgc_parameters parameters = {0};
+  PGresult *result;
+  bool writes = session->writes;
+  session->writes = false; /* of the caller's operation nothing is under way */
+  pgc_parameters_add_text(&parameters, namespace_name);
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_NOTE_KEYED_DIGESTS, &parameters, &result);
+  PQclear(result);
+  session->writes = writes;
+  if (status == PGCACHE_OK && session->connection->mode != PGC_MODE_NESTED) /* which may be rolled back */
+    __atomic_store_n(&session->noted[name % PGC_NOTED_MAX], name, __ATOMIC_RELAXED);
+  return status;
+}
+
+/* ---- What is there ---- */
+
 pgcache_status pgc_schema_check(pgc_session *session) {
   pgc_parameters parameters = {0};
   PGresult *result;
@@ -88,6 +127,11 @@ pgcache_status pgc_schema_check(pgc_session *session) {
       status = pgc_session_bool(session, result, 0, 4, &standby);
     if (status == PGCACHE_OK)
       status = pgc_session_int4(session, result, 0, 5, &access);
+    if (status == PGCACHE_OK && session->keyed_digests && !session->connection->keyed_digests &&
+        is_noted(session, hash_name(session->namespace_name)))
+      forget_notes(session);
+        is_noted(session, hash_name(session->namespace_name)))
+      forget_notes(session);
     if (status == PGCACHE_OK && standby)
       status = refuse_standby(session);
     if (status == PGCACHE_OK)
@@ -100,27 +144,6 @@ pgcache_status pgc_schema_check(pgc_session *session) {
   PQclear(result);
   session->writes = writes;
   session->connection->checked = status == PGCACHE_OK;
-  return status;
-}
-
-pgcache_status pgc_schema_note_keyed(pgc_session *session, const char *namespace_name) {
-  uint64_t name = 0xcbf29ce484222325u; /* FNV-1a: one place for a name, and names that share it are noted again */
-  for (const char *c = namespace_name; *c != '\0'; c++)
-    name = (name ^ (unsigned char)*c) * 0x100000001b3u;
-  uint64_t *noted = &session->noted[name % PGC_NOTED_MAX];
-  if (__atomic_load_n(noted, __ATOMIC_RELAXED) == name)
-    return PGCACHE_OK;
-  pgc_parameters parameters = {0};
-  PGresult *result;
-  bool writes = session->writes;
-  session->writes = false; /* of the caller's operation nothing is under way */
-  pgc_parameters_add_text(&parameters, namespace_name);
-  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_NOTE_KEYED_DIGESTS, &parameters, &result);
-  PQclear(result);
-  session->writes = writes;
-  /* The application's transaction may still be rolled back, and the note with it. */
-  if (status == PGCACHE_OK && session->connection->mode != PGC_MODE_NESTED)
-    __atomic_store_n(noted, name, __ATOMIC_RELAXED);
   return status;
 }
 
@@ -221,6 +244,8 @@ pgcache_status pgc_schema_migrate(pgc_session *session, pgc_migrations migration
     if (ended != PGCACHE_OK)
       outcome = ended;
   }
+  if (outcome == PGCACHE_OK && session->keyed_digests)
+    forget_notes(session);
   if (outcome < 0)
     session->broken = true; /* closing the connection rolls back whatever was begun */
   return outcome;

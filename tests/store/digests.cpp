@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
  */
+#include "pgcache_hooks.h"
 #include "support/catch.hpp"
 #include "support/keys.hpp"
 #include "support/server.hpp"
@@ -20,6 +21,14 @@ Settings keyed(const KeyFile &keys, Settings more = {}) {
   more.emplace_back("digests", "keyed");
   more.emplace_back("keys", keys.source());
   return more;
+}
+
+Cache on_connection(const Store &store, const Pg &pg, const Settings &settings = {}) {
+  pgcache *self = nullptr;
+  Error error;
+  if (pgcache_new_on_connection(&self, store.config(settings).get(), pg.raw(), &error) != PGCACHE_OK)
+    throw std::runtime_error(error.message);
+  return Cache(self);
 }
 
 pgcache_status list_keys(Cache &cache, Error &error) {
@@ -161,6 +170,68 @@ TEST_CASE("A digest is noted once for a handle, in any number of namespaces", "[
   store.pg.exec(store.sql("DELETE FROM {s}.namespaces"));
   REQUIRE(cache.put("k", "v", in_namespace("n99")) == PGCACHE_OK); /* is remembered, and not noted again */
   CHECK(store.pg.one(store.sql("SELECT count(*) FROM {s}.namespaces")) == "0");
+}
+
+TEST_CASE("On the application's connection, too, a plain handle is kept out each time", "[digests][borrowed]") {
+  const KeyFile keys(key_line("digest", 'B'));
+  Store store;
+  REQUIRE(store.open(keyed(keys)).put("k", "v") == PGCACHE_OK);
+  Pg own(url());
+  Cache plain = on_connection(store, own);
+  for (int round = 0; round < 3; round++) {
+    CHECK(plain.get("k") == PGCACHE_SCHEMA_DIFFERS);
+    CHECK(plain.put("Xanary", "v") == PGCACHE_SCHEMA_DIFFERS);
+    CHECK(plain.put("k", "v", in_namespace("other")) == PGCACHE_OK);
+  }
+  CHECK(store.pg.one(store.sql("SELECT count(key) FROM {s}.entries WHERE namespace = 'default'")) == "0");
+}
+
+TEST_CASE("A note that went with the application's rollback is made again", "[digests][borrowed][rule:inside]") {
+  const KeyFile keys(key_line("digest", 'B'));
+  Store store;
+  Pg own(url());
+  Cache cache = on_connection(store, own, keyed(keys));
+  const string noted = store.sql("SELECT count(*) FROM {s}.namespaces WHERE settings ->> 'digests' = 'keyed'");
+  own.exec("BEGIN");
+  REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+  own.exec("ROLLBACK");
+  CHECK(store.pg.one(noted) == "0");
+  REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+  CHECK(store.pg.one(noted) == "1");
+
+  /* What is noted is not locked until the application's transaction ends. */
+  Cache other = on_connection(store, own, keyed(keys));
+  own.exec("BEGIN");
+  REQUIRE(other.put("l", "v") == PGCACHE_OK);
+  CHECK(store.open(keyed(keys)).put("m", "v", deadline(3000)) == PGCACHE_OK);
+  store.pg.exec(store.sql("SET lock_timeout = '3s'; UPDATE {s}.namespaces SET settings = settings"));
+  own.exec("COMMIT");
+}
+
+TEST_CASE("Digests are noted anew in a schema that was made anew", "[digests][schema]") {
+  const KeyFile keys(key_line("digest", 'B'));
+  Store store;
+  Cache cache = store.open(keyed(keys, {{"pool_max", "1"}}));
+  const string noted = store.sql("SELECT string_agg(name, ' ' ORDER BY name) FROM {s}.namespaces");
+  const auto put_both = [&] {
+    REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+    REQUIRE(cache.put("k", "v", in_namespace("other")) == PGCACHE_OK);
+  };
+  put_both();
+  store.pg.exec(store.sql("DROP SCHEMA {s} CASCADE"));
+  REQUIRE(cache.init() == PGCACHE_OK); /* by itself, */
+  CHECK(store.pg.one(noted) == "default");
+  put_both();
+  CHECK(store.pg.one(noted) == "default other");
+  store.pg.exec(store.sql("DROP SCHEMA {s} CASCADE"));
+  REQUIRE(store.open().init() == PGCACHE_OK); /* or by somebody else: then from the next connection on */
+  const string others = " FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database() AND "
+                        "backend_type = 'client backend'";
+  store.pg.exec("SELECT pg_terminate_backend(pid)" + others);
+  REQUIRE(eventually([&] { return store.pg.one("SELECT count(*)" + others) == "0"; }));
+  REQUIRE(cache.get("k") == PGCACHE_MISS); /* a read comes again on another connection; a write would say UNKNOWN */
+  put_both();
+  CHECK(store.pg.one(noted) == "default other");
 }
 
 TEST_CASE("Keyed digests need their key", "[digests]") {

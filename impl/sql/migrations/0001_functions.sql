@@ -28,11 +28,14 @@ BEGIN
   END IF;
   RETURN :"schema".digest(key, namespace);
 END $$;
--- Notes that there are such entries in a namespace. The library does so before it stores the first one there.
+-- Notes that there are such entries in a namespace. The library does so before it stores the first one there. What is noted
+-- already is only read: inside the application's transaction a lock would keep others out until it ends.
 CREATE FUNCTION :"schema".note_keyed_digests(namespace text) RETURNS void
 LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  INSERT INTO :"schema".namespaces AS n (name, settings) VALUES ($1, '{"digests": "keyed"}')
+  INSERT INTO :"schema".namespaces AS n (name, settings)
+  SELECT $1, '{"digests": "keyed"}'
+   WHERE NOT EXISTS (SELECT FROM :"schema".namespaces k WHERE k.name = $1 AND k.settings ->> 'digests' = 'keyed')
   ON CONFLICT (name) DO UPDATE SET settings = n.settings || EXCLUDED.settings
    WHERE n.settings ->> 'digests' IS DISTINCT FROM 'keyed';
 END $$;
