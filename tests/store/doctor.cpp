@@ -46,14 +46,18 @@ std::vector<string> expected_pieces() {
   return out;
 }
 
-/* What there is, as the doctor asks for it. */
-std::vector<string> actual_pieces(Store &store) {
+string resolve(const Store &store, const char *statement) {
   pgc_buffer sql = PGC_BUFFER_INIT;
-  pgc_sql_resolve(&sql, pgc_sql_statements_doctor_pieces, store.schema().c_str(), false);
+  pgc_sql_resolve(&sql, statement, store.schema().c_str(), false);
   const string text(reinterpret_cast<const char *>(sql.data), sql.size);
   pgc_buffer_clear(&sql);
+  return text;
+}
+
+/* What there is, as the doctor asks for it. */
+std::vector<string> actual_pieces(Store &store) {
   std::vector<string> out;
-  for (const auto &row : store.pg.query(text))
+  for (const auto &row : store.pg.query(resolve(store, pgc_sql_statements_doctor_pieces)))
     out.push_back(row[0] + " " + row[1]);
   std::sort(out.begin(), out.end());
   return out;
@@ -645,4 +649,67 @@ TEST_CASE("Doctor: on the application's connection, also inside of its transacti
   own.exec(store.sql("INSERT INTO {s}.mine VALUES (1); COMMIT"));
   CHECK(own.one(store.sql("SELECT count(*) FROM {s}.mine")) == "1");
   pgcache_free(self);
+}
+
+TEST_CASE("Doctor: nobody's functions are called, whatever the session's search_path finds first",
+          "[doctor][borrowed]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  Pg own(url());
+  Config config = store.config();
+  pgcache *self = nullptr;
+  REQUIRE(pgcache_new_on_connection(&self, config.get(), own.raw(), nullptr) == PGCACHE_OK);
+  const auto ask = [&] {
+    pgcache_value *report = nullptr;
+    Error error;
+    const pgcache_status status = pgcache_doctor(self, &report, nullptr, &error);
+    INFO(error.text());
+    REQUIRE(status == PGCACHE_OK);
+    return Report(Value(report).bytes());
+  };
+  const size_t usual = ask().findings.size();
+  /* Whoever may create functions anywhere on the path could have them called with the rights of who asks the doctor. */
+  const string evil = "evil_" + store.schema();
+  const string body = " LANGUAGE plpgsql AS $$ BEGIN RAISE 'hijacked'; END $$;";
+  store.pg.exec(
+      "CREATE SCHEMA " + evil + "; CREATE FUNCTION " + evil + ".set_config(text, text, boolean) RETURNS text" + body +
+      "CREATE FUNCTION " + evil + ".current_setting(text) RETURNS text" + body + "CREATE FUNCTION " + evil +
+      ".pg_backend_pid() RETURNS int" + body + "CREATE FUNCTION " + evil + ".clock_timestamp() RETURNS timestamptz" +
+      body + "CREATE FUNCTION " + evil + ".times(numeric, int) RETURNS numeric" + body + "CREATE OPERATOR " + evil +
+      ".* (LEFTARG = numeric, RIGHTARG = int, FUNCTION = " + evil + ".times); CREATE FUNCTION " + evil +
+      ".format(text, text, text) RETURNS text" + body + "CREATE VIEW " + evil +
+      ".pg_namespace AS SELECT NULL::oid AS oid, ''::name AS nspname");
+  for (const string &path : {evil + ", pg_catalog", "pg_catalog, " + evil}) {
+    for (const bool inside : {false, true}) {
+      INFO(path << (inside ? ", inside" : ", outside"));
+      own.exec("SET search_path = " + path + (inside ? "; BEGIN" : ""));
+      const Report report = ask();
+      INFO(report.json());
+      CHECK(report.findings.size() == usual);
+      CHECK(report.above("info").empty());
+      CHECK_FALSE(has(report.json(), "hijacked"));
+      CHECK_FALSE(has(report.json(), "could not be examined"));
+      own.exec(inside ? "COMMIT" : "SELECT 1");
+    }
+  }
+  pgcache_free(self);
+  store.pg.exec("DROP SCHEMA " + evil + " CASCADE");
+}
+
+TEST_CASE("Doctor: what has been open for days is not shown as hours", "[doctor]") {
+  Store store;
+  const string fake = "fake_" + store.schema();
+  /* Nobody waits for days: views in place of the catalog's say that somebody did. */
+  store.pg.exec("CREATE SCHEMA " + fake + "; CREATE VIEW " + fake +
+                ".pg_stat_activity AS SELECT 4711 AS pid, current_database()::name AS datname, 'active' AS state, "
+                "clock_timestamp() - interval '3 days 01:00:30' AS xact_start, '3'::xid AS backend_xmin, NULL::xid AS "
+                "backend_xid, 'client backend' AS backend_type; CREATE VIEW " +
+                fake +
+                ".pg_prepared_xacts AS SELECT '3'::xid AS transaction, current_database()::name AS database, "
+                "clock_timestamp() - interval '3 days 01:00:30' AS prepared");
+  Pg pg(url());
+  pg.exec("SET search_path = " + fake + ", pg_catalog");
+  CHECK(has(pg.query(resolve(store, pgc_sql_statements_doctor_transactions)).at(0).at(3), "open for 73:00:3"));
+  CHECK(has(pg.query(resolve(store, pgc_sql_statements_doctor_prepared)).at(0).at(3), "prepared 73:00:3"));
+  store.pg.exec("DROP SCHEMA " + fake + " CASCADE");
 }

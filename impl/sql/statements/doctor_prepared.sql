@@ -1,6 +1,8 @@
--- Transactions that were prepared and forgotten. Their names are the application's and are not shown.
+-- Transactions that were prepared and forgotten. Their names are the application's and are not shown. Time is as in
+-- doctor_transactions.sql.
 WITH holders AS (
-  SELECT p.transaction, clock_timestamp() - p.prepared AS prepared_for, age(p.transaction) AS behind
+  SELECT p.transaction, make_interval(secs => extract(epoch FROM clock_timestamp() - p.prepared)::float8) AS prepared_for,
+         age(p.transaction) AS behind
     FROM pg_prepared_xacts p
    WHERE p.database = current_database()
      AND (p.prepared < clock_timestamp() - interval '5 minutes' OR age(p.transaction) > 250000)

@@ -1,6 +1,8 @@
--- Sessions whose snapshot keeps vacuum from removing dead rows of this database. Their statements are not looked at.
+-- Sessions whose snapshot keeps vacuum from removing dead rows of this database. Their statements are not looked at. Time is
+-- in hours: a difference of times has days, which to_char() would leave out.
 WITH holders AS (
-  SELECT a.pid, coalesce(a.state, 'not to be seen') AS state, clock_timestamp() - a.xact_start AS open_for,
+  SELECT a.pid, coalesce(a.state, 'not to be seen') AS state,
+         make_interval(secs => extract(epoch FROM clock_timestamp() - a.xact_start)::float8) AS open_for,
          greatest(age(a.backend_xmin), age(a.backend_xid)) AS behind
     FROM pg_stat_activity a
    WHERE a.pid <> pg_backend_pid() AND (a.datname = current_database() OR a.datname IS NULL)
