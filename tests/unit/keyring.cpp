@@ -94,8 +94,33 @@ struct Scratch {
 
 struct Found {
   int count = 0;
-  std::string permissions; /* of the last one */
+  std::string permissions; /* of the last one, */
+  unsigned long at = 0;    /* and where it is */
 };
+
+/* What the kernel knows of the mapping at that address: VmFlags of smaps, each between spaces. */
+std::string flags_of(unsigned long at) {
+  std::ifstream maps("/proc/self/smaps");
+  bool inside = false;
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long begin = 0, end = 0;
+    char permissions[5] = "";
+    if (sscanf(line.c_str(), "%lx-%lx %4s", &begin, &end, permissions) == 3)
+      inside = begin <= at && at < end;
+    else if (inside && line.rfind("VmFlags:", 0) == 0)
+      return line + " ";
+  }
+  return "";
+}
+
+/* The sanitizers make nothing of mlock(), and a limit may forbid it. */
+bool can_lock() {
+  void *page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(page != MAP_FAILED);
+  const bool locked = mlock(page, 4096) == 0 && contains(flags_of(reinterpret_cast<unsigned long>(page)), " lo ");
+  munmap(page, 4096);
+  return locked;
+}
 
 /* How often the needle, which stands in the scratch, occurs in all other memory of this process. */
 Found search_memory(const Scratch &scratch, const unsigned char *needle, size_t size) {
@@ -125,6 +150,7 @@ Found search_memory(const Scratch &scratch, const unsigned char *needle, size_t 
           continue;
         found.count++;
         found.permissions = permissions;
+        found.at = at + static_cast<unsigned long>(i);
       }
     }
   }
@@ -279,6 +305,12 @@ TEST_CASE("a key is in locked memory alone, which nobody can write, and nowhere 
       const Found found = search_memory(scratch, needle, 32);
       CHECK(found.count == 1);
       CHECK(found.permissions == "r--p");
+      if (can_lock()) {
+        CHECK(contains(flags_of(found.at), " lo ")); /* not swapped out, */
+        CHECK(contains(flags_of(found.at), " dd ")); /* and in no core dump */
+      } else {
+        WARN("memory cannot be locked here: whether that of a key is was not looked at");
+      }
     }
     CHECK(search_memory(scratch, raw + 8, 16).count == 1); /* nor a part */
     CHECK(encoded() == 0);
