@@ -19,6 +19,7 @@
 typedef struct known {
   const PGconn *pg;
   int process;
+  pgc_access access;
   bool keyed_digests;
 } known;
 
@@ -46,7 +47,10 @@ static void recall(borrowed *self, pgc_connection *connection) {
   pthread_mutex_lock(&self->mutex);
   const known *place = place_of(self, connection->pg);
   connection->checked = place->pg == connection->pg && place->process == PQbackendPID(connection->pg);
-  connection->keyed_digests = connection->checked && place->keyed_digests;
+  if (connection->checked) {
+    connection->access = place->access;
+    connection->keyed_digests = place->keyed_digests;
+  }
   pthread_mutex_unlock(&self->mutex);
 }
 
@@ -54,9 +58,9 @@ static void remember(borrowed *self, const pgc_connection *connection, bool soun
   pthread_mutex_lock(&self->mutex);
   known *place = place_of(self, connection->pg);
   if (sound && connection->checked)
-    *place = (known){connection->pg, PQbackendPID(connection->pg), connection->keyed_digests};
+    *place = (known){connection->pg, PQbackendPID(connection->pg), connection->access, connection->keyed_digests};
   else if (place->pg == connection->pg)
-    *place = (known){NULL, 0, false};
+    *place = (known){.pg = NULL};
   pthread_mutex_unlock(&self->mutex);
 }
 

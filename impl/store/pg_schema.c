@@ -130,8 +130,6 @@ pgcache_status pgc_schema_check(pgc_session *session) {
     if (status == PGCACHE_OK && session->keyed_digests && !session->connection->keyed_digests &&
         is_noted(session, hash_name(session->namespace_name)))
       forget_notes(session);
-        is_noted(session, hash_name(session->namespace_name)))
-      forget_notes(session);
     if (status == PGCACHE_OK && standby)
       status = refuse_standby(session);
     if (status == PGCACHE_OK)

@@ -404,6 +404,23 @@ TEST_CASE("Writes inside of a transaction come with its commit and go with its r
   CHECK(store.cache.get("k") == PGCACHE_MISS);
 }
 
+TEST_CASE("How a role may work with the cache is known from the first call on its connection on", "[A52][A81]") {
+  Store store;
+  Role role("LOGIN");
+  store.pg.exec(store.sql("SELECT {s}.grant_access('" + role.name() + "')")); /* the functions, not the tables */
+  Pg own(url_with({{"user", role.name()}}));
+  Cache cache = on_connection(store, own.raw());
+  for (int round = 0; round < 3; round++) {
+    CHECK(cache.put("k", "v") == PGCACHE_OK);
+    CHECK(cache.get("k").bytes() == "v");
+  }
+  own.exec("BEGIN");
+  CHECK(cache.put("k", "w") == PGCACHE_OK);
+  CHECK(cache.get("k").bytes() == "w");
+  own.exec("ROLLBACK");
+  CHECK(cache.get("k").bytes() == "v");
+}
+
 TEST_CASE("The application's savepoints stay its own, whatever they are called", "[rule:inside]") {
   Store store;
   Pg pg(url());
