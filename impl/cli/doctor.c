@@ -166,6 +166,8 @@ static const char *remedy_for(pgcache_status status) {
     return "upgrade the server";
   case PGCACHE_TOO_MANY_CONNECTIONS:
     return "close connections, raise max_connections, or put a connection pooler in between";
+  case PGCACHE_BAD_SETTING: /* such as a pooler and prepared=on, which shows when it is connected to */
+    return "correct the setting that the evidence names";
   case PGCACHE_TIMEOUT:
     return "check the network, or give it more time with --maintenance-timeout-ms";
   default:

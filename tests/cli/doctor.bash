@@ -84,6 +84,32 @@ expect_code 2
 bare doctor --url nonsense
 expect_code 1
 
+begin "with a pooler in between, and prepared=on, the remedy is the setting and not the url"
+pooler=$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v pgbouncer) || fail "pgbouncer is not installed; ci/setup installs it"
+mkdir -m 777 "$work/pooler" # it writes its socket there, as another account
+cat >"$work/pooler/ini" <<INI
+[databases]
+* = $(tr ' ' '\n' <<<"$PGCACHE_TEST_URL" | grep -E '^(host|port)=' | tr '\n' ' ') user=postgres dbname=postgres
+[pgbouncer]
+pool_mode = transaction
+unix_socket_dir = $work/pooler
+listen_port = 6432
+auth_type = any
+INI
+as=()
+[ "$(id -u)" -ne 0 ] || as=(setpriv --reuid=postgres --regid=postgres --init-groups --)
+"${as[@]}" "$pooler" -q "$work/pooler/ini" >"$work/pooler/log" 2>&1 &
+pooler_pid=$!
+for _ in $(seq 100); do
+  [ ! -S "$work/pooler/.s.PGSQL.6432" ] || break
+  sleep 0.1
+done
+bare doctor --url "host=$work/pooler port=6432 user=postgres dbname=postgres"
+expect_code 5
+grep -qP "^error\tconnection\t.*prepared=off.*\t.*setting that the evidence names" "$out" || fail "the line is: $(cat "$out" "$err" "$work/pooler/log")"
+kill "$pooler_pid"
+wait "$pooler_pid" 2>/dev/null
+
 begin "[A51] the null cache: one finding, exit 0"
 bare doctor --url null:
 expect_code 0
