@@ -202,7 +202,8 @@ TEST_CASE("[A24] A server without a connection to spare opens the breaker, and a
   Role role("LOGIN CONNECTION LIMIT 1");
   const string name = role.name();
   store.pg.exec(store.sql("GRANT USAGE ON SCHEMA {s} TO \"" + name +
-                          "\"; GRANT SELECT ON ALL TABLES IN SCHEMA {s} TO \"" + name + "\""));
+                          "\"; GRANT SELECT ON ALL TABLES IN SCHEMA {s} TO \"" + name +
+                          "\"; GRANT EXECUTE ON FUNCTION {s}.check_schema(text) TO \"" + name + "\""));
   Cache cache = store.open({{"url", url_with({{"user", name}})}, {"breaker_failures", "3"}});
   auto other = std::make_unique<Pg>(url_with({{"user", name}}));
   Answer answer;
@@ -227,7 +228,8 @@ TEST_CASE("[A24] A pool larger than its role's limit takes turns", "[A24][breake
   Role role("LOGIN CONNECTION LIMIT 2");
   const string name = role.name();
   store.pg.exec(store.sql("GRANT USAGE ON SCHEMA {s} TO \"" + name +
-                          "\"; GRANT SELECT ON ALL TABLES IN SCHEMA {s} TO \"" + name + "\""));
+                          "\"; GRANT SELECT ON ALL TABLES IN SCHEMA {s} TO \"" + name +
+                          "\"; GRANT EXECUTE ON FUNCTION {s}.check_schema(text) TO \"" + name + "\""));
   Cache cache = store.open({{"url", url_with({{"user", name}})}, {"pool_max", "8"}, {"breaker_failures", "1"}});
   std::atomic<int> failed{0};
   REQUIRE(cache.get("k") == PGCACHE_OK);
