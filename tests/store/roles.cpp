@@ -439,6 +439,8 @@ TEST_CASE("[A81] Every statement of the data path has its functions, with its pa
       string own_sql = own;
       for (size_t at; (at = own_sql.find(":\"schema\"")) != string::npos;)
         own_sql.replace(at, 9, "c");
+      for (size_t at; (at = own_sql.find(":now")) != string::npos;)
+        own_sql.replace(at, 4, "now()");
       if (own_sql.find(":'") != string::npos || own_sql.find(":logged") != string::npos)
         continue;
       direct.reset(PQprepare(owner.raw(), "s", own_sql.c_str(), 0, nullptr));
