@@ -19,7 +19,7 @@
 typedef struct known {
   const PGconn *pg;
   int process;
-  pgc_access access;
+  pgc_access access; /* of the role that it then was; SET ROLE makes it another, see explain_error() of pg_session.c */
   bool keyed_digests;
 } known;
 

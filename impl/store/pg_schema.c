@@ -96,6 +96,20 @@ pgcache_status pgc_schema_note_keyed(pgc_session *session, const char *namespace
 
 /* ---- What is there ---- */
 
+/* What was prepared for another way of access is of no use: another connection prepares anew. */
+static pgcache_status adopt_access(pgc_session *session, pgc_access access) {
+  uint32_t same = UINT32_C(1) << PGC_STATEMENT_CHECK_SCHEMA | UINT32_C(1) << PGC_STATEMENT_NEW_EPOCH;
+  if (access != session->connection->access && (session->connection->prepared & ~same) != 0) {
+    session->broken = true;
+    session->retry = true;
+    return pgc_fail(session->error, PGCACHE_DENIED, "the role's privileges on schema %s were changed; call again",
+                    session->schema);
+  }
+  session->connection->access = access;
+  session->looked = true;
+  return PGCACHE_OK;
+}
+
 pgcache_status pgc_schema_check(pgc_session *session) {
   pgc_parameters parameters = {0};
   PGresult *result;
@@ -137,7 +151,7 @@ pgcache_status pgc_schema_check(pgc_session *session) {
     if (status == PGCACHE_OK && !same_cluster)
       status = adopt_cluster(session);
     if (status == PGCACHE_OK && access >= 0 && access < PGC_ACCESS_COUNT)
-      session->connection->access = (pgc_access)access;
+      status = adopt_access(session, (pgc_access)access);
   }
   PQclear(result);
   session->writes = writes;

@@ -29,6 +29,12 @@ static pgcache_status explain_error(pgc_session *self, const pgc_reply *reply) {
     self->retry = true;
   if (self->connection->mode == PGC_MODE_NESTED)
     self->retry = false; /* what the transaction has read and locked stays the same */
+  /* The role may do something else than when it was looked at: by another grant, or it is another one by SET ROLE. Nothing
+     was done, inside of a transaction neither: the savepoint takes it back. */
+  if (strcmp(reply->sqlstate, "42501") == 0 && self->connection->checked && !self->looked) {
+    self->connection->checked = false;
+    self->retry = true;
+  }
   if (strcmp(reply->sqlstate, "57014") == 0 && self->connection->mode != PGC_MODE_PREPARED)
     return pgc_fail_sql(self->error, PGCACHE_TIMEOUT, reply->sqlstate,
                         "the server ended the statement before the deadline, at a shorter statement_timeout, or on an "

@@ -22,7 +22,7 @@ typedef struct pgc_session {
   bool inline_values;
   const char *namespace_name; /* the handle's */
   bool keyed_digests;
-  uint64_t *noted; /* PGC_NOTED_MAX of them, of the handle */
+  uint64_t *noted;            /* PGC_NOTED_MAX of them, of the handle */
   const pgc_sql_roles *roles; /* whom init lets in; NULL: nobody */
   pgc_deadline deadline;
   bool writes;          /* the statement at hand changes something: a lost answer is PGCACHE_UNKNOWN */
@@ -31,6 +31,7 @@ typedef struct pgc_session {
   bool broken;     /* out: the connection must be closed */
   pgc_fault fault; /* out, after a failure: what it says about the server */
   bool retry;      /* out, after a failure: nothing was changed, and another attempt may succeed */
+  bool looked;     /* out: the schema, and what the role may do, were looked at in this attempt */
   bool no_marker;  /* out, after a failure: a new epoch is needed first */
 } pgc_session;
 

@@ -47,7 +47,7 @@ typedef struct pg_store {
   char namespace_name[PGCACHE_NAMESPACE_MAX + 1];
   bool keyed_digests;
   uint64_t noted[PGC_NOTED_MAX]; /* see pgc_schema_note_keyed() */
-  pgc_sql_roles roles; /* points into the settings of the handle, which outlive its store */
+  pgc_sql_roles roles;           /* points into the settings of the handle, which outlive its store */
   bool has_roles;
 } pg_store;
 
@@ -147,10 +147,11 @@ static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pg
   source->release(source, session.connection, !session.broken);
   if (session.fault == PGC_FAULT_SILENT && pgc_monotonic_us() - began_us < self->patience_us)
     session.fault = PGC_FAULT_NOBODYS;
-  /* What was idle meanwhile may be as dead, and would cost a call each; or lead to a primary that is none any more. */
+  /* What was idle meanwhile may be as dead, and would cost a call each; or lead to a primary that is none any more; or have
+     prepared what the role may not do any more. */
   if (session.fault == PGC_FAULT_SILENT)
     source->distrust(source, began_us);
-  else if (status == PGCACHE_READ_ONLY && session.broken)
+  else if ((status == PGCACHE_READ_ONLY || (status == PGCACHE_DENIED && session.retry)) && session.broken)
     source->distrust(source, PGC_NO_DEADLINE);
   bool closed = source->closed(source);
   *fault = closed ? PGC_FAULT_NOBODYS : session.fault;

@@ -9,7 +9,10 @@
 #include "support/private_server.hpp"
 #include "support/server.hpp"
 
+#include "pgcache_hooks.h"
+
 #include <sstream>
+#include <stdexcept>
 
 using namespace test;
 using std::string;
@@ -206,4 +209,61 @@ TEST_CASE("Every SQL function works where backslashes are escapes", "[A81][sql]"
   CHECK(store.pg.sqlstate(store.sql("SELECT {s}.get('k'::text, U&'\\00e9')")) != "00000");
   CHECK(store.pg.sqlstate(store.sql("SELECT {s}.get('k'::text, 'a b')")) == "22023");
   CHECK(store.pg.sqlstate(store.sql("SELECT {s}.get('k'::text, '!x21~')")) == "00000");
+}
+
+TEST_CASE("[A81] What a role may do is known on the application's connections, too, and follows SET ROLE",
+          "[A81][roles][borrowed]") {
+  Place place;
+  place.admin.exec("CREATE ROLE app LOGIN; CREATE ROLE kept LOGIN; CREATE ROLE direct LOGIN;"
+                   "CREATE ROLE login LOGIN NOINHERIT IN ROLE app, kept, direct");
+  REQUIRE(place.init({{"app_role", "app"}}) == PGCACHE_OK);
+  REQUIRE(place.init({{"app_role", "kept"}, {"app_namespaces", "default"}}) == PGCACHE_EXISTS);
+  REQUIRE(place.init({{"app_role", "direct"}, {"grants", "tables"}}) == PGCACHE_EXISTS);
+  Pg pg(place.server.conninfo("login"));
+  Config config;
+  config.set("schema", "c");
+  pgcache *raw = nullptr;
+  REQUIRE(pgcache_new_on_connection(&raw, config.get(), pg.raw(), nullptr) == PGCACHE_OK);
+  Cache cache(raw);
+  for (const bool inside : {false, true}) {
+    for (const char *role : {"direct", "app", "kept", "direct", "kept", "app"}) {
+      INFO(role << (inside ? ", inside of a transaction" : ""));
+      if (inside)
+        pg.exec("BEGIN");
+      pg.exec(string("SET ROLE ") + role);
+      for (int i = 0; i < 3; i++) {
+        const Answer put = cache.put("k", role);
+        INFO(put);
+        CHECK(put == PGCACHE_OK);
+        CHECK(cache.get("k").bytes() == role);
+      }
+      CHECK(cache.put("k", "v", in_namespace("other")) == (role == string("kept") ? PGCACHE_DENIED : PGCACHE_OK));
+      CHECK(cache.get("k").bytes() == role); /* which leaves the transaction in use */
+      if (inside)
+        pg.exec("COMMIT");
+    }
+  }
+}
+
+TEST_CASE("[A81] Open connections follow what the role may do from now on", "[A81][roles]") {
+  Place place;
+  place.admin.exec("CREATE ROLE app LOGIN");
+  REQUIRE(place.init({{"app_role", "app"}, {"grants", "tables"}}) == PGCACHE_OK);
+  Config config;
+  config.set("schema", "c").set("url", place.server.conninfo("app"));
+  Cache cache(config);
+  for (const char *grants : {"NULL, 'tables'", "NULL, 'functions'", "'{default}', 'functions'", "NULL, 'functions'",
+                             "'{default}', 'tables'", "'{default}', 'functions'", "NULL, 'tables'"}) {
+    INFO(grants);
+    place.admin.exec(string("SELECT c.grant_access('app', ") + grants + ")");
+    in_threads(3, [&](int thread) {
+      const string key = "k" + std::to_string(thread);
+      for (int i = 0; i < 3; i++) {
+        const Answer put = cache.put(key, grants);
+        if (put != PGCACHE_OK || cache.get(key).bytes() != grants)
+          throw std::runtime_error(string(pgcache_status_name(put.status)) + ": " + put.error.message);
+      }
+    });
+    CHECK(cache.put("k", "v", in_namespace("other")) == (grants[0] == '\'' ? PGCACHE_DENIED : PGCACHE_OK));
+  }
 }
