@@ -13,6 +13,7 @@
 #include <random>
 
 extern "C" {
+#include "pure/sql_text.h"
 #include "store/statements.h"
 }
 
@@ -47,6 +48,8 @@ struct Scene {
     REQUIRE(answer.status >= 0);
   }
 };
+
+using Result = std::unique_ptr<PGresult, void (*)(PGresult *)>;
 
 /* What the library can do, as one list of statuses. */
 void use_everything(Cache &cache, const Options &options = {}) {
@@ -417,38 +420,29 @@ TEST_CASE("[A81] Every statement of the data path has its functions, with its pa
     const pgc_statement *statement = pgc_statement_get(static_cast<pgc_statement_id>(id));
     INFO(statement->name);
     const string own = statement->sql[PGC_ACCESS_TABLES];
-    for (const pgc_access access : {PGC_ACCESS_LIBRARY, PGC_ACCESS_RESTRICTED}) {
-      string sql = statement->sql[access];
-      /* Either it is a call of a function in every case, or a statement on the tables and two functions. */
-      CHECK((sql == own) == (own.find(":\"schema\".entries") == string::npos));
-      for (size_t at; (at = sql.find(":\"schema\"")) != string::npos;)
-        sql.replace(at, 9, "c");
-      for (const string name : {"entries", "library_get(uuid)", "restricted_get(uuid)"}) {
-        const string literal = ":'" + name.substr(0, name.find('(')) + "'";
-        for (size_t at; (at = sql.find(literal)) != string::npos;)
-          sql.replace(at, literal.size(), "'c." + name + "'");
-      }
-      Pg pg(scene.server.conninfo(access == PGC_ACCESS_LIBRARY ? "app" : "kept"));
-      std::unique_ptr<PGresult, void (*)(PGresult *)> prepared(PQprepare(pg.raw(), "s", sql.c_str(), 0, nullptr),
-                                                               PQclear);
+    const auto prepare = [&](Pg &pg, pgc_access access) {
+      pgc_buffer text = PGC_BUFFER_INIT;
+      pgc_sql_resolve(&text, statement->sql[access], "c", false);
+      const string sql(reinterpret_cast<const char *>(text.data), text.size);
+      pgc_buffer_clear(&text);
+      Result prepared(PQprepare(pg.raw(), "s", sql.c_str(), 0, nullptr), PQclear);
       REQUIRE(PQresultStatus(prepared.get()) == PGRES_COMMAND_OK);
-      prepared.reset(PQdescribePrepared(pg.raw(), "s"));
-      CHECK(PQnfields(prepared.get()) == statement->columns);
-      Pg owner(scene.server.conninfo());
-      std::unique_ptr<PGresult, void (*)(PGresult *)> direct(nullptr, PQclear);
-      string own_sql = own;
-      for (size_t at; (at = own_sql.find(":\"schema\"")) != string::npos;)
-        own_sql.replace(at, 9, "c");
-      for (size_t at; (at = own_sql.find(":now")) != string::npos;)
-        own_sql.replace(at, 4, "now()");
-      if (own_sql.find(":'") != string::npos || own_sql.find(":logged") != string::npos)
-        continue;
-      direct.reset(PQprepare(owner.raw(), "s", own_sql.c_str(), 0, nullptr));
-      REQUIRE(PQresultStatus(direct.get()) == PGRES_COMMAND_OK);
-      direct.reset(PQdescribePrepared(owner.raw(), "s"));
-      CHECK(PQnparams(direct.get()) == PQnparams(prepared.get()));
-      for (int i = 0; i < PQnfields(direct.get()); i++)
-        CHECK(PQftype(direct.get(), i) == PQftype(prepared.get(), i));
+      return Result(PQdescribePrepared(pg.raw(), "s"), PQclear);
+    };
+    Pg owner(scene.server.conninfo());
+    const Result direct = prepare(owner, PGC_ACCESS_TABLES);
+    CHECK(PQnfields(direct.get()) == statement->columns);
+    for (const pgc_access access : {PGC_ACCESS_LIBRARY, PGC_ACCESS_RESTRICTED}) {
+      /* Either it is a call of a function in every case, or a statement on the tables and two functions. */
+      CHECK((statement->sql[access] == own) == (own.find(":\"schema\".entries") == string::npos));
+      Pg pg(scene.server.conninfo(access == PGC_ACCESS_LIBRARY ? "app" : "kept"));
+      const Result called = prepare(pg, access);
+      CHECK(PQnparams(called.get()) == PQnparams(direct.get()));
+      for (int i = 0; i < PQnparams(direct.get()); i++)
+        CHECK(PQparamtype(called.get(), i) == PQparamtype(direct.get(), i));
+      REQUIRE(PQnfields(called.get()) == statement->columns);
+      for (int i = 0; i < statement->columns; i++)
+        CHECK(PQftype(called.get(), i) == PQftype(direct.get(), i));
     }
   }
 }
