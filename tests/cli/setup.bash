@@ -157,3 +157,39 @@ PGCACHE_URL=null: bare stats --json --url "$PGCACHE_TEST_URL"
 expect_json 'j["server_version"] >= 150000'
 DATABASE_URL=$PGCACHE_TEST_URL bare stats --json
 expect_json 'j["server_version"] >= 150000'
+
+begin "[A81] init --app-role lets a role in, which can use the cache and nothing else; its SQL does the same"
+role=cli_role_$$
+owner=cli_owner_$$
+sql "CREATE ROLE $role LOGIN" >/dev/null
+p init --schema "${schema}_b" --app-role "$role" --owner-role "$owner" --app-namespaces shop
+expect_code 1 # it was made logged above
+sql "DROP SCHEMA ${schema}_b CASCADE" >/dev/null 2>&1
+p init --schema "${schema}_b" --app-role "$role" --owner-role "$owner" --app-namespaces shop
+expect_code 0
+expect_out "made"
+p init --schema "${schema}_b" --app-role "$role" --owner-role "$owner" --app-namespaces shop
+expect_out "current"
+for words in "put k v" "get k" "stats" "keys" "cleanup" "flush --yes"; do
+  # shellcheck disable=SC2086
+  bare $words --schema "${schema}_b" --namespace shop --url "$PGCACHE_TEST_URL user=$role"
+  expect_code 0
+done
+for words in "put k v" "init" "upgrade"; do
+  # shellcheck disable=SC2086
+  bare $words --schema "${schema}_b" --url "$PGCACHE_TEST_URL user=$role"
+  expect_code 1
+  expect_error
+done
+expect_equal "the owner" "$(sql "SELECT nspowner::regrole FROM pg_namespace WHERE nspname = '${schema}_b'")" "$owner"
+bare init --dry-run --app-role "$role" --owner-role "$owner"
+expect_code 0
+expect_out_has "grant_access('$role'"
+for words in "--app-role a'b" "--app-namespaces x" "--grants all" "--owner-role pg_x"; do
+  # shellcheck disable=SC2086
+  bare init --dry-run $words
+  [ "$code" -ne 0 ] || fail "$words was taken"
+  expect_error
+done
+sql "DROP SCHEMA ${schema}_b CASCADE; DROP OWNED BY $role, $owner, ${owner}_restricted;
+  DROP ROLE $role, $owner, ${owner}_restricted" >/dev/null 2>&1
