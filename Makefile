@@ -232,7 +232,7 @@ tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(EXAMPLES)
 test-unit: $(B)/tests/unit
 	$(B)/tests/unit $(ARGS)
 test-store: $(B)/tests/store all
-	ci/with-postgres $(B)/tests/store $(ARGS)
+	$(if $(ARGS),ci/with-postgres $(B)/tests/store $(ARGS),ci/in-parts 3 $(B)/tests/store)
 # What the library does, with handles that log in as application roles; see tests/support/server.hpp.
 ROLES_TESTS := [model],[add],[cas],[replace],[touch],[exists],[increment],[cleanup],[stats],[keys],[value]
 test-roles: $(B)/tests/store all
