@@ -57,10 +57,10 @@ pgcache_status pgc_session_bool(pgc_session *self, const PGresult *result, int r
 
 /* A row of get.sql or get_many.sql as key->found. sent_us: pgc_now_us() before the statement was sent; the TTL is counted
    down from there, so that it never ends later here than on the server.
-   take: the value may keep the result instead of a copy of its bytes, and *result is then NULL.
+   take: the value may keep the result instead of a copy of its bytes, and *given is then NULL.
    PGCACHE_OK, PGCACHE_TOO_LARGE (more than max_value_bytes), PGCACHE_MISS (op->decode refused it),
    PGCACHE_SCHEMA_CHANGED, PGCACHE_NO_MEMORY. */
-pgcache_status pgc_session_entry(pgc_session *self, PGresult **result, int row, bool take, int64_t sent_us,
+pgcache_status pgc_session_entry(pgc_session *self, PGresult **given, int row, bool take, int64_t sent_us,
                                  const pgc_op *op, pgc_op_key *key);
 
 /* A row of keys.sql as a value whose bytes are the key. PGCACHE_OK, PGCACHE_SCHEMA_CHANGED, PGCACHE_NO_MEMORY. */
