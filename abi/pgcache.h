@@ -45,8 +45,8 @@
  *                   shortened to it.
  *   [rule:deadline] `deadline_ms` of the options bounds the whole call: waiting for a connection, connecting (name
  *                   look-up included), sending, and the answer. PGCACHE_DEADLINE_DEFAULT: the setting `timeout_ms`, for
- *                   flush, cleanup, stats, keys, doctor, init and upgrade `maintenance_timeout_ms`. 0: do not wait at all;
- *                   whatever would ask the server gives PGCACHE_TIMEOUT.
+ *                   flush, cleanup, stats, usage, keys, doctor, init and upgrade `maintenance_timeout_ms`. 0: do not wait at
+ *                   all; whatever would ask the server gives PGCACHE_TIMEOUT.
  *
  * RESULTS
  *   [rule:linear]   Operations on one key are linearizable: each takes effect at one moment between call and return.
@@ -478,11 +478,112 @@ typedef enum pgcache_flush_scope {
 PGCACHE_API pgcache_status pgcache_flush(pgcache *self, int64_t *removed, pgcache_flush_scope scope,
                                          const pgcache_options *options, pgcache_error *error);
 
-/* Deletes expired rows of all namespaces, in small batches; an entry that is refreshed meanwhile stays.
-   Out: removed (optional), how many, also after an error.
+/* Walks the whole table now, without pauses, in many short statements: deletes expired rows of all namespaces (an entry
+   that is refreshed meanwhile stays), and evicts what is above the limits, see pgcache_set_limits(). While a janitor is at
+   work, here or elsewhere, it only deletes expired rows, beside it, and leaves the limits to the janitor.
+   Out: removed (optional), how many expired rows, also after an error; with those that were evicted see
+   pgcache_cleanup_some().
    Returns PGCACHE_OK or a common status: after an error there may be more to delete. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_cleanup(pgcache *self, int64_t *removed, const pgcache_options *options,
                                            pgcache_error *error);
+
+/* How far cleanup has come. The fields before blocks_done are the first version's. Since 1.0. */
+typedef struct pgcache_cleanup_progress {
+  size_t struct_size;  /* sizeof(pgcache_cleanup_progress) */
+  int32_t restart;     /* in: 1 begins a walk over the whole table even if one is under way; the call sets it to 0 */
+  int32_t busy;        /* out: 1: another janitor is at work, and nothing was done */
+  int32_t finished;    /* out: 1: the walk has come to its end */
+  int32_t evicting;    /* out: 1: what had expired is gone, and the walk has begun again to evict */
+  int64_t removed;     /* in and out: the expired rows that the call deleted are added */
+  int64_t evicted;     /* in and out: the entries that it evicted to keep the limits are added */
+  int64_t blocks_done; /* out: how much of the table the walk has seen, */
+  int64_t blocks;      /* out: and how much there is */
+} pgcache_cleanup_progress;
+
+#define PGCACHE_CLEANUP_PROGRESS_INIT { sizeof(pgcache_cleanup_progress), 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* Does a part of what pgcache_cleanup() does: goes on with the walk that it or anybody else left unfinished, or begins one.
+   One janitor of a schema is at work at a time; it has the walk to itself until it has been silent for five seconds.
+   Call it with the same progress until finished or busy. progress may be the caller's own, on any thread.
+   Out: progress, also after an error. In: budget_ms, 0 to PGCACHE_JANITOR_INTERVAL_MAX: no further statement is begun after
+   so many milliseconds; one takes two or three.
+   Returns PGCACHE_OK or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_cleanup_some(pgcache *self, pgcache_cleanup_progress *progress, int64_t budget_ms,
+                                                const pgcache_options *options, pgcache_error *error);
+
+/* ---- The janitor ---------------------------------------------------------------------------------------------------------- */
+
+/* A thread that does what pgcache_cleanup() does, again and again. Since 1.0. */
+typedef struct pgcache_janitor pgcache_janitor;
+
+/* The longest interval of a janitor: a day, in milliseconds. Since 1.0. */
+#define PGCACHE_JANITOR_INTERVAL_MAX 86400000LL
+
+/* Starts a janitor: it walks at once, and then whenever the last walk of any janitor of the schema ended interval_ms ago;
+   with a limit also when much was written since. It takes the share of a core that the setting `cleanup_share` allows,
+   survives failures (they are counted as cleanup_failures, and tried again after growing pauses), and ends with
+   pgcache_janitor_stop() or when the handle is shut down. A forked child has no janitor, but may start one.
+   Out: out, owned by the caller, to be given to pgcache_janitor_free(), before or after the handle is freed.
+   In: cache; interval_ms, 1 to PGCACHE_JANITOR_INTERVAL_MAX. A binding that takes seconds gives 0 for what is no number,
+   not finite or out of range.
+   Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_CLOSED, PGCACHE_NO_MEMORY (memory, or threads). Since 1.0. */
+PGCACHE_API pgcache_status pgcache_janitor_start(pgcache_janitor **out, pgcache *cache, int64_t interval_ms,
+                                                 pgcache_error *error);
+
+/* Tells a janitor to stop, and waits until it has. May be called again, from any thread; in a forked child there is nothing
+   to stop. In: timeout_ms, >= 0: how long to wait; 0 only tells it.
+   Returns PGCACHE_OK (it has stopped), PGCACHE_TIMEOUT (not yet: it stops after its statement), PGCACHE_INVALID.
+   Since 1.0. */
+PGCACHE_API pgcache_status pgcache_janitor_stop(pgcache_janitor *janitor, int64_t timeout_ms, pgcache_error *error);
+
+/* Stops a janitor, waits for the end of its statement (at most the setting `timeout_ms`), and frees it. No other call on it
+   may be under way. NULL is a no-op. Since 1.0. */
+PGCACHE_API void pgcache_janitor_free(pgcache_janitor *janitor);
+
+/* ---- Limits ---------------------------------------------------------------------------------------------------------------- */
+
+/* What pgcache_set_limits() limits. Since 1.0. */
+typedef enum pgcache_limit_scope {
+  PGCACHE_LIMIT_NAMESPACE = 0, /* the namespace of the options, or of the handle */
+  PGCACHE_LIMIT_ALL = 1        /* all namespaces of the schema together */
+} pgcache_limit_scope;
+
+/* Values for limits: none; and: as it is. Since 1.0. */
+#define PGCACHE_LIMIT_NONE 0
+#define PGCACHE_LIMIT_KEEP (-1)
+
+/* Limits how much the cache holds. The limits are stored in the database, for all processes. They are kept by janitors
+   and by pgcache_cleanup(), not by writes, which cost what they cost without: at the end of a walk what it found holds no
+   more than the limit, and until the next walk it may grow beyond. What has expired goes first, then what was not
+   used for the longest time; reads count as use, to the accuracy of the setting `access_stamp_ms`. A handle learns of the
+   first limit when it sets it or opens a connection: until then its reads are not counted.
+   In: scope; max_entries; max_bytes, of keys and values as they are stored: > 0, or PGCACHE_LIMIT_NONE, PGCACHE_LIMIT_KEEP.
+   Returns PGCACHE_OK or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_set_limits(pgcache *self, pgcache_limit_scope scope, int64_t max_entries,
+                                              int64_t max_bytes, const pgcache_options *options, pgcache_error *error);
+
+/* What a namespace holds. Since 1.0. */
+typedef struct pgcache_usage {
+  size_t struct_size;      /* in: sizeof(pgcache_usage) */
+  char namespace_name[64]; /* "": all namespaces together */
+  int64_t entries;         /* entries that have not expired */
+  int64_t bytes;           /* their keys and values, as they are stored */
+  int64_t expired;         /* rows that have expired and wait for cleanup */
+  int64_t max_entries;     /* the limits, or PGCACHE_LIMIT_NONE */
+  int64_t max_bytes;
+} pgcache_usage;
+
+#define PGCACHE_USAGE_INIT { sizeof(pgcache_usage), { 0 }, 0, 0, 0, 0, 0 }
+
+/* Counts what each namespace holds, a page at a time in the order of their names, first of all "" for all together; reads
+   the whole table, so it is for people and monitors. With `null:` there is nothing.
+   Out: out, an array of out_len elements (1 to PGCACHE_BATCH_MAX), each with its struct_size set; count, how many were set,
+   fewer than out_len on the last page. In: after, only namespaces behind this one (NULL: from the beginning).
+   Returns PGCACHE_OK or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_read_usage(pgcache *self, pgcache_usage *out, size_t out_len, size_t *count,
+                                              const char *after, const pgcache_options *options, pgcache_error *error);
+
+/* ---- Figures --------------------------------------------------------------------------------------------------------------- */
 
 /* Figures of the store. Since 1.0. */
 typedef struct pgcache_store_stats {
@@ -531,9 +632,12 @@ typedef struct pgcache_counters {
   int64_t breaker_refused;    /* calls that it refused, PGCACHE_UNAVAILABLE */
   int64_t reads_failed;       /* reads that gave a miss instead of their error, [rule:on_error] */
   int64_t values_refused;     /* rows taken for a miss: damaged, moved, of an unknown key, or not encrypted as required */
+  int64_t entries_touched;    /* entries noted as used because they were read while there is a limit */
+  int64_t entries_evicted;    /* entries that this handle evicted to keep the limits */
+  int64_t cleanup_failures;   /* walks of its janitors, and slices after writes, that failed */
 } pgcache_counters;
 
-#define PGCACHE_COUNTERS_INIT { sizeof(pgcache_counters), 0, 0, 0, 0, 0, 0 }
+#define PGCACHE_COUNTERS_INIT { sizeof(pgcache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Reads the counters. Each is exact; together they are of slightly different moments.
    Out: out. Returns PGCACHE_OK or PGCACHE_INVALID (a pointer is NULL, or the struct_size is not set). Since 1.0. */

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "operations/call.h"
+#include "operations/janitor.h"
 
 #include <string.h>
 
@@ -28,6 +28,7 @@ static pgcache_status open_store(pgcache *self, const origin *from, pgcache_erro
   if (status != PGCACHE_OK)
     return status;
   if (borrowing && strcmp(self->settings.url, "null:") != 0) {
+    self->settings.cleanup_chance = 0; /* a slice would hold its locks until the end of the application's transaction */
     status = pgc_borrowing_store_new(&self->store, from->connection, from->hooks, &self->settings, error);
   } else if (address.kind == PGC_ADDRESS_NULL) {
     self->store = pgc_null_store_new();
@@ -99,15 +100,20 @@ pgcache_status pgcache_new_with_hooks(pgcache **out, const pgcache_config *confi
 }
 
 void pgcache_shutdown(pgcache *self) {
-  if (self != NULL)
-    self->store->shutdown(self->store);
+  if (self == NULL)
+    return;
+  pgc_janitors_end(self);
+  self->store->shutdown(self->store);
 }
 
 void pgcache_free(pgcache *self) {
   if (self == NULL)
     return;
-  if (self->store != NULL)
+  if (self->store != NULL) {
+    pgcache_shutdown(self);
+    pgc_janitors_leave(self);
     self->store->free(self->store);
+  }
   pgc_encoding_close(&self->encoding);
   pgc_settings_clear(&self->settings);
   pgc_free(self);

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "operations/call.h"
+#include "operations/cleanup.h"
 #include "pure/error.h"
 
 /* The first version's required part: the size and one figure. */
@@ -32,12 +32,12 @@ pgcache_status pgcache_cleanup(pgcache *self, int64_t *removed, const pgcache_op
   pgc_call call;
   if (removed != NULL)
     *removed = 0;
-  pgcache_status status = pgc_call_begin(&call, self, PGC_OP_CLEANUP, options, error);
-  if (status != PGCACHE_OK)
-    return status;
-  status = pgc_call_run(&call);
+  int64_t count = 0;
+  pgcache_status status = pgc_call_begin(&call, self, PGC_OP_CLEAN_SLICE, options, error);
+  if (status == PGCACHE_OK)
+    status = pgc_clean_whole(&call, &count);
   if (removed != NULL)
-    *removed = call.op.u.removed;
+    *removed = count;
   return status;
 }
 
@@ -76,6 +76,9 @@ pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters *out, pgcac
       .breaker_refused = pgc_counted(&counters->breaker_refused),
       .reads_failed = pgc_counted(&counters->reads_failed),
       .values_refused = pgc_counted(&counters->values_refused),
+      .entries_touched = pgc_counted(&counters->entries_touched),
+      .entries_evicted = pgc_counted(&counters->entries_evicted),
+      .cleanup_failures = pgc_counted(&counters->cleanup_failures),
   };
   memcpy(out, &now, out->struct_size < sizeof now ? out->struct_size : sizeof now);
   return PGCACHE_OK;

@@ -47,6 +47,8 @@ typedef enum option_id {
   OPTION_YES,
   OPTION_DRY_RUN,
   OPTION_DIR,
+  OPTION_MAX_ENTRIES,
+  OPTION_MAX_BYTES,
   OPTION_COUNT
 } option_id;
 
@@ -114,6 +116,8 @@ int command_upgrade(cli_session *session);
 int command_keys(cli_session *session);
 int command_flush(cli_session *session);
 int command_cleanup(cli_session *session);
+int command_limit(cli_session *session);
+int command_usage(cli_session *session);
 int command_stats(cli_session *session);
 
 /* doctor.c */

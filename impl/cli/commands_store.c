@@ -1,5 +1,5 @@
 /*
- * commands_store.c - the commands on the cache as a whole: init, upgrade, keys, flush, cleanup, stats.
+ * commands_store.c - the commands on the cache as a whole: init, upgrade, keys, flush, stats.
  *
  * It must never flush without being told to: a person at a terminal is asked first.
  *
@@ -171,7 +171,7 @@ int command_keys(cli_session *session) {
   return code;
 }
 
-/* ---- flush, cleanup -------------------------------------------------------------------------------------------- */
+/* ---- flush --------------------------------------------------------------------------------------------------- */
 
 /* True unless a person was asked and did not say yes. */
 static bool confirmed(const cli_session *session, bool all) {
@@ -226,18 +226,6 @@ int command_flush(cli_session *session) {
       pgcache_flush(session->cache, &removed, all ? PGCACHE_FLUSH_ALL : PGCACHE_FLUSH_NAMESPACE, NULL, &error);
   watch_end();
   return print_removed("flush", status, removed, &error);
-}
-
-int command_cleanup(cli_session *session) {
-  int code = session_open(session);
-  if (code != CLI_OK)
-    return code;
-  pgcache_error error = PGCACHE_ERROR_INIT;
-  int64_t removed = 0;
-  watch_begin(session->cache, "deleting what has expired");
-  pgcache_status status = pgcache_cleanup(session->cache, &removed, NULL, &error);
-  watch_end();
-  return print_removed("cleanup", status, removed, &error);
 }
 
 /* ---- stats ----------------------------------------------------------------------------------------------------- */

@@ -36,6 +36,8 @@ const cli_option cli_options[OPTION_COUNT] = {
     [OPTION_YES] = {"yes", NULL, "do not ask for confirmation"},
     [OPTION_DRY_RUN] = {"dry-run", NULL, "print the SQL and run nothing"},
     [OPTION_DIR] = {"dir", "DIR", "the folder of the local server"},
+    [OPTION_MAX_ENTRIES] = {"max-entries", "COUNT", "keep at most so many entries, or none: no limit"},
+    [OPTION_MAX_BYTES] = {"max-bytes", "BYTES", "keep at most so many bytes of keys and values, or none: no limit"},
 };
 
 void options_flag_name(char *buffer, size_t size, const char *setting) {

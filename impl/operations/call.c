@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "operations/cleanup.h"
 #include "platform/memory.h"
 #include "pure/error.h"
 #include "pure/sizes.h"
@@ -135,6 +136,8 @@ static pgcache_status run(pgc_call *call, pgcache_error *error) {
     status = call->cache->store->run(call->cache->store, &call->op, error);
   if (pgc_op_stores(call->op.kind))
     drop_encoded(call);
+  if (status == PGCACHE_OK)
+    pgc_clean_by_chance(call->cache, &call->op);
   pthread_setcancelstate(cancellable, NULL);
   return status;
 }

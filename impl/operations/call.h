@@ -11,8 +11,12 @@
 #include "operations/encoding.h"
 #include "store/store.h"
 
+typedef struct pgc_office pgc_office; /* where the handle's janitors meet, see janitor.c */
+
 struct pgcache {
   pgc_store *store;
+  bool closed;        /* was shut down; this and the next through __atomic functions */
+  pgc_office *office; /* NULL until there was a janitor */
   pgc_settings settings;
   pgc_encoding encoding;
 };

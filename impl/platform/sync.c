@@ -31,22 +31,29 @@ bool pgc_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, pgc_deadl
   return pthread_cond_timedwait(cond, mutex, &until) != ETIMEDOUT;
 }
 
+static bool start(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument) {
+  /* A new thread inherits the mask, so that a signal never finds the library's thread, not even for an instant. */
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int failure = pthread_create(thread, attributes, body, argument);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return failure == 0;
+}
+
+bool pgc_thread_start(pthread_t *thread, void *(*body)(void *), void *argument) {
+  return start(thread, NULL, body, argument);
+}
+
 bool pgc_thread_start_detached(void *(*body)(void *), void *argument) {
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0)
     return false;
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-
-  /* A new thread inherits the mask, so that a signal never finds the library's thread, not even for an instant. */
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_t thread;
-  int failure = pthread_create(&thread, &attributes, body, argument);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-
+  bool started = start(&thread, &attributes, body, argument);
   pthread_attr_destroy(&attributes);
-  return failure == 0;
+  return started;
 }
 
 static void in_forked_child(void) {

@@ -19,6 +19,9 @@ void pgc_cond_init(pthread_cond_t *cond);
 /* Waits until signalled (or spuriously woken) or until the deadline; false when the deadline has passed. */
 bool pgc_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, pgc_deadline deadline);
 
+/* Runs body(argument) on a new thread with all signals blocked, to be joined. False when there is no thread to be had. */
+bool pgc_thread_start(pthread_t *thread, void *(*body)(void *), void *argument);
+
 /* Runs body(argument) on a new detached thread with all signals blocked. False when there is no thread to be had. */
 bool pgc_thread_start_detached(void *(*body)(void *), void *argument);
 

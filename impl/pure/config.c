@@ -227,7 +227,7 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "The deadline of a call that sets none, in milliseconds."),
     [PGC_SETTING_MAINTENANCE_TIMEOUT_MS] = INTEGER("maintenance_timeout_ms", "PGCACHE_MAINTENANCE_TIMEOUT_MS",
         "300000", 1, 86400000,
-        "The same for flush, cleanup, stats, keys, init and upgrade, in milliseconds."),
+        "The same for flush, cleanup, stats, usage, keys, init and upgrade, in milliseconds."),
     [PGC_SETTING_DEFAULT_TTL_MS] = TTL("default_ttl_ms", "PGCACHE_DEFAULT_TTL_MS", "300000", 1, 315360000000,
         "How long an entry lives when its write does not say, in milliseconds."),
     [PGC_SETTING_MAX_VALUE_BYTES] = INTEGER("max_value_bytes", "PGCACHE_MAX_VALUE_BYTES", "16777216", 1, 268435456,
@@ -247,6 +247,12 @@ static const setting_row table[PGC_SETTING_COUNT] = {
     [PGC_SETTING_KEYS] = TEXT("keys", "PGCACHE_KEYS", "", check_keys,
         "file:/path, env:NAME, or nothing",
         "Where the secret keys are, never the keys themselves; `pgcache keygen` makes one."),
+    [PGC_SETTING_CLEANUP_SHARE] = INTEGER("cleanup_share", "PGCACHE_CLEANUP_SHARE", "10", 1, 100,
+        "How much of one of the server's processor cores a janitor takes while it walks the table, in percent."),
+    [PGC_SETTING_CLEANUP_CHANCE] = INTEGER("cleanup_chance", "PGCACHE_CLEANUP_CHANCE", "0", 0, 1000000,
+        "For processes that live too briefly for a janitor: one of so many writes does a slice of cleanup; 0 is never."),
+    [PGC_SETTING_ACCESS_STAMP_MS] = INTEGER("access_stamp_ms", "PGCACHE_ACCESS_STAMP_MS", "60000", 1, 86400000,
+        "With a size bound: an entry that is read is noted as used when it was not for so long, in milliseconds."),
 };
 /* clang-format on */
 
@@ -427,6 +433,9 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   out->maintenance_timeout_ms = integer_of(config, PGC_SETTING_MAINTENANCE_TIMEOUT_MS);
   out->default_ttl_ms = integer_of(config, PGC_SETTING_DEFAULT_TTL_MS);
   out->max_value_bytes = integer_of(config, PGC_SETTING_MAX_VALUE_BYTES);
+  out->cleanup_share = (int)integer_of(config, PGC_SETTING_CLEANUP_SHARE);
+  out->cleanup_chance = integer_of(config, PGC_SETTING_CLEANUP_CHANCE);
+  out->access_stamp_ms = integer_of(config, PGC_SETTING_ACCESS_STAMP_MS);
   return load_encoding(out, config, error);
 }
 

@@ -49,6 +49,9 @@ typedef enum pgc_setting_id {
   PGC_SETTING_ENCRYPTION,
   PGC_SETTING_DIGESTS,
   PGC_SETTING_KEYS,
+  PGC_SETTING_CLEANUP_SHARE,
+  PGC_SETTING_CLEANUP_CHANCE,
+  PGC_SETTING_ACCESS_STAMP_MS,
   PGC_SETTING_COUNT
 } pgc_setting_id;
 
@@ -88,8 +91,11 @@ typedef struct pgc_settings {
   pgc_codec compression;
   int64_t compression_min_bytes;
   pgc_encryption encryption;
-  bool keyed_digests; /* setting `digests` */
-  char *keys;         /* where the secret keys come from; NULL: there are none */
+  bool keyed_digests;     /* setting `digests` */
+  char *keys;             /* where the secret keys come from; NULL: there are none */
+  int cleanup_share;      /* percent */
+  int64_t cleanup_chance; /* 0: never */
+  int64_t access_stamp_ms;
 } pgc_settings;
 
 /* Copies config into out. PGCACHE_OK, PGCACHE_BAD_SETTING (settings contradict each other) or PGCACHE_NO_MEMORY; out is

@@ -20,10 +20,17 @@ typedef struct pgc_counters {
   pgc_counter breaker_refused;
   pgc_counter reads_failed;
   pgc_counter values_refused;
+  pgc_counter entries_touched;
+  pgc_counter entries_evicted;
+  pgc_counter cleanup_failures;
 } pgc_counters;
 
 static inline void pgc_count(pgc_counter *counter) {
   __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+static inline void pgc_count_more(pgc_counter *counter, int64_t number) {
+  __atomic_fetch_add(counter, number, __ATOMIC_RELAXED);
 }
 
 static inline int64_t pgc_counted(const pgc_counter *counter) {

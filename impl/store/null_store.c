@@ -55,9 +55,15 @@ static pgcache_status null_run(pgc_store *base, pgc_op *op, pgcache_error *error
   case PGC_OP_ADD:
   case PGC_OP_KEYS:
   case PGC_OP_STATS:
+  case PGC_OP_USAGE:
   case PGC_OP_FLUSH_NAMESPACE:
   case PGC_OP_FLUSH_ALL:
   case PGC_OP_CLEANUP:
+  case PGC_OP_STAMP:
+  case PGC_OP_SET_LIMITS:
+    break;
+  case PGC_OP_CLEAN_SLICE:
+    op->u.slice.finished = true;
     break;
   }
   return PGCACHE_OK;

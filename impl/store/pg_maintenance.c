@@ -1,5 +1,5 @@
 /*
- * pg_maintenance.c - see pg_maintenance.h. Each statement of a flush or cleanup is short, so that nobody waits for it.
+ * pg_maintenance.c - see pg_maintenance.h. Each statement of a flush is short, so that nobody waits for it.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -125,32 +125,6 @@ pgcache_status pgc_pg_flush(pgc_session *session, pgc_op *op) {
   bool more = true;
   while (more) {
     pgcache_status status = flush_some(session, op, &from, &more);
-    if (status != PGCACHE_OK)
-      return status;
-  }
-  return PGCACHE_OK;
-}
-
-/* How many blocks one statement of a cleanup walks over: it takes about a millisecond, so that nobody waits for it. */
-#define CLEANUP_BLOCKS 128
-
-pgcache_status pgc_pg_cleanup(pgc_session *session, pgc_op *op) {
-  int64_t blocks = 1;
-  for (int64_t first = 0; first < blocks; first += CLEANUP_BLOCKS) {
-    pgc_parameters parameters = {0};
-    PGresult *result;
-    int64_t removed = 0;
-    pgc_parameters_add_tid(&parameters, (uint32_t)first, 0);
-    pgc_parameters_add_tid(&parameters, (uint32_t)(first + CLEANUP_BLOCKS), 0);
-    pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_CLEANUP, &parameters, &result);
-    if (status == PGCACHE_OK)
-      status = pgc_session_int8(session, result, 0, 0, &removed);
-    if (status == PGCACHE_OK)
-      status = pgc_session_int8(session, result, 0, 1, &blocks);
-    PQclear(result);
-    op->u.removed += removed;
-    if (status == PGCACHE_OK && pgc_deadline_poll_ms(session->deadline) == 0 && first + CLEANUP_BLOCKS < blocks)
-      status = pgc_fail(session->error, PGCACHE_TIMEOUT, "the deadline passed before the whole table was looked at");
     if (status != PGCACHE_OK)
       return status;
   }

@@ -1,5 +1,5 @@
 /*
- * pg_maintenance.h - the operations on the cache as a whole: listing, counting, emptying, cleaning up.
+ * pg_maintenance.h - the operations on the cache as a whole: listing, counting, emptying.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -12,6 +12,5 @@
 pgcache_status pgc_pg_keys(pgc_session *session, pgc_op *op);
 pgcache_status pgc_pg_stats(pgc_session *session, pgc_op *op);
 pgcache_status pgc_pg_flush(pgc_session *session, pgc_op *op);
-pgcache_status pgc_pg_cleanup(pgc_session *session, pgc_op *op);
 
 #endif

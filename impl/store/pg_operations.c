@@ -10,6 +10,7 @@
 
 #include "pure/codec.h"
 #include "pure/error.h"
+#include "store/pg_cleanup.h"
 #include "store/pg_doctor.h"
 #include "store/pg_maintenance.h"
 #include "store/pg_schema.h"
@@ -28,6 +29,21 @@ static pgcache_status no_marker(pgc_session *session) {
 
 /* ---- One key ---- */
 
+/* An entry was found: notes how long ago it was used, for the size bounds. */
+static pgcache_status note_use(pgc_session *session, const PGresult *result, int row, int column,
+                               const pgc_digest *digest) {
+  enum { NOW = 5 };
+  int64_t accessed_at, now;
+  pgcache_status status = pgc_session_int8(session, result, row, column, &accessed_at);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, row, NOW, &now);
+  if (status == PGCACHE_OK &&
+      accessed_at < now) /* 'infinity' is not; '-infinity', which only hands can write, is old */
+    pgc_stamps_note(session->stamps, digest,
+                    accessed_at < 0 && now > INT64_MAX + accessed_at ? INT64_MAX - 1 : now - accessed_at);
+  return status;
+}
+
 static pgcache_status get(pgc_session *session, pgc_op *op) {
   pgc_parameters parameters = {0};
   PGresult *result;
@@ -36,8 +52,9 @@ static pgcache_status get(pgc_session *session, pgc_op *op) {
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_GET, &parameters, &result);
   if (status != PGCACHE_OK)
     return status;
-  status =
-      PQntuples(result) == 0 ? PGCACHE_MISS : pgc_session_entry(session, &result, 0, true, sent_us, op, &op->keys[0]);
+  status = PQntuples(result) == 0 ? PGCACHE_MISS : note_use(session, result, 0, 7, &op->keys[0].digest);
+  if (status == PGCACHE_OK)
+    status = pgc_session_entry(session, &result, 0, true, sent_us, op, &op->keys[0]);
   PQclear(result);
   return status;
 }
@@ -231,7 +248,9 @@ static pgcache_status get_many(pgc_session *session, pgc_op *op) {
       status = stray_row(session);
       break;
     }
-    status = pgc_session_entry(session, &result, row, false, sent_us, op, key);
+    status = note_use(session, result, row, 8, &key->digest);
+    if (status == PGCACHE_OK)
+      status = pgc_session_entry(session, &result, row, false, sent_us, op, key);
     key->status = status;
     if (status == PGCACHE_OK)
       key->version = key->found->version;
@@ -423,6 +442,14 @@ pgcache_status pgc_pg_operate(pgc_session *session, pgc_op *op) {
     return pgc_pg_flush(session, op);
   case PGC_OP_CLEANUP:
     return pgc_pg_cleanup(session, op);
+  case PGC_OP_CLEAN_SLICE:
+    return pgc_pg_clean_slice(session, op);
+  case PGC_OP_STAMP:
+    return pgc_pg_stamp(session, op);
+  case PGC_OP_SET_LIMITS:
+    return pgc_pg_set_limits(session, op);
+  case PGC_OP_USAGE:
+    return pgc_pg_usage(session, op);
   case PGC_OP_INIT:
   case PGC_OP_UPGRADE:
     break;

@@ -129,7 +129,7 @@ pgcache_status pgc_schema_check(pgc_session *session) {
                       session->schema, PQntuples(result));
   } else {
     int32_t version, access = PGC_ACCESS_TABLES;
-    bool logged, same_cluster, standby;
+    bool logged, same_cluster, standby, bounded;
     status = pgc_session_int4(session, result, 0, 0, &version);
     if (status == PGCACHE_OK)
       status = pgc_session_bool(session, result, 0, 1, &logged);
@@ -146,6 +146,10 @@ pgcache_status pgc_schema_check(pgc_session *session) {
       forget_notes(session);
     if (status == PGCACHE_OK && standby)
       status = refuse_standby(session);
+    if (status == PGCACHE_OK)
+      status = pgc_session_bool(session, result, 0, 6, &bounded);
+    if (status == PGCACHE_OK)
+      pgc_stamps_want(session->stamps, bounded);
     if (status == PGCACHE_OK)
       status = judge(session, version, logged, pgc_migrations_version(pgc_migrations_list()));
     if (status == PGCACHE_OK && !same_cluster)

@@ -9,6 +9,7 @@
 
 #include "store/breaker.h"
 #include "store/connection.h"
+#include "state/stamps.h"
 #include "store/store.h"
 
 /* How many namespaces a handle remembers to have noted as having keyed digests. */
@@ -22,8 +23,10 @@ typedef struct pgc_session {
   bool inline_values;
   const char *namespace_name; /* the handle's */
   bool keyed_digests;
-  uint64_t *noted;            /* PGC_NOTED_MAX of them, of the handle */
-  const pgc_sql_roles *roles; /* whom init lets in; NULL: nobody */
+  uint64_t *noted;             /* PGC_NOTED_MAX of them, of the handle */
+  const pgc_sql_roles *roles;  /* whom init lets in; NULL: nobody */
+  pgc_stamps *stamps;          /* of this process */
+  const unsigned char *walker; /* 16 bytes by which the server knows this process among the janitors */
   pgc_deadline deadline;
   bool writes;          /* the statement at hand changes something: a lost answer is PGCACHE_UNKNOWN */
   pgcache_error *error; /* not NULL; filled at every failure */

@@ -24,6 +24,8 @@
 #define PATIENCE_US 1000000
 /* A call's deadline begins before its statement is sent. */
 #define HEAD_START_US 10000
+/* What noting which entries are hot may add to a read, in milliseconds; it takes two or three. */
+#define STAMP_MS 50
 
 /* A probe of the breaker that has not come back by then does not keep the next one away. */
 #define PROBE_MAX_US 10000000
@@ -33,6 +35,8 @@
 typedef struct process {
   pgc_source *source;
   pgc_breaker breaker;
+  pgc_stamps stamps;
+  unsigned char walker[PGC_DIGEST_SIZE]; /* random: by which the server knows the process among the janitors */
   uint64_t fork_generation;
 } process;
 
@@ -49,9 +53,10 @@ typedef struct pg_store {
   uint64_t noted[PGC_NOTED_MAX]; /* see pgc_schema_note_keyed() */
   pgc_sql_roles roles;           /* points into the settings of the handle, which outlive its store */
   bool has_roles;
+  int cleanup_share;
 } pg_store;
 
-static process *process_new(pgc_source *source, int breaker_failures, int64_t breaker_pause_us) {
+static process *process_new(pgc_source *source, int64_t stamp_us, int breaker_failures, int64_t breaker_pause_us) {
   process *self = source != NULL ? pgc_alloc_zero(sizeof *self) : NULL;
   if (self == NULL) {
     if (source != NULL)
@@ -59,6 +64,9 @@ static process *process_new(pgc_source *source, int breaker_failures, int64_t br
     return NULL;
   }
   self->source = source;
+  pgc_stamps_init(&self->stamps, stamp_us);
+  pgc_store_u64(self->walker, pgc_random_u64());
+  pgc_store_u64(self->walker + 8, pgc_random_u64());
   self->fork_generation = pgc_fork_generation();
   pgc_breaker_init(&self->breaker, breaker_failures, breaker_pause_us);
   return self;
@@ -66,6 +74,7 @@ static process *process_new(pgc_source *source, int breaker_failures, int64_t br
 
 static void process_free(process *self) {
   self->source->free(self->source);
+  pgc_stamps_destroy(&self->stamps);
   pgc_breaker_destroy(&self->breaker);
   pgc_free(self);
 }
@@ -76,8 +85,8 @@ static process *current_process(pg_store *self) {
   process *known = atomic_load_explicit(&self->process, memory_order_acquire);
   if (known->fork_generation == pgc_fork_generation())
     return known;
-  process *fresh = process_new(known->source->new_after_fork(known->source), known->breaker.threshold,
-                               known->breaker.pause_us); /* which never change */
+  process *fresh = process_new(known->source->new_after_fork(known->source), known->stamps.stamp_us,
+                               known->breaker.threshold, known->breaker.pause_us); /* which never change */
   if (fresh == NULL)
     return NULL;
   if (atomic_compare_exchange_strong(&self->process, &known, fresh)) {
@@ -105,8 +114,9 @@ static pgc_fault fault_of_acquire(pgcache_status status, bool waited_enough) {
 }
 
 /* One attempt on one connection; the lost marker is put back here, so that the next attempt finds it. */
-static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pgcache_error *error, pgc_fault *fault,
+static pgcache_status attempt(pg_store *self, process *here, pgc_op *op, pgcache_error *error, pgc_fault *fault,
                               bool *retry) {
+  pgc_source *source = here->source;
   pgc_session session = {.schema = self->schema,
                          .logged = self->logged,
                          .max_value_bytes = self->max_value_bytes,
@@ -115,6 +125,8 @@ static pgcache_status attempt(pg_store *self, pgc_source *source, pgc_op *op, pg
                          .keyed_digests = self->keyed_digests,
                          .noted = self->noted,
                          .roles = self->has_roles ? &self->roles : NULL,
+                         .stamps = &here->stamps,
+                         .walker = here->walker,
                          .deadline = op->deadline,
                          .error = error};
   bool busy;
@@ -187,11 +199,37 @@ static bool leave_breaker(process *here, pgc_breaker_verdict verdict, pgc_fault 
   return pgc_breaker_leave(&here->breaker, verdict, fault, pgc_monotonic_us(), pgc_random_u64(), failure);
 }
 
+static pgc_deadline sooner(pgc_deadline left, pgc_deadline right) {
+  return left < right ? left : right;
+}
+
+/* Notes in the store which entries were read. What fails is not tried again: hot entries are read again. */
+static pgcache_status hand_stamps_over(pg_store *self, process *here, pgc_deadline deadline, bool attending,
+                                       pgcache_error *error) {
+  pgc_digest digests[PGC_STAMPS_MAX];
+  size_t count = pgc_stamps_take(&here->stamps, digests, attending);
+  if (count == 0)
+    return PGCACHE_OK;
+  pgc_op op = {.kind = PGC_OP_STAMP, .deadline = deadline, .u.stamp = {.digests = digests, .count = count}};
+  pgcache_error failure = PGCACHE_ERROR_INIT;
+  pgc_fault fault = PGC_FAULT_NONE;
+  bool retry;
+  int64_t began_us = pgc_now_us();
+  pgcache_status status = attempt(self, here, &op, &failure, &fault, &retry);
+  pgc_stamps_spent(&here->stamps, pgc_now_us() - began_us, self->cleanup_share);
+  if (status < 0)
+    return pgc_fail_sql(error, status, failure.sqlstate, "%s", failure.message);
+  pgc_count_more(&self->base.counters.entries_touched, op.u.stamp.noted);
+  return PGCACHE_OK;
+}
+
 static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) {
   pg_store *self = (pg_store *)base;
   process *here = current_process(self);
   if (here == NULL)
     return pgc_fail_memory(error);
+  if (op->kind == PGC_OP_STAMP)
+    return hand_stamps_over(self, here, op->deadline, true, error);
   pgc_breaker_verdict verdict = let_through(self, here, op, error);
   if (verdict == PGC_BREAKER_REFUSE)
     return PGCACHE_UNAVAILABLE;
@@ -211,7 +249,7 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
       if (status == PGCACHE_CONFLICT && failure.sqlstate[0] != '\0')
         pause_before(number);
     }
-    status = attempt(self, here->source, op, &failure, &fault, &retry);
+    status = attempt(self, here, op, &failure, &fault, &retry);
   }
   if (status >= 0)
     fault = PGC_FAULT_NONE;
@@ -227,6 +265,8 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
     op->u.stats->pool_open = open;
     op->u.stats->pool_idle = idle;
   }
+  if (status == PGCACHE_OK && pgc_stamps_due(&here->stamps) && (op->kind == PGC_OP_GET || op->kind == PGC_OP_GET_MANY))
+    (void)hand_stamps_over(self, here, sooner(op->deadline, pgc_deadline_in(STAMP_MS)), false, NULL);
   return status;
 }
 
@@ -257,6 +297,7 @@ static pg_store *store_new(const pgc_settings *settings) {
   self->max_value_bytes = settings->max_value_bytes;
   self->inline_values = settings->inline_values;
   self->has_roles = pgc_settings_roles(settings, &self->roles);
+  self->cleanup_share = settings->cleanup_share;
   self->patience_us =
       (settings->timeout_ms < PATIENCE_US / 1000 ? settings->timeout_ms * 1000 : PATIENCE_US) - HEAD_START_US;
   memcpy(self->namespace_name, settings->namespace_name, sizeof self->namespace_name);
@@ -265,9 +306,9 @@ static pg_store *store_new(const pgc_settings *settings) {
 }
 
 /* Gives the store its source; both are gone when out of memory, or when the source is NULL because of that. */
-static pgcache_status complete(pgc_store **out, pg_store *self, pgc_source *source, int breaker_failures,
-                               int64_t breaker_pause_ms, pgcache_error *error) {
-  process *first = process_new(source, breaker_failures, breaker_pause_ms * 1000);
+static pgcache_status complete(pgc_store **out, pg_store *self, pgc_source *source, int64_t stamp_us,
+                               int breaker_failures, int64_t breaker_pause_ms, pgcache_error *error) {
+  process *first = process_new(source, stamp_us, breaker_failures, breaker_pause_ms * 1000);
   if (first == NULL) {
     pgc_free(self);
     return pgc_fail_memory(error);
@@ -293,8 +334,8 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
                                   .max = settings->pool_max,
                                   .lifetime_us = settings->pool_max_lifetime_ms * 1000,
                                   .idle_us = settings->pool_idle_ms * 1000};
-  return complete(out, self, pgc_pool_new(&plan, &limits, &self->base.counters), settings->breaker_failures,
-                  settings->breaker_pause_ms, error);
+  return complete(out, self, pgc_pool_new(&plan, &limits, &self->base.counters), settings->access_stamp_ms * 1000,
+                  settings->breaker_failures, settings->breaker_pause_ms, error);
 }
 
 pgcache_status pgc_borrowing_store_new(pgc_store **out, PGconn *connection, const pgcache_connection_hooks *hooks,
@@ -304,5 +345,6 @@ pgcache_status pgc_borrowing_store_new(pgc_store **out, PGconn *connection, cons
   if (self == NULL)
     return pgc_fail_memory(error);
   /* Without the breaker: a connection that is broken is known as such at once, and a new one is worth a try at once. */
-  return complete(out, self, pgc_borrowed_new(connection, hooks), 0, 0, error);
+  /* And reads are not noted: that would lock rows until the end of the application's transaction. */
+  return complete(out, self, pgc_borrowed_new(connection, hooks), INT64_MAX, 0, 0, error);
 }

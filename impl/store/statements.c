@@ -19,8 +19,8 @@
   { pgc_sql_statements_##file, pgc_sql_statements_##file, pgc_sql_statements_##file }
 
 static const pgc_statement statements[PGC_STATEMENT_COUNT] = {
-    [PGC_STATEMENT_GET] = {"pgcache_get", SQL(get), 7, false},
-    [PGC_STATEMENT_GET_MANY] = {"pgcache_get_many", SQL(get_many), 8, false},
+    [PGC_STATEMENT_GET] = {"pgcache_get", SQL(get), 8, false},
+    [PGC_STATEMENT_GET_MANY] = {"pgcache_get_many", SQL(get_many), 9, false},
     [PGC_STATEMENT_EXISTS] = {"pgcache_exists", SQL(exists), 1, false},
     [PGC_STATEMENT_PUT] = {"pgcache_put", SQL(put), 1, false},
     [PGC_STATEMENT_PUT_MANY] = {"pgcache_put_many", SQL(put_many), 2, false},
@@ -36,8 +36,12 @@ static const pgc_statement statements[PGC_STATEMENT_COUNT] = {
     [PGC_STATEMENT_TRUNCATE] = {"pgcache_truncate", CALLS(truncate), 1, true},
     [PGC_STATEMENT_FLUSH] = {"pgcache_flush", SQL(flush), 3, false},
     [PGC_STATEMENT_CLEANUP] = {"pgcache_cleanup", SQL(cleanup), 2, false},
+    [PGC_STATEMENT_CLEAN_SLICE] = {"pgcache_clean_slice", CALLS(clean_slice), 9, false},
+    [PGC_STATEMENT_STAMP] = {"pgcache_stamp", SQL(stamp), 1, false},
+    [PGC_STATEMENT_USAGE] = {"pgcache_usage", CALLS(usage), 6, true},
+    [PGC_STATEMENT_SET_LIMIT] = {"pgcache_set_limit", CALLS(set_limit), 1, false},
     [PGC_STATEMENT_NEW_EPOCH] = {"pgcache_new_epoch", CALLS(new_epoch), 1, false},
-    [PGC_STATEMENT_CHECK_SCHEMA] = {"pgcache_check_schema", CALLS(check_schema), 6, false},
+    [PGC_STATEMENT_CHECK_SCHEMA] = {"pgcache_check_schema", CALLS(check_schema), 7, false},
     [PGC_STATEMENT_NOTE_KEYED_DIGESTS] = {"pgcache_note_keyed", CALLS(note_keyed_digests), 1, false},
 };
 
@@ -59,6 +63,12 @@ void pgc_parameters_add_bytes(pgc_parameters *parameters, const void *bytes, siz
 
 void pgc_parameters_add_text(pgc_parameters *parameters, const char *text) {
   add(parameters, text, (int)strlen(text));
+}
+
+void pgc_parameters_add_bool(pgc_parameters *parameters, bool truth) {
+  unsigned char *bytes = parameters->numbers[parameters->count];
+  bytes[0] = truth;
+  add(parameters, bytes, 1);
 }
 
 void pgc_parameters_add_int4(pgc_parameters *parameters, int32_t number) {

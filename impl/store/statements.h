@@ -29,6 +29,10 @@ typedef enum pgc_statement_id {
   PGC_STATEMENT_TRUNCATE,
   PGC_STATEMENT_FLUSH,
   PGC_STATEMENT_CLEANUP,
+  PGC_STATEMENT_CLEAN_SLICE,
+  PGC_STATEMENT_STAMP,
+  PGC_STATEMENT_USAGE,
+  PGC_STATEMENT_SET_LIMIT,
   PGC_STATEMENT_NEW_EPOCH,
   PGC_STATEMENT_CHECK_SCHEMA,
   PGC_STATEMENT_NOTE_KEYED_DIGESTS,
@@ -66,6 +70,7 @@ typedef struct pgc_parameters {
 
 void pgc_parameters_add_bytes(pgc_parameters *parameters, const void *bytes, size_t size); /* NULL, 0: no bytes */
 void pgc_parameters_add_text(pgc_parameters *parameters, const char *text);
+void pgc_parameters_add_bool(pgc_parameters *parameters, bool truth);
 void pgc_parameters_add_int4(pgc_parameters *parameters, int32_t number);
 void pgc_parameters_add_int8(pgc_parameters *parameters, int64_t number);
 void pgc_parameters_add_ttl(pgc_parameters *parameters, int64_t ttl_ms); /* PGCACHE_TTL_NEVER: an SQL NULL */

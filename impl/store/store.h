@@ -21,6 +21,7 @@ typedef enum pgc_op_kind {
   PGC_OP_EXISTS,
   PGC_OP_KEYS,
   PGC_OP_STATS,
+  PGC_OP_USAGE,
   PGC_OP_DOCTOR,
   PGC_OP_LAST_READ = PGC_OP_DOCTOR, /* the kinds behind this one write */
   PGC_OP_PUT,
@@ -34,7 +35,10 @@ typedef enum pgc_op_kind {
   PGC_OP_INCREMENT,
   PGC_OP_FLUSH_NAMESPACE,
   PGC_OP_FLUSH_ALL,
-  PGC_OP_CLEANUP,
+  PGC_OP_CLEANUP,     /* a walk of its own, which deletes what has expired and nothing else */
+  PGC_OP_CLEAN_SLICE, /* the next slice of the walk that all janitors share */
+  PGC_OP_STAMP,       /* notes in the store which entries were read; its digests are the store's own */
+  PGC_OP_SET_LIMITS,
   PGC_OP_INIT,
   PGC_OP_UPGRADE
 } pgc_op_kind;
@@ -107,6 +111,30 @@ struct pgc_op {
       int pool_max, pool_open; /* connections that the handle may have and has */
       pgcache_value *report;   /* out: one reference, for the op's maker */
     } doctor;
+    struct {
+      bool anew;      /* begin a walk, even if one is under way */
+      int64_t due_ms; /* begin one if the last one ended so long ago */
+      int32_t budget_us, lease_ms;
+      bool busy;                                               /* out: another janitor is at work; nothing was done */
+      bool finished;                                           /* out: there is no walk any more */
+      bool bounded;                                            /* out: there is a bound for the janitor to keep */
+      int32_t stage;                                           /* out: see janitor in 0001_janitor.sql */
+      int64_t removed, evicted, blocks_done, blocks, spent_us; /* out */
+    } slice;
+    struct {
+      const pgc_digest *digests; /* sorted */
+      size_t count;
+      int64_t noted; /* out */
+    } stamp;
+    struct {
+      bool all;
+      int64_t max_entries, max_bytes; /* 0: none, -1: as it is */
+    } limits;
+    struct {
+      const char *after;    /* NULL: from the beginning */
+      pgcache_usage *found; /* out; struct_size is left alone */
+      size_t limit, count;  /* count: out */
+    } usage;
   } u;
 };
 
@@ -129,6 +157,8 @@ static inline bool pgc_op_is_maintenance(pgc_op_kind kind) {
   case PGC_OP_FLUSH_NAMESPACE:
   case PGC_OP_FLUSH_ALL:
   case PGC_OP_CLEANUP:
+  case PGC_OP_CLEAN_SLICE:
+  case PGC_OP_USAGE:
   case PGC_OP_INIT:
   case PGC_OP_UPGRADE:
     return true;

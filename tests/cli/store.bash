@@ -135,6 +135,40 @@ expect_code 0
 p get c3
 expect_code 0
 
+begin "limit and usage: what is above the limit goes with the next cleanup, the coldest first"
+for i in 1 2 3 4 5 6; do p put "l$i" value --namespace bounded; done
+p limit --namespace bounded
+expect_code 2
+p limit --namespace bounded --max-entries 0
+expect_code 2
+p limit --namespace bounded --max-entries 4 --max-bytes none
+expect_code 0
+p usage
+expect_code 0
+grep -qE $'^bounded\t6\t42\t0\t4\t0$' "$out" || fail "no line for the namespace: $(cat "$out")"
+grep -qE $'^\t8\t' "$out" || fail "no line for all: $(cat "$out")"
+p cleanup --json
+expect_json 'j["evicted"] == 2'
+p exists l1 --namespace bounded
+expect_code 3
+p exists l6 --namespace bounded
+expect_code 0
+p limit --namespace bounded --max-bytes 21
+expect_code 0
+on_terminal "'$PGCACHE_BIN' cleanup"
+expect_out_has "1 evicted"
+p limit --all --max-entries 1000
+p usage --json
+expect_json 'j["namespaces"][0] == {"namespace": "", "entries": 5, "bytes": j["namespaces"][0]["bytes"], "expired": 0, "max_entries": 1000, "max_bytes": 0}'
+expect_json 'j["namespaces"][1]["namespace"] == "bounded" and j["namespaces"][1]["max_entries"] == 4 and j["namespaces"][1]["max_bytes"] == 21 and j["namespaces"][1]["bytes"] == 21'
+on_terminal "'$PGCACHE_BIN' usage"
+expect_out_has "(all)"
+expect_out_has "NAMESPACE"
+p limit --all --max-entries none
+expect_code 0
+p flush --yes --namespace bounded
+p limit --namespace bounded --max-entries none --max-bytes none
+
 begin "stats: lines for tools, an object for machines, a table for people"
 p stats
 expect_code 0

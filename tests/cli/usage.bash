@@ -4,7 +4,7 @@
 # What is set here is read in support.bash, and the other way round.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-commands='get put remove exists touch incr keys flush cleanup stats doctor init upgrade local version help'
+commands='get put remove exists touch incr keys flush cleanup limit usage stats doctor init upgrade local version help'
 
 begin "help lists every command and every setting, and needs no server"
 bare help
@@ -14,7 +14,8 @@ for word in $commands; do
   grep -qE "^  $word " "$out" || fail "help does not list $word"
 done
 for word in --url --schema --namespace --table --values --prepared --pool-min --pool-max --pool-max-lifetime-ms \
-  --pool-idle-ms --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes; do
+  --pool-idle-ms --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes \
+  --cleanup-share --cleanup-chance --access-stamp-ms; do
   grep -qE "^  $word .*PGCACHE_" "$out" || fail "help does not list $word"
 done
 cp "$out" "$work/help"

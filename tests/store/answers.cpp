@@ -57,6 +57,22 @@ Answer stats(Cache &cache) {
   return answer;
 }
 
+Answer usage(Cache &cache) {
+  Answer answer;
+  pgcache_usage out[4] = {PGCACHE_USAGE_INIT, PGCACHE_USAGE_INIT, PGCACHE_USAGE_INIT, PGCACHE_USAGE_INIT};
+  size_t count = 9;
+  answer.status = pgcache_read_usage(cache.raw(), out, 4, &count, nullptr, nullptr, &answer.error);
+  if (answer.status < 0 && count != 0)
+    throw std::runtime_error("a failed usage leaves something behind");
+  return answer;
+}
+
+Answer set_limits(Cache &cache) {
+  Answer answer;
+  answer.status = pgcache_set_limits(cache.raw(), PGCACHE_LIMIT_ALL, 100, 1000000, nullptr, &answer.error);
+  return answer;
+}
+
 struct Call {
   const char *name;
   size_t columns;
@@ -66,8 +82,8 @@ struct Call {
 
 const std::vector<Call> &calls() {
   static const std::vector<Call> all = {
-      {"get", 7, [](Cache &c) { return c.get("k"); }, {}},
-      {"get_many", 8, [](Cache &c) { return many(c, pgcache_get_many); }, {}},
+      {"get", 8, [](Cache &c) { return c.get("k"); }, {}},
+      {"get_many", 9, [](Cache &c) { return many(c, pgcache_get_many); }, {}},
       {"put", 1, [](Cache &c) { return c.put("k", "new"); }, {}},
       {"put_many", 2, [](Cache &c) { return many(c, pgcache_put_many); }, {}},
       /* NULL in place of a version says that the statement did not apply. */
@@ -87,7 +103,13 @@ const std::vector<Call> &calls() {
        3,
        [](Cache &c) { return c.flush(PGCACHE_FLUSH_NAMESPACE); },
        {PGCACHE_SCHEMA_CHANGED, PGCACHE_SCHEMA_CHANGED, PGCACHE_OK}},
-      {"cleanup", 2, [](Cache &c) { return c.cleanup(); }, {}},
+      {"cleanup", 9, [](Cache &c) { return c.cleanup(); }, {}},
+      {"usage",
+       6,
+       [](Cache &c) { return usage(c); },
+       {PGCACHE_SCHEMA_CHANGED, PGCACHE_SCHEMA_CHANGED, PGCACHE_SCHEMA_CHANGED, PGCACHE_SCHEMA_CHANGED, PGCACHE_OK,
+        PGCACHE_OK}},
+      {"set_limits", 1, [](Cache &c) { return set_limits(c); }, {}},
   };
   return all;
 }
@@ -118,7 +140,8 @@ TEST_CASE("A column that is NULL or of another size is SCHEMA_CHANGED, in every 
   for (const Call &call : calls()) {
     for (size_t column = 0; column < call.columns; column++) {
       for (const bool null : {true, false}) {
-        const bool is_value = column == 0 && call.columns >= 6 && string(call.name) != "stats";
+        const bool is_value =
+            column == 0 && call.columns >= 6 && string(call.name) != "stats" && string(call.name) != "cleanup";
         const bool is_cursor = column == 2 && string(call.name) == "flush"; /* not looked at on the last page */
         if (!null && (is_value || is_cursor))
           continue; /* bytes of any size are right there */
@@ -180,13 +203,13 @@ TEST_CASE("Rows of other keys, twice the same, too many and too few", "[answers]
     return Answers::rows([=](Columns &row) { return row.size() != columns; });
   };
   const std::vector<Case> cases = {
-      {"get_many", call("get_many"), of_another_key(8, 7), PGCACHE_SCHEMA_CHANGED},
+      {"get_many", call("get_many"), of_another_key(9, 7), PGCACHE_SCHEMA_CHANGED},
       {"get_many doubled", call("get_many"), doubled, PGCACHE_SCHEMA_CHANGED},
       {"put_many", call("put_many"), of_another_key(2, 0), PGCACHE_SCHEMA_CHANGED},
       {"put_many doubled", call("put_many"), doubled, PGCACHE_SCHEMA_CHANGED},
       {"remove_many", call("remove_many"), of_another_key(2, 0), PGCACHE_SCHEMA_CHANGED},
       {"stats", call("stats"), without_rows(7), PGCACHE_SCHEMA_CHANGED},
-      {"get", call("get"), without_rows(7), PGCACHE_MISS},
+      {"get", call("get"), without_rows(8), PGCACHE_MISS},
       {"remove", call("remove"), without_rows(1), PGCACHE_MISS},
       /* No row at all is how a lost marker shows; after a few new epochs that is no accident any more. */
       {"put", call("put"), without_rows(1), PGCACHE_CONFLICT},
@@ -212,18 +235,18 @@ TEST_CASE("An answer with a column less is SCHEMA_CHANGED; one that contradicts 
   scene.reset();
   const auto cut = [](bool description_too) {
     return [=](const Message &message) -> std::vector<Message> {
-      if (message.type == 'D' && columns_of(message).size() == 7) {
+      if (message.type == 'D' && columns_of(message).size() == 8) {
         Columns columns = columns_of(message);
         columns.pop_back();
         return {row_of(columns)};
       }
-      if (message.type == 'T' && description_too && wire::number_at(message.body, 0, 2) == 7) {
+      if (message.type == 'T' && description_too && wire::number_at(message.body, 0, 2) == 8) {
         /* The last field is its name, a NUL and 18 bytes: the name's beginning is behind the field before it. */
         const size_t end = message.body.size() - 19;
         size_t begin = end;
         while (begin > 0 && message.body[begin - 1] != '\0' && isprint(message.body[begin - 1]))
           begin--;
-        return {{'T', wire::number(6, 2) + message.body.substr(2, begin - 2)}};
+        return {{'T', wire::number(7, 2) + message.body.substr(2, begin - 2)}};
       }
       return {message};
     };
@@ -288,9 +311,9 @@ TEST_CASE("The schema check's errors: what is missing, and what is not", "[answe
       if (message.type != 'D' || !*armed)
         return {message};
       const Columns columns = columns_of(message);
-      if (columns.size() == 7)
-        return {row_of({{}, {}, {}, {}, {}, {}, {}})}; /* ends the old one */
-      if (columns.size() != 6)
+      if (columns.size() == 8)
+        return {row_of({{}, {}, {}, {}, {}, {}, {}, {}})}; /* ends the old one */
+      if (columns.size() != 7)
         return {message};
       *armed = false;
       return {wire::error(sqlstate)};

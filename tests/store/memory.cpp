@@ -99,6 +99,28 @@ const std::vector<Operation> &operations() {
       {"flush all", true,
        [](pgcache *self) { return pgcache_flush(self, nullptr, PGCACHE_FLUSH_ALL, nullptr, nullptr); }},
       {"cleanup", true, [](pgcache *self) { return pgcache_cleanup(self, nullptr, nullptr, nullptr); }},
+      {"cleanup some", true,
+       [](pgcache *self) {
+         pgcache_cleanup_progress progress = PGCACHE_CLEANUP_PROGRESS_INIT;
+         return pgcache_cleanup_some(self, &progress, 1000, nullptr, nullptr);
+       }},
+      {"set limits", true,
+       [](pgcache *self) { return pgcache_set_limits(self, PGCACHE_LIMIT_ALL, 1000, 0, nullptr, nullptr); }},
+      {"usage", false,
+       [](pgcache *self) {
+         pgcache_usage usage = PGCACHE_USAGE_INIT;
+         size_t count = 0;
+         return pgcache_read_usage(self, &usage, 1, &count, nullptr, nullptr, nullptr);
+       }},
+      {"janitor", true,
+       [](pgcache *self) {
+         pgcache_janitor *janitor = nullptr;
+         const pgcache_status status = pgcache_janitor_start(&janitor, self, 1000, nullptr);
+         if ((status == PGCACHE_OK) != (janitor != nullptr))
+           return PGCACHE_INVALID;
+         pgcache_janitor_free(janitor);
+         return status;
+       }},
       {"init", true, [](pgcache *self) { return pgcache_init(self, nullptr, nullptr); }},
       {"upgrade", true, [](pgcache *self) { return pgcache_upgrade(self, nullptr, nullptr); }},
   };

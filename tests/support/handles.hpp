@@ -239,6 +239,35 @@ public:
     a.status = pgcache_cleanup(self_, &a.number, &options, &a.error);
     return a;
   }
+  Answer cleanup_some(pgcache_cleanup_progress &progress, int64_t budget_ms, const Options &options = {}) {
+    Answer a;
+    a.status = pgcache_cleanup_some(self_, &progress, budget_ms, &options, &a.error);
+    a.number = progress.removed;
+    return a;
+  }
+  Answer set_limits(pgcache_limit_scope scope, int64_t max_entries, int64_t max_bytes, const Options &options = {}) {
+    Answer a;
+    a.status = pgcache_set_limits(self_, scope, max_entries, max_bytes, &options, &a.error);
+    return a;
+  }
+  /* All namespaces; the first is "", for all together. */
+  std::vector<pgcache_usage> usage() {
+    std::vector<pgcache_usage> out(PGCACHE_BATCH_MAX, pgcache_usage(PGCACHE_USAGE_INIT));
+    size_t count = 0;
+    Error error;
+    if (pgcache_read_usage(self_, out.data(), out.size(), &count, nullptr, nullptr, &error) != PGCACHE_OK) {
+      throw std::runtime_error(std::string("pgcache_read_usage: ") + error.message);
+    }
+    out.resize(count);
+    return out;
+  }
+  pgcache_counters counters() {
+    pgcache_counters out = PGCACHE_COUNTERS_INIT;
+    if (pgcache_read_counters(self_, &out, nullptr) != PGCACHE_OK) {
+      throw std::runtime_error("pgcache_read_counters failed");
+    }
+    return out;
+  }
   pgcache_store_stats stats() {
     pgcache_store_stats out = PGCACHE_STORE_STATS_INIT;
     Error error;
@@ -250,6 +279,31 @@ public:
 
 private:
   pgcache *self_ = nullptr;
+};
+
+/* A janitor that ends with the test. */
+class Janitor {
+public:
+  Janitor(const Cache &cache, int64_t interval_ms) {
+    Error error;
+    if (pgcache_janitor_start(&self_, cache.raw(), interval_ms, &error) != PGCACHE_OK) {
+      throw std::runtime_error(std::string("pgcache_janitor_start: ") + error.message);
+    }
+  }
+  Janitor(const Janitor &) = delete;
+  Janitor &operator=(const Janitor &) = delete;
+  ~Janitor() {
+    free();
+  }
+  pgcache_status stop(int64_t timeout_ms) {
+    return pgcache_janitor_stop(self_, timeout_ms, nullptr);
+  }
+  void free() {
+    pgcache_janitor_free(std::exchange(self_, nullptr));
+  }
+
+private:
+  pgcache_janitor *self_ = nullptr;
 };
 
 /* An array of items that owns the results read into it. */

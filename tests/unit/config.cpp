@@ -97,7 +97,11 @@ TEST_CASE("every setting is described completely", "[config]") {
                                        "compression_min_bytes",
                                        "encryption",
                                        "digests",
-                                       "keys"});
+                                       "keys",
+
+                                       "cleanup_share",
+                                       "cleanup_chance",
+                                       "access_stamp_ms"});
 }
 
 TEST_CASE("a default can be set and is what was described", "[config]") {
@@ -202,6 +206,9 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
       {"keys",
        {"", "file:/x", "file:/a b/c", "env:A", "env:_a9"},
        {"file:", "file:x", "/x", "env:", "env:9", "env:A-B", "env:A ", "cmd:x", "key1 AAAA", "ENV:A"}},
+      {"cleanup_share", {"1", "100"}, {"0", "101", "10%"}},
+      {"cleanup_chance", {"0", "1000000"}, {"-1", "1000001", "0.1"}},
+      {"access_stamp_ms", {"1", "86400000"}, {"0", "86400001", "1m"}},
       {"url",
        {"", "null:", "local:", "local:/x", "postgresql://h/d", "postgres://h", "host=/tmp", "dbname = 'x y'"},
        {"null:x", "local:x", "redis://h", "POSTGRES://h", "localhost", " ", "://"}},
@@ -268,7 +275,8 @@ TEST_CASE("the message on a wrong name names the nearest setting", "[config][rul
       "pool_max, "
       "pool_max_lifetime_ms, pool_idle_ms, breaker_failures, breaker_pause_ms, on_error, timeout_ms, "
       "maintenance_timeout_ms, default_ttl_ms, max_value_bytes, "
-      "compression, compression_min_bytes, encryption, digests, keys";
+      "compression, compression_min_bytes, encryption, digests, keys, "
+      "cleanup_share, cleanup_chance, access_stamp_ms";
   CHECK(message("") == all);
   CHECK(message("verbosity") == all);
   CHECK(message(std::string(10000, 'u').c_str()) == all);
@@ -361,7 +369,10 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
                                                                      {"compression_min_bytes", "7"},
                                                                      {"encryption", "required"},
                                                                      {"digests", "keyed"},
-                                                                     {"keys", "env:K"}};
+                                                                     {"keys", "env:K"},
+                                                                     {"cleanup_share", "11"},
+                                                                     {"cleanup_chance", "12"},
+                                                                     {"access_stamp_ms", "13"}};
     auto settings = all_settings();
     REQUIRE(values.size() == settings.size());
     for (size_t i = 0; i < settings.size(); i++) {
@@ -443,6 +454,9 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.encryption == PGC_ENCRYPTION_OFF);
     CHECK_FALSE(settings.keyed_digests);
     CHECK(settings.keys == nullptr);
+    CHECK(settings.cleanup_share == 10);
+    CHECK(settings.cleanup_chance == 0);
+    CHECK(settings.access_stamp_ms == 60000);
     pgc_settings_clear(&settings);
     CHECK(settings.url == nullptr);
     CHECK(settings.pool_max == 0);
@@ -469,7 +483,10 @@ TEST_CASE("settings are loaded in their types", "[config]") {
                                                             {"compression_min_bytes", "12"},
                                                             {"encryption", "required"},
                                                             {"digests", "keyed"},
-                                                            {"keys", "file:/keys"}};
+                                                            {"keys", "file:/keys"},
+                                                            {"cleanup_share", "50"},
+                                                            {"cleanup_chance", "100"},
+                                                            {"access_stamp_ms", "1000"}};
     for (const auto &value : values)
       REQUIRE(pgcache_config_set(config, value.first, value.second, nullptr) == PGCACHE_OK);
     REQUIRE(pgc_settings_load(&settings, config, nullptr) == PGCACHE_OK);
@@ -488,6 +505,9 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.maintenance_timeout_ms == 86400000);
     CHECK(settings.default_ttl_ms == PGCACHE_TTL_NEVER);
     CHECK(settings.max_value_bytes == 268435456);
+    CHECK(settings.cleanup_share == 50);
+    CHECK(settings.cleanup_chance == 100);
+    CHECK(settings.access_stamp_ms == 1000);
     CHECK(settings.compression == PGC_CODEC_LZ4);
     CHECK(settings.compression_min_bytes == 12);
     CHECK(settings.encryption == PGC_ENCRYPTION_REQUIRED);

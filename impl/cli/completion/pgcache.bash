@@ -5,12 +5,12 @@
 
 _pgcache() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-  local commands='get put remove exists touch incr keys flush cleanup stats doctor init upgrade keygen local version help'
+  local commands='get put remove exists touch incr keys flush cleanup limit usage stats doctor init upgrade keygen local version help'
   local local_commands='start stop status url psql'
   local settings='--url --schema --namespace --table --values --prepared --app-role --app-namespaces
     --grants --owner-role --pool-min --pool-max --pool-max-lifetime-ms
     --pool-idle-ms --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes
-    --compression --compression-min-bytes --encryption --digests --keys'
+    --compression --compression-min-bytes --encryption --digests --keys --cleanup-share --cleanup-chance --access-stamp-ms'
   local command='' local_command='' word index
   COMPREPLY=()
 
@@ -97,7 +97,8 @@ _pgcache() {
       ;;
     --if-version | --initial | --limit | --after | --page-size | --schema | --namespace | --pool-min | --pool-max | \
       --app-role | --app-namespaces | --owner-role | --pool-max-lifetime-ms | --pool-idle-ms | --breaker-failures | --breaker-pause-ms | --timeout-ms | \
-      --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes | --compression-min-bytes | --keys)
+      --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes | --compression-min-bytes | --keys | \
+      --cleanup-share | --cleanup-chance | --access-stamp-ms | --max-entries | --max-bytes)
       return
       ;;
   esac
@@ -113,6 +114,7 @@ _pgcache() {
       incr) words+=' --key-base64 --ttl --initial' ;;
       keys) words+=' --key-base64 --limit --after --page-size' ;;
       flush) words+=' --all --yes' ;;
+      limit) words+=' --all --max-entries --max-bytes' ;;
       init) words+=' --dry-run' ;;
       local) words+=' --dir' ;;
     esac

@@ -105,14 +105,15 @@ END $$;
 
 -- What a connection asks first, whoever it is. $1 its namespace. See check_schema.sql.
 CREATE FUNCTION :"schema".check_schema(text)
-RETURNS TABLE (schema_version integer, logged boolean, same_cluster boolean, keyed_digests boolean, standby boolean)
+RETURNS TABLE (schema_version integer, logged boolean, same_cluster boolean, keyed_digests boolean, standby boolean,
+               bounded boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
   SELECT c.schema_version, c.logged, c.system_identifier = (SELECT s.system_identifier FROM pg_control_system() s),
          EXISTS (SELECT FROM :"schema".namespaces n WHERE n.name = $1 AND n.settings ->> 'digests' = 'keyed'),
-         pg_is_in_recovery()
+         pg_is_in_recovery(), :"schema".is_bounded()
     FROM :"schema".cache c;
 END $$;
 

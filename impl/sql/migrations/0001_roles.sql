@@ -66,7 +66,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   api CONSTANT name[] := '{get,get_json,exists,put,put_json,add,replace,compare_and_swap,touch,remove,incr,flush,flush_all,stats,
                            digest,entry_digest,plain_value,check_entry,unrestricted,check_schema,new_epoch,truncate_entries}';
-  internal CONSTANT name[] := '{note_keyed_digests,try_jsonb,granted_namespaces,make_restricted,grant_access}';
+  internal CONSTANT name[] := '{note_keyed_digests,try_jsonb,granted_namespaces,make_restricted,grant_access,clean_slice,usage,set_limit,is_bounded,
+                                coldness,clean_part,plan_eviction,evict_part}';
   owner CONSTANT name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = :'entries'::regclass);
   restricted CONSTANT name := left(owner, 52) || '_restricted';
   policy CONSTANT text := 'role ' || (SELECT r.oid FROM pg_roles r WHERE r.rolname = role);
@@ -94,13 +95,14 @@ BEGIN
   END IF;
   EXECUTE format('REVOKE ALL ON :"schema".entries, :"schema".entries_json, :"schema".marker, :"schema".cache,
                   :"schema".leases, :"schema".invalidations, :"schema".changes, :"schema".changes_0, :"schema".changes_1,
-                  :"schema".changes_2, :"schema".relay, :"schema".namespaces, :"schema".roles FROM %I', role);
+                  :"schema".changes_2, :"schema".relay, :"schema".namespaces, :"schema".roles, :"schema".janitor,
+                  :"schema".tally, :"schema".eviction FROM %I', role);
   EXECUTE format('REVOKE ALL ON SEQUENCE :"schema".version_seq FROM %I', role);
   EXECUTE format('DROP POLICY IF EXISTS %I ON :"schema".entries', policy);
   EXECUTE format('GRANT USAGE ON SCHEMA :"schema" TO %I', role);
   FOR f IN
     SELECT p.oid::regprocedure AS name, p.proname = ANY (api)
-           OR p.proname ~ CASE WHEN namespaces IS NULL THEN '^(library_|note_keyed_digests$)' ELSE '^restricted_' END AS granted
+           OR p.proname ~ CASE WHEN namespaces IS NULL THEN '^(library_|note_keyed_digests$|clean_slice$|usage$)' ELSE '^restricted_' END AS granted
       FROM pg_proc p
      WHERE p.pronamespace = :'schema'::regnamespace AND pg_get_userbyid(p.proowner) IN (owner, restricted)
        AND (p.proname = ANY (api || internal) OR p.proname ~ '^(library|restricted)_')

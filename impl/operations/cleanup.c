@@ -1,0 +1,105 @@
+/*
+ * cleanup.c - see cleanup.h. Whether a slice is done at all, the server decides: see clean_slice() in
+ * impl/sql/migrations/0001_janitor.sql. No lock and no connection is held between slices.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "operations/cleanup.h"
+
+#include "platform/sync.h"
+#include "pure/error.h"
+
+/* How long a slice takes on the server, and how long after one its janitor is taken for dead. */
+#define SLICE_US 2000
+#define LEASE_MS 5000
+
+/* The same for a slice on a writer's way. Nobody is kept from going on with the walk. What it may cost the writer at the
+   worst, when the server is slow, is its deadline; and a walk begins this way at most so often. */
+#define CHANCE_SLICE_US 1000
+#define CHANCE_LEASE_MS 0
+#define CHANCE_DEADLINE_MS 20
+#define CHANCE_INTERVAL_MS 60000
+
+static pgcache_status run_slice(pgc_call *call) {
+  pgcache_status status = pgc_call_run(call);
+  if (status == PGCACHE_OK)
+    pgc_count_more(&call->cache->store->counters.entries_evicted, call->op.u.slice.evicted);
+  return status;
+}
+
+pgcache_status pgc_clean_slice(pgc_call *call, bool anew, int64_t due_ms) {
+  call->op.kind = PGC_OP_CLEAN_SLICE;
+  call->op.u.slice.anew = anew;
+  call->op.u.slice.due_ms = due_ms;
+  call->op.u.slice.budget_us = SLICE_US;
+  call->op.u.slice.lease_ms = LEASE_MS;
+  return run_slice(call);
+}
+
+/* Another janitor is at work, and may have passed what has expired since. A second walk beside it is safe, because both
+   pass locked rows by; counting and evicting is left to the other one. */
+static pgcache_status walk_alone(pgc_call *call, int64_t *removed) {
+  call->op.kind = PGC_OP_CLEANUP;
+  call->op.u.removed = 0;
+  pgcache_status status = pgc_call_run(call);
+  *removed += call->op.u.removed;
+  return status;
+}
+
+pgcache_status pgc_clean_whole(pgc_call *call, int64_t *removed) {
+  pgcache_error *error = call->error;
+  pgcache_error failure = PGCACHE_ERROR_INIT; /* of slices that a walk alone makes good */
+  bool anew = true;
+  pgcache_status status;
+  do {
+    call->error = &failure;
+    status = pgc_clean_slice(call, anew, 0);
+    call->error = error;
+    /* A role that is kept to some namespaces, or has grants on the tables alone, may not walk for all. */
+    if (status == PGCACHE_DENIED || (status == PGCACHE_OK && call->op.u.slice.busy))
+      return walk_alone(call, removed);
+    if (status == PGCACHE_OK)
+      *removed += call->op.u.slice.removed;
+    anew = false;
+  } while (status == PGCACHE_OK && !call->op.u.slice.finished);
+  return status < 0 ? pgc_fail_sql(error, status, failure.sqlstate, "%s", failure.message) : status;
+}
+
+pgcache_status pgc_clean_some(pgc_call *call, pgcache_cleanup_progress *progress, int64_t budget_ms) {
+  enum { STAGE_EVICTING = 2 };
+  pgc_deadline end = pgc_deadline_in(budget_ms);
+  bool anew = progress->restart != 0;
+  pgcache_status status;
+  progress->restart = 0;
+  do {
+    status = pgc_clean_slice(call, anew, 0);
+    if (status != PGCACHE_OK)
+      return status;
+    progress->busy = call->op.u.slice.busy;
+    progress->finished = call->op.u.slice.finished;
+    progress->evicting = call->op.u.slice.stage >= STAGE_EVICTING;
+    progress->removed += call->op.u.slice.removed;
+    progress->evicted += call->op.u.slice.evicted;
+    progress->blocks_done = call->op.u.slice.blocks_done;
+    progress->blocks = call->op.u.slice.blocks;
+    anew = false;
+  } while (!progress->busy && !progress->finished && pgc_deadline_poll_ms(end) != 0);
+  return PGCACHE_OK;
+}
+
+void pgc_clean_by_chance(pgcache *cache, const pgc_op *written) {
+  int64_t chance = cache->settings.cleanup_chance;
+  if (chance == 0 || written->kind < PGC_OP_PUT || written->kind > PGC_OP_INCREMENT)
+    return;
+  if (pgc_random_u64() % (uint64_t)chance != 0)
+    return;
+  pgc_deadline deadline = pgc_deadline_in(CHANCE_DEADLINE_MS);
+  pgc_call call = {
+      .cache = cache,
+      .op = {.kind = PGC_OP_CLEAN_SLICE,
+             .deadline = deadline < written->deadline ? deadline : written->deadline,
+             .namespace_name = written->namespace_name,
+             .u.slice = {.due_ms = CHANCE_INTERVAL_MS, .budget_us = CHANCE_SLICE_US, .lease_ms = CHANCE_LEASE_MS}}};
+  if (run_slice(&call) < 0)
+    pgc_count(&cache->store->counters.cleanup_failures);
+}

@@ -1,0 +1,25 @@
+/*
+ * cleanup.h - the walk that deletes what has expired and keeps the bounds, slice after slice: for callers who wait for it,
+ * for the janitor's thread, and for writers by chance.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_OPERATIONS_CLEANUP_H
+#define PGC_OPERATIONS_CLEANUP_H
+
+#include "operations/call.h"
+
+/* One slice of the shared walk; call: begun with PGC_OP_CLEAN_SLICE. anew, due_ms: see store.h. The answer is in
+   call->op.u.slice. */
+pgcache_status pgc_clean_slice(pgc_call *call, bool anew, int64_t due_ms);
+
+/* A whole walk, without pauses; call: begun with PGC_OP_CLEAN_SLICE. Adds to *removed, also before an error. */
+pgcache_status pgc_clean_whole(pgc_call *call, int64_t *removed);
+
+/* Slices, without pauses, for budget_ms. Adds to what is counted in progress. */
+pgcache_status pgc_clean_some(pgc_call *call, pgcache_cleanup_progress *progress, int64_t budget_ms);
+
+/* After a write: with the probability that the setting cleanup_chance names, a short slice. Its failure is nobody's. */
+void pgc_clean_by_chance(pgcache *cache, const pgc_op *written);
+
+#endif

@@ -1,0 +1,276 @@
+-- Schema version 1, third part: the janitor. It deletes what has expired and keeps the cache within its bounds, in slices
+-- of a millisecond or two, each one call of clean_slice(). Nothing here is written by the operations on entries: what a
+-- bound holds is counted by walking the table, because a row of counters would be the one that all writers wait for.
+
+-- Who walks, and how far the walk has come. A crash empties it, and the next slice makes it anew.
+CREATE UNLOGGED TABLE :"schema".janitor (
+  only_row   boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+  holder     uuid        NOT NULL,                    -- the process that walks;
+  until      timestamptz NOT NULL,                    -- it is taken for dead when it says nothing until then
+  stage      smallint    NOT NULL DEFAULT 0,          -- 0: no walk. 1: deletes what has expired, and counts. 2: evicts from
+                                                      -- namespaces above their bounds. 3: above the bounds for all
+  next_block bigint      NOT NULL DEFAULT 0,
+  began_at   timestamptz NOT NULL DEFAULT '-infinity', -- the walk under way, or else the last one
+  ended_at   timestamptz NOT NULL DEFAULT '-infinity', -- the last one that came to its end
+  written    bigint      NOT NULL DEFAULT 0,          -- where version_seq stood when it began
+  removed    bigint      NOT NULL DEFAULT 0,          -- expired rows that it deleted,
+  evicted    bigint      NOT NULL DEFAULT 0,          -- entries that it evicted,
+  entries    bigint      NOT NULL DEFAULT 0,          -- and what it left
+  bytes      bigint      NOT NULL DEFAULT 0
+);
+
+-- What the walk has counted: entries that have not expired, by how long ago they were used.
+CREATE UNLOGGED TABLE :"schema".tally (
+  namespace text COLLATE "C" NOT NULL,
+  age       smallint NOT NULL,                        -- see coldness(); 0 for all while there is no bound
+  entries   bigint   NOT NULL,
+  bytes     bigint   NOT NULL,                        -- of keys and values, as stored
+  PRIMARY KEY (namespace, age)
+);
+
+-- What the walk evicts: entries of a higher age all, and of this age so many that both numbers are reached.
+CREATE UNLOGGED TABLE :"schema".eviction (
+  namespace text COLLATE "C" PRIMARY KEY,             -- '' for the bounds for all
+  age       smallint NOT NULL,
+  entries   bigint   NOT NULL,
+  bytes     bigint   NOT NULL
+);
+
+-- How cold an entry is: 0 when it was used since the walk began, else a step more for every 19% that its last use lies
+-- further back.
+CREATE FUNCTION :"schema".coldness(began timestamptz, accessed timestamptz) RETURNS smallint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN $2 >= $1 THEN 0
+              ELSE least(200, 1 + floor(5.7708 * ln(1 + 1000 * (date_part('epoch', $1) - date_part('epoch', $2)))))
+         END::smallint
+$$;
+
+-- Is there a bound? namespaces.settings may hold max_entries and max_bytes; the row '' has the bounds for all.
+CREATE FUNCTION :"schema".is_bounded() RETURNS boolean
+LANGUAGE sql STABLE AS $$
+  SELECT EXISTS (SELECT FROM :"schema".namespaces n WHERE n.settings ?| ARRAY['max_entries', 'max_bytes'])
+$$;
+
+-- For the library's janitors. Does the next slice of the walk, or begins one: at once if `anew`, else when the last one
+-- ended due_ms ago, or earlier when there is a bound and a twentieth of the entries may have come since.
+-- walker: who asks; while somebody else's lease lasts the answer is busy. lease_ms: how long the walker may then be silent.
+-- budget_us: after that time no further part is begun. A part is at most 128 blocks, and as many as fit the budget.
+-- Whoever may call it can do no more than what the owner's limits say.
+-- finished: there is no walk any more. done_blocks, all_blocks: how far it has come in its stage.
+CREATE FUNCTION :"schema".clean_slice(walker uuid, budget_us integer, lease_ms integer, due_ms bigint, anew boolean,
+                                 OUT busy boolean, OUT finished boolean, OUT now_removed bigint, OUT now_evicted bigint,
+                                 OUT in_stage integer, OUT done_blocks bigint, OUT all_blocks bigint,
+                                 OUT spent_us bigint, OUT bounded boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  started timestamptz := clock_timestamp();
+  part    timestamptz;                                -- when the part began
+  step    integer := 16;                              -- blocks of a part
+  written bigint;
+  own     :"schema".janitor;
+  n       bigint;
+BEGIN
+  busy := false;
+  finished := false;
+  now_removed := 0;
+  now_evicted := 0;
+  in_stage := 0;
+  done_blocks := 0;
+  all_blocks := pg_relation_size(:'entries') / current_setting('block_size')::bigint;
+  spent_us := 0;
+  bounded := :"schema".is_bounded();
+
+  -- The row lock is held by a slice under way, and the lease between slices; neither is waited for.
+  SELECT j.* INTO own FROM :"schema".janitor j FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND AND NOT EXISTS (SELECT FROM :"schema".janitor) THEN
+    INSERT INTO :"schema".janitor (holder, until) VALUES (walker, started) ON CONFLICT DO NOTHING;
+    SELECT j.* INTO own FROM :"schema".janitor j FOR UPDATE SKIP LOCKED;
+  END IF;
+  IF own.holder IS NULL OR (own.holder <> walker AND own.until > started) THEN
+    busy := true;
+    RETURN;
+  END IF;
+
+  written := coalesce(pg_sequence_last_value(:'version_seq'), 0);
+  IF anew OR (own.stage = 0 AND (own.ended_at + due_ms * interval '1 millisecond' <= started
+                                 OR (bounded AND written - own.written >= greatest(64, own.entries / 20)))) THEN
+    own.stage := 1;
+    own.next_block := 0;
+    own.began_at := started;
+    own.written := written;
+    own.removed := 0;
+    own.evicted := 0;
+    DELETE FROM :"schema".tally;
+  END IF;
+
+  WHILE own.stage > 0 LOOP
+    IF own.next_block < all_blocks THEN
+      part := clock_timestamp();
+      IF own.stage = 1 THEN
+        n := :"schema".clean_part(own.next_block, own.next_block + step, own.began_at, bounded);
+        own.removed := own.removed + n;
+        now_removed := now_removed + n;
+      ELSE
+        n := :"schema".evict_part(own.next_block, own.next_block + step, own.began_at, own.stage = 3);
+        own.evicted := own.evicted + n;
+        now_evicted := now_evicted + n;
+      END IF;
+      own.next_block := own.next_block + step;
+      IF (clock_timestamp() - part) * 2 < budget_us * interval '1 microsecond' THEN
+        step := least(step * 2, 128);
+      END IF;
+    END IF;
+    IF own.next_block >= all_blocks THEN -- the stage is over; the next one begins if it has something to do
+      own.next_block := 0;
+      LOOP
+        own.stage := (own.stage + 1) % 4;
+        EXIT WHEN own.stage = 0 OR (bounded AND :"schema".plan_eviction(own.stage = 3));
+      END LOOP;
+      IF own.stage = 0 THEN
+        own.ended_at := clock_timestamp();
+        SELECT coalesce(sum(t.entries), 0), coalesce(sum(t.bytes), 0) INTO own.entries, own.bytes
+          FROM :"schema".tally t;
+      END IF;
+    END IF;
+    EXIT WHEN clock_timestamp() >= started + budget_us * interval '1 microsecond';
+  END LOOP;
+
+  finished := own.stage = 0;
+  in_stage := own.stage;
+  done_blocks := CASE WHEN finished THEN all_blocks ELSE least(own.next_block, all_blocks) END;
+  UPDATE :"schema".janitor
+     SET holder = walker,
+         until = clock_timestamp() + CASE WHEN finished THEN 0 ELSE lease_ms END * interval '1 millisecond',
+         stage = own.stage, next_block = own.next_block, began_at = own.began_at, ended_at = own.ended_at,
+         written = own.written, removed = own.removed, evicted = own.evicted, entries = own.entries, bytes = own.bytes;
+  spent_us := (extract(epoch FROM clock_timestamp() - started) * 1000000)::bigint;
+END $$;
+
+-- Deletes what has expired in a range of blocks, and counts the rest. The expiry is looked at again while the row is
+-- locked: an entry that was refreshed meanwhile stays.
+CREATE FUNCTION :"schema".clean_part(first bigint, behind bigint, began timestamptz, ages boolean) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  low  tid := format('(%s,0)', first)::tid;
+  high tid := format('(%s,0)', behind)::tid;
+  n    bigint;
+BEGIN
+  DELETE FROM :"schema".entries e
+   WHERE e.ctid = ANY (ARRAY(SELECT x.ctid FROM :"schema".entries x
+                              WHERE x.ctid >= low AND x.ctid < high AND x.expires_at <= clock_timestamp()
+                                FOR UPDATE SKIP LOCKED))
+     AND e.expires_at <= clock_timestamp();
+  GET DIAGNOSTICS n = ROW_COUNT;
+  INSERT INTO :"schema".tally AS t (namespace, age, entries, bytes)
+  SELECT x.namespace, CASE WHEN ages THEN :"schema".coldness(began, x.accessed_at) ELSE 0 END, count(*),
+         sum(octet_length(x.value) + coalesce(octet_length(x.key), 0))
+    FROM :"schema".entries x
+   WHERE x.ctid >= low AND x.ctid < high AND x.expires_at > clock_timestamp()
+   GROUP BY 1, 2
+  ON CONFLICT (namespace, age) DO UPDATE SET entries = t.entries + EXCLUDED.entries, bytes = t.bytes + EXCLUDED.bytes;
+  RETURN n;
+END $$;
+
+-- From what was counted: from which age on entries must go so that the bounds hold. False: they hold.
+CREATE FUNCTION :"schema".plan_eviction(for_all boolean) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM :"schema".eviction;
+  WITH bound AS (
+    SELECT n.name AS scope, (n.settings ->> 'max_entries')::bigint AS entries, (n.settings ->> 'max_bytes')::bigint AS bytes
+      FROM :"schema".namespaces n
+     WHERE (n.name = '') = for_all AND n.settings ?| ARRAY['max_entries', 'max_bytes']
+  ), held AS (
+    SELECT CASE WHEN for_all THEN '' ELSE t.namespace END AS scope, t.age, sum(t.entries) AS entries, sum(t.bytes) AS bytes
+      FROM :"schema".tally t GROUP BY 1, 2
+  ), excess AS ( -- greatest() passes NULL by: no bound, no excess
+    SELECT b.scope, greatest(sum(h.entries) - b.entries, 0) AS entries, greatest(sum(h.bytes) - b.bytes, 0) AS bytes
+      FROM bound b JOIN held h ON h.scope = b.scope GROUP BY b.scope, b.entries, b.bytes
+  ), older AS ( -- what is left to evict when all that is colder than an age is gone
+    SELECT h.scope, h.age, x.entries - (sum(h.entries) OVER w - h.entries) AS entries,
+           x.bytes - (sum(h.bytes) OVER w - h.bytes) AS bytes
+      FROM held h JOIN excess x ON x.scope = h.scope
+    WINDOW w AS (PARTITION BY h.scope ORDER BY h.age DESC)
+  )
+  INSERT INTO :"schema".eviction (namespace, age, entries, bytes)
+  SELECT DISTINCT ON (o.scope) o.scope, o.age, greatest(o.entries, 0), greatest(o.bytes, 0)
+    FROM older o WHERE o.entries > 0 OR o.bytes > 0
+   ORDER BY o.scope, o.age;
+  RETURN FOUND;
+END $$;
+
+-- Evicts, in a range of blocks, what plan_eviction() found too much. How cold an entry is, is looked at again while the row
+-- is locked: one that was used meanwhile stays, and so do all that came after the walk began.
+CREATE FUNCTION :"schema".evict_part(first bigint, behind bigint, began timestamptz, for_all boolean) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  low  tid := format('(%s,0)', first)::tid;
+  high tid := format('(%s,0)', behind)::tid;
+  n    bigint;
+BEGIN
+  WITH cold AS MATERIALIZED (
+    SELECT x.ctid AS place, x.namespace, :"schema".coldness(began, x.accessed_at) AS age,
+           octet_length(x.value) + coalesce(octet_length(x.key), 0) AS bytes, o.namespace AS scope,
+           :"schema".coldness(began, x.accessed_at) > o.age AS certain, o.entries AS more_entries, o.bytes AS more_bytes
+      FROM :"schema".entries x
+      JOIN :"schema".eviction o ON o.namespace = CASE WHEN for_all THEN '' ELSE x.namespace END
+     WHERE x.ctid >= low AND x.ctid < high AND x.accessed_at < began
+       AND :"schema".coldness(began, x.accessed_at) >= o.age
+       AND (:"schema".coldness(began, x.accessed_at) > o.age OR o.entries > 0 OR o.bytes > 0)
+       FOR UPDATE OF x SKIP LOCKED
+  ), counted AS (
+    SELECT c.*, count(*) OVER w AS entries_before, coalesce(sum(c.bytes) OVER w, 0) AS bytes_before
+      FROM cold c
+    WINDOW w AS (PARTITION BY c.scope, c.certain ORDER BY c.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+  ), gone AS (
+    DELETE FROM :"schema".entries e
+     USING counted c
+     WHERE e.ctid = c.place AND (c.certain OR c.entries_before < c.more_entries OR c.bytes_before < c.more_bytes)
+    RETURNING c.namespace, c.age, c.bytes, c.scope, c.certain
+  ), spent AS (
+    UPDATE :"schema".eviction o SET entries = o.entries - s.entries, bytes = o.bytes - s.bytes
+      FROM (SELECT g.scope, count(*) AS entries, sum(g.bytes) AS bytes FROM gone g WHERE NOT g.certain GROUP BY 1) s
+     WHERE o.namespace = s.scope
+  ), less AS (
+    UPDATE :"schema".tally t SET entries = t.entries - s.entries, bytes = t.bytes - s.bytes
+      FROM (SELECT g.namespace, g.age, count(*) AS entries, sum(g.bytes) AS bytes FROM gone g GROUP BY 1, 2) s
+     WHERE t.namespace = s.namespace AND t.age = s.age
+  )
+  SELECT count(*) INTO n FROM gone;
+  RETURN n;
+END $$;
+
+-- Bounds a namespace, or with NULL all of them together: the most entries, and the most bytes of keys and values as stored;
+-- NULL: as many as there are. The janitor's next walk brings it about, and every later one.
+CREATE FUNCTION :"schema".set_limit(namespace text, max_entries bigint DEFAULT NULL, max_bytes bigint DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+BEGIN
+  IF namespace !~ '^[\x21-\x7e]{1,63}$' THEN
+    RAISE 'pgcache: a namespace has 1 to 63 visible ASCII characters' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF max_entries <= 0 OR max_bytes <= 0 THEN
+    RAISE 'pgcache: a limit is positive; NULL means none' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  INSERT INTO :"schema".namespaces AS n (name, settings)
+  VALUES (coalesce(namespace, ''),
+          jsonb_strip_nulls(jsonb_build_object('max_entries', max_entries, 'max_bytes', max_bytes)))
+  ON CONFLICT (name) DO UPDATE SET settings = n.settings - 'max_entries' - 'max_bytes' || EXCLUDED.settings;
+  UPDATE :"schema".janitor SET stage = 0, ended_at = '-infinity';
+END $$;
+
+-- What each namespace holds, counted now, and its bounds; first a row '' for all together. Reads the whole table.
+CREATE FUNCTION :"schema".usage(OUT namespace text, OUT entries bigint, OUT bytes bigint, OUT expired bigint,
+                           OUT max_entries bigint, OUT max_bytes bigint) RETURNS SETOF record
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(u.namespace, n.name), coalesce(u.entries, 0), coalesce(u.bytes, 0), coalesce(u.expired, 0),
+         (n.settings ->> 'max_entries')::bigint, (n.settings ->> 'max_bytes')::bigint
+    FROM (SELECT coalesce(e.namespace, '') AS namespace, count(*) FILTER (WHERE e.expires_at > t.now) AS entries,
+                 sum(octet_length(e.value) + coalesce(octet_length(e.key), 0)) FILTER (WHERE e.expires_at > t.now) AS bytes,
+                 count(*) FILTER (WHERE e.expires_at <= t.now) AS expired
+            FROM (SELECT clock_timestamp() AS now OFFSET 0) t CROSS JOIN :"schema".entries e
+           GROUP BY GROUPING SETS ((e.namespace), ())) u
+    FULL JOIN (SELECT s.name, s.settings FROM :"schema".namespaces s
+                WHERE s.settings ?| ARRAY['max_entries', 'max_bytes']) n ON n.name = u.namespace
+   ORDER BY 1
+$$;
