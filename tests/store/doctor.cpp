@@ -389,11 +389,13 @@ TEST_CASE("Doctor: a table that is much larger than its content", "[doctor]") {
   CHECK(has(finding.evidence, " MB on disk for "));
   CHECK(has(finding.remedy, "VACUUM FULL " + store.schema() + ".entries"));
   /* Dead rows stay as long as an older snapshot is open, be it of what another test left to the server. */
-  INFO("older snapshots: " << store.pg.one(
-           "SELECT string_agg(concat_ws(' ', backend_type, state, wait_event, backend_xmin, backend_xid, age(backend_xmin), "
-           "now() - xact_start, now() - state_change, query), '; ') FROM pg_stat_activity WHERE backend_xmin IS NOT NULL "
-           "OR backend_xid IS NOT NULL") << "; prepared " << store.pg.one("SELECT count(*) FROM pg_prepared_xacts") <<
-           "; slots " << store.pg.one("SELECT count(*) FROM pg_replication_slots"));
+  INFO("older snapshots: " << store.pg.one("SELECT string_agg(concat_ws(' ', backend_type, state, wait_event, "
+                                           "backend_xmin, backend_xid, age(backend_xmin), "
+                                           "now() - xact_start, now() - state_change, query), '; ') FROM "
+                                           "pg_stat_activity WHERE backend_xmin IS NOT NULL "
+                                           "OR backend_xid IS NOT NULL")
+                           << "; prepared " << store.pg.one("SELECT count(*) FROM pg_prepared_xacts") << "; slots "
+                           << store.pg.one("SELECT count(*) FROM pg_replication_slots"));
   CHECK(eventually(
       [&] {
         store.pg.exec(store.sql("VACUUM FULL {s}.entries"));
