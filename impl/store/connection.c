@@ -17,6 +17,8 @@
 #include "pgc_sql.h"
 #include "pure/sql_text.h"
 
+_Static_assert(PGC_STATEMENT_COUNT <= 32, "pgc_connection.prepared has a bit for each statement");
+
 /* What the server says unasked. Notices are nobody's business; FATAL and the announcement of a shutdown mean that it
    closes the connection, even if the end of the stream has not arrived yet. */
 static void note_last_words(void *connection, const PGresult *notice) {

@@ -137,6 +137,14 @@ TEST_CASE("One janitor is at work at a time: the others are told, and a dead one
   CHECK_FALSE(progress.busy);
 }
 
+TEST_CASE("Nobody can hold the lease for longer than a minute", "[cleanup][slices]") {
+  Store store;
+  fill(store, 300);
+  begin_elsewhere(store, "2000000000");
+  CHECK(store.pg.one(store.sql("SELECT until BETWEEN clock_timestamp() AND clock_timestamp() + interval '1 minute' "
+                               "FROM {s}.janitor")) == "t");
+}
+
 TEST_CASE("[A05] cleanup does its work also while another janitor is at its own", "[A05][cleanup][slices]") {
   Store store;
   fill(store, 300);

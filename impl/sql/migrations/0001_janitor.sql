@@ -55,7 +55,7 @@ $$;
 -- ended due_ms ago, or earlier when there is a bound and a twentieth of the entries may have come since.
 -- walker: who asks; while somebody else's lease lasts the answer is busy. lease_ms: how long the walker may then be silent.
 -- budget_us: after that time no further part is begun. A part is at most 128 blocks, and as many as fit the budget.
--- Whoever may call it can do no more than what the owner's limits say.
+-- Whoever may call it can do no more than what the owner's limits say, and holds the lease for a minute at most.
 -- finished: there is no walk any more. done_blocks, all_blocks: how far it has come in its stage.
 CREATE FUNCTION :"schema".clean_slice(walker uuid, budget_us integer, lease_ms integer, due_ms bigint, anew boolean,
                                  OUT busy boolean, OUT finished boolean, OUT now_removed bigint, OUT now_evicted bigint,
@@ -78,6 +78,8 @@ BEGIN
   done_blocks := 0;
   all_blocks := pg_relation_size(:'entries') / current_setting('block_size')::bigint;
   spent_us := 0;
+  budget_us := least(budget_us, 100000);
+  lease_ms := least(lease_ms, 60000);
   bounded := :"schema".is_bounded();
 
   -- The row lock is held by a slice under way, and the lease between slices; neither is waited for.
