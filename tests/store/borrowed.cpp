@@ -51,8 +51,8 @@ std::vector<string> picture(const Pg &pg) {
       "SELECT name, statement FROM pg_catalog.pg_cursors WHERE name IS NOT NULL ORDER BY name",
       "SELECT relname, relkind FROM pg_catalog.pg_class WHERE relpersistence OPERATOR(pg_catalog.=) 't' ORDER BY 1",
       "SELECT pg_listening_channels, '' FROM pg_catalog.pg_listening_channels()",
-      "SELECT locktype, classid FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' "
-      "AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()",
+      ("SELECT locktype, classid FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' "
+       "AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()"),
   };
   for (const char *text : texts) {
     PGresult *result = PQexec(raw, text);
