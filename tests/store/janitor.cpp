@@ -484,7 +484,8 @@ TEST_CASE("[A50] A forked child has no janitor, and may start one", "[A50][janit
   CHECK(janitor.stop(5000) == PGCACHE_OK);
 }
 
-TEST_CASE("[A10] Janitors and cleanups that race refreshes never delete a refreshed entry", "[A10][janitor][cleanup]") {
+TEST_CASE("[A10] Janitors and cleanups that race refreshes never delete a refreshed entry",
+          "[A10][janitor][cleanup][threads]") {
   Store store;
   const int keys = 40;
   const int rounds = longer(20, 500);
