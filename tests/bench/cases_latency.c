@@ -153,7 +153,6 @@ static void clean_up(const load *self, dataset *data) {
   }
 }
 
-#ifdef PGCACHE_LIMIT_NONE
 static void add_cold(const load *self, dataset *data) {
   store(data, self->next, self->rows, TTL_MS);
 }
@@ -185,7 +184,6 @@ static void let_janitor_work(const load *self, dataset *data) {
   usleep((useconds_t)(data->of->seconds * 4e6));
   pgcache_janitor_free(janitor);
 }
-#endif
 
 /* Interleaves idle and busy slices, and reports the medians. */
 static void measure(bench *self, dataset *data, dataset *keeper, load *with) {
@@ -243,7 +241,6 @@ void case_latency(bench *self) {
   dataset_share(&keeper, &data);
   measure(self, &data, &keeper,
           &(load){.name = "p99_cleanup", .prepare = add_expired, .maintain = clean_up, .rows = rows, .next = keys});
-#ifdef PGCACHE_LIMIT_NONE
   pgcache_error error = PGCACHE_ERROR_INIT;
   if (pgcache_set_limits(keeper.cache, PGCACHE_LIMIT_ALL, keys, PGCACHE_LIMIT_NONE, NULL, &error) < 0) {
     die("%s: %s", pgcache_status_name(error.status), error.message);
@@ -258,10 +255,6 @@ void case_latency(bench *self) {
       self, &data, &keeper,
       &(load){
           .name = "p99_janitor", .prepare = add_expired, .maintain = let_janitor_work, .rows = rows, .next = 3 * keys});
-#else
-  report_line("p99_janitor, p99_eviction: not measured, this library has no janitor",
-              "{\"case\":\"p99_eviction\",\"not_measured\":\"no janitor\"}");
-#endif
   dataset_unshare(&keeper);
   dataset_close(&data);
 }

@@ -49,11 +49,6 @@ static const variant variants[] = {
 
 /* The first setting of the variant that the library does not have; NULL: it has all. */
 static const char *missing(const variant *of) {
-#ifndef PGCACHE_LIMIT_NONE
-  if (of->bound) {
-    return "for limits";
-  }
-#endif
   for (int i = 0; i < MOST_SETTINGS && of->settings[i].name != NULL; i++) {
     bool found = false;
     pgcache_setting about = {.struct_size = sizeof about};
@@ -86,7 +81,6 @@ static void make_user(const bench *self) {
   PQclear(query_or_die(self->admin, PGRES_COMMAND_OK, "GRANT %s TO %s", app_role, user));
 }
 
-#ifdef PGCACHE_LIMIT_NONE
 static pgcache_janitor *start_janitor(const dataset *data) {
   pgcache_error error = PGCACHE_ERROR_INIT;
   pgcache_janitor *janitor = NULL;
@@ -96,7 +90,6 @@ static pgcache_janitor *start_janitor(const dataset *data) {
   }
   return janitor;
 }
-#endif
 
 static void measure(bench *self, const variant *of) {
   static const operation operations[] = {PUT, GET};
@@ -114,9 +107,7 @@ static void measure(bench *self, const variant *of) {
     with.user = user;
     dataset_disconnect(&with);
   }
-#ifdef PGCACHE_LIMIT_NONE
   pgcache_janitor *janitor = of->bound ? start_janitor(&with) : NULL;
-#endif
   for (size_t i = 0; i < (of->bound ? 1 : sizeof operations / sizeof *operations);
        i++) { /* no gets of what is evicted */
     side *a = side_new(&with, operations[i], false), *b = side_new(&plain, operations[i], false);
@@ -130,9 +121,7 @@ static void measure(bench *self, const variant *of) {
     side_free(a);
     side_free(b);
   }
-#ifdef PGCACHE_LIMIT_NONE
   pgcache_janitor_free(janitor);
-#endif
   dataset_close(&with);
   dataset_close(&plain);
   if (of->as_user) {

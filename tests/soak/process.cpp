@@ -106,12 +106,10 @@ void work(Block &block, int process) {
       plain = test::Cache(unencrypted);
     }
     test::Cache &counters = counters_pool > 0 ? plain : cache;
-#ifdef PGCACHE_LIMIT_NONE
     /* It survives every fault. */
     pgcache_janitor *janitor = nullptr;
     if (process == 0 && pgcache_janitor_start(&janitor, cache.raw(), 500, nullptr) != PGCACHE_OK)
       throw std::runtime_error("the janitor did not start");
-#endif
     std::vector<std::thread> running;
     for (int thread = 0; thread < THREADS; thread++)
       running.emplace_back([&, thread] { work_thread(block, cache, counters, process, thread); });
@@ -121,9 +119,7 @@ void work(Block &block, int process) {
     }
     for (auto &thread : running)
       thread.join();
-#ifdef PGCACHE_LIMIT_NONE
     pgcache_janitor_free(janitor);
-#endif
   }
   /* Threads that are still connecting give up when they notice that the handle is gone; a plant's descriptors do not. */
   const int tenths = block.plant == NO_PLANT ? 150 : 5;

@@ -346,7 +346,6 @@ void Worker::flush() {
 }
 
 void Worker::cleanup() {
-#ifdef PGCACHE_LIMIT_NONE
   if (below(2) == 0) { /* a slice of it; the walk belongs to all processes */
     calls_.run(Op::CLEANUP, "", 1500, [&](const Options &options) {
       Answer answer;
@@ -356,7 +355,6 @@ void Worker::cleanup() {
     });
     return;
   }
-#endif
   calls_.run(Op::CLEANUP, "", 1500, [&](const Options &options) { return cache_.cleanup(options); });
 }
 

@@ -46,8 +46,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- Is there a bound? namespaces.settings may hold max_entries and max_bytes; the row '' has the bounds for all.
+-- VOLATILE because set_limit.sql asks in the statement that sets one: a stable function would see what was before.
 CREATE FUNCTION :"schema".is_bounded() RETURNS boolean
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql VOLATILE AS $$
   SELECT EXISTS (SELECT FROM :"schema".namespaces n WHERE n.settings ?| ARRAY['max_entries', 'max_bytes'])
 $$;
 
