@@ -139,8 +139,16 @@ begin "limit and usage: what is above the limit goes with the next cleanup, the 
 for i in 1 2 3 4 5 6; do p put "l$i" value --namespace bounded; done
 p limit --namespace bounded
 expect_code 2
-p limit --namespace bounded --max-entries 0
+for bad in 0 -5 x 9223372036854775808; do
+  p limit --namespace bounded --max-entries "$bad"
+  expect_code 2
+  p limit --all --max-bytes "$bad"
+  expect_code 2
+done
+p limit --namespace "a b" --max-entries 4
 expect_code 2
+p usage
+if grep -qvE $'\t0\t0$' "$out"; then fail "a refused limit was set: $(cat "$out")"; fi
 p limit --namespace bounded --max-entries 4 --max-bytes none
 expect_code 0
 p usage
