@@ -507,7 +507,8 @@ typedef struct pgcache_cleanup_progress {
    Call it with the same progress until finished or busy. progress may be the caller's own, on any thread.
    Out: progress, also after an error. In: budget_ms, 0 to PGCACHE_JANITOR_INTERVAL_MAX: no further statement is begun after
    so many milliseconds; one takes two or three.
-   Returns PGCACHE_OK or a common status. Since 1.0. */
+   Returns PGCACHE_OK or a common status; PGCACHE_DENIED also to a role that is kept to namespaces, which has
+   pgcache_cleanup() for what has expired in them. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_cleanup_some(pgcache *self, pgcache_cleanup_progress *progress, int64_t budget_ms,
                                                 const pgcache_options *options, pgcache_error *error);
 
@@ -522,7 +523,8 @@ typedef struct pgcache_janitor pgcache_janitor;
 /* Starts a janitor: it walks at once, and then whenever the last walk of any janitor of the schema ended interval_ms ago;
    with a limit also when much was written since. It takes the share of a core that the setting `cleanup_share` allows,
    survives failures (they are counted as cleanup_failures, and tried again after growing pauses), and ends with
-   pgcache_janitor_stop() or when the handle is shut down. A forked child has no janitor, but may start one.
+   pgcache_janitor_stop() or when the handle is shut down. To a role that is kept to namespaces it is no use: each of its
+   walks fails, as pgcache_cleanup_some(). A forked child has no janitor, but may start one.
    Out: out, owned by the caller, to be given to pgcache_janitor_free(), before or after the handle is freed.
    In: cache; interval_ms, 1 to PGCACHE_JANITOR_INTERVAL_MAX. A binding that takes seconds gives 0 for what is no number,
    not finite or out of range.

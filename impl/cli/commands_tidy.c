@@ -18,7 +18,7 @@
 
 /* ---- cleanup --------------------------------------------------------------------------------------------------- */
 
-/* Walks over the whole table, part by part; beside another janitor in one go. */
+/* Walks over the whole table, part by part; beside another janitor, and as a role that may not walk for all, in one go. */
 static pgcache_status clean_up(cli_session *session, pgcache_cleanup_progress *progress, pgcache_error *error) {
   pgcache_status status;
   progress->restart = 1;
@@ -31,9 +31,9 @@ static pgcache_status clean_up(cli_session *session, pgcache_cleanup_progress *p
     status = pgcache_cleanup_some(session->cache, progress, PART_MS, NULL, error);
     watch_end();
   } while (status == PGCACHE_OK && !progress->finished && !progress->busy);
-  if (status == PGCACHE_OK && progress->busy) {
+  if (status == PGCACHE_DENIED || (status == PGCACHE_OK && progress->busy)) {
     int64_t removed = 0;
-    watch_begin(session->cache, "deleting what has expired beside another janitor");
+    watch_begin(session->cache, "deleting what has expired");
     status = pgcache_cleanup(session->cache, &removed, NULL, error);
     watch_end();
     progress->removed += removed;
