@@ -50,7 +50,7 @@ void wire_int8(char out[8], int64_t number) {
 }
 
 char *wire_statement(const char *text, const char *schema) {
-  static const char name[] = ":\"schema\"", sequence[] = ":'version_seq'";
+  static const char name[] = ":\"schema\"", sequence[] = ":'version_seq'", now[] = ":now";
   char with[64];
   wire out = {NULL, 0, 0};
   while (*text != '\0') {
@@ -60,6 +60,9 @@ char *wire_statement(const char *text, const char *schema) {
     } else if (strncmp(text, sequence, sizeof sequence - 1) == 0) {
       append(&out, with, (size_t)snprintf(with, sizeof with, "'\"%s\".version_seq'", schema));
       text += sizeof sequence - 1;
+    } else if (strncmp(text, now, sizeof now - 1) == 0) {
+      append(&out, "now()", 5);
+      text += sizeof now - 1;
     } else {
       append(&out, text++, 1);
     }
