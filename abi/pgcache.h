@@ -15,6 +15,8 @@
  *               after a crash of the server. Of two writes of one key the later has the higher version, unless the
  *               entry was removed in between.
  *   epoch       the upper bits of a version; raised when PostgreSQL lost the unlogged tables.
+ *   request     an operation that was submitted, to be done without the caller waiting for it; it has an id.
+ *   completion  what became of a request.
  *   outcome     a status >= 0: what the call found. A negative status is an error.
  *
  * ARGUMENTS
@@ -81,6 +83,32 @@
  *                   touches the parent's. Between fork() and the first call nothing needs to be done.
  *   [rule:signals]  No function is async-signal-safe, and none is a cancellation point. The library's threads block all
  *                   signals.
+ *
+ * REQUESTS
+ *   [rule:submit]   pgcache_submit_X() takes the inputs of pgcache_X(), copies them, and returns at once with an id, which
+ *                   is positive and does not come again in this process. What pgcache_X() refuses without asking the server it
+ *                   refuses, too, with the same status and message; then there is no id and no completion. It never waits:
+ *                   with `async_requests_max` requests or `async_bytes_max` bytes of them under way or waiting to be
+ *                   taken it gives PGCACHE_QUEUE_FULL. An engine of one thread, and at most `async_connections` connections
+ *                   of the handle's, do all requests; what waits is sent together.
+ *   [rule:once]     Each id has exactly one completion, whatever happens to it: it is cancelled, its deadline passes, the
+ *                   connection is lost, the handle is shut down. A completion goes to one taker: pgcache_take(), the
+ *                   callback of its options through pgcache_dispatch(), or pgcache_wait() for its id. Its status is what
+ *                   pgcache_X() would have returned, or PGCACHE_CANCELLED.
+ *   [rule:key_order] Requests for the same key of the same namespace on the same handle take effect in the order of
+ *                   submission where one of them writes: a get that was submitted after a put finds what it stored or
+ *                   something newer. Nothing is promised of different keys, nor between requests and other calls; wait for
+ *                   a completion first. flush, cleanup and the like have no keys.
+ *   [rule:parts]    The keys of a multi-key request are requests of their own: they are sent together with others and over
+ *                   several connections, each fails or succeeds by itself, and the completion comes when all are done.
+ *                   Its status is PGCACHE_OK, or the first item's error.
+ *   [rule:late]     When a deadline passes, or a request is cancelled, it is completed at once: one that was not sent, and
+ *                   every read, as PGCACHE_TIMEOUT or PGCACHE_CANCELLED; a write that was sent as PGCACHE_UNKNOWN.
+ *                   Requests for the same key wait until the server has answered. While there is no connection requests
+ *                   wait for their deadline, [rule:breaker] permitting.
+ *   [rule:fd]       pgcache_event_fd() is readable exactly while a completion waits to be taken or dispatched. Wait for it with
+ *                   poll, epoll or any event loop; never read, write or close it. After fork() the child asks for one of its own;
+ *                   the parent's requests are not the child's.
  *
  * COMMON STATUSES: every function that takes a handle can return, besides what is named at it:
  *   PGCACHE_INVALID, PGCACHE_NO_MEMORY, PGCACHE_CLOSED, PGCACHE_TIMEOUT, PGCACHE_UNAVAILABLE,
@@ -180,7 +208,9 @@ typedef enum pgcache_status {
   PGCACHE_OVERFLOW = -20,             /* increment: the result does not fit 64 bits; the entry is unchanged */
   PGCACHE_CONFLICT = -21,             /* the server gave up a conflict (deadlock, lock) repeatedly; nothing was changed */
   PGCACHE_SERVER_ERROR = -22,         /* any other error of the server; see sqlstate */
-  PGCACHE_UNSUPPORTED = -23           /* not possible with the handle's settings encryption or digests */
+  PGCACHE_UNSUPPORTED = -23,          /* not possible with the handle's settings, or on the application's connections */
+  PGCACHE_QUEUE_FULL = -24,           /* too many requests are under way or wait to be taken; nothing was submitted */
+  PGCACHE_CANCELLED = -25             /* the request was cancelled; nothing was changed */
 } pgcache_status;
 
 /* The name of a status, such as "PGCACHE_MISS"; "PGCACHE_?" for an unknown one. Static storage. Any thread. Since 1.0. */
@@ -214,6 +244,8 @@ typedef enum pgcache_read_mode {
   PGCACHE_READ_STORE = 1 /* always ask PostgreSQL */
 } pgcache_read_mode;
 
+struct pgcache_callback; /* for C and C++ alone: in pgcache_hooks.h */
+
 /* Options of one call. Since 1.0. */
 typedef struct pgcache_options {
   size_t struct_size;        /* sizeof(pgcache_options) */
@@ -222,9 +254,12 @@ typedef struct pgcache_options {
   const char *span_name;     /* what the caller is doing, for metrics and traces: up to PGCACHE_SPAN_NAME_MAX bytes, or NULL */
   pgcache_read_mode read_mode;
   uint32_t flags;            /* 0; no flag is defined yet, any other value gives PGCACHE_INVALID */
+  uint64_t token;            /* of a request: the caller's own, given back by pgcache_completion_token(); otherwise ignored */
+  const struct pgcache_callback *callback; /* of a request: NULL, or see pgcache_hooks.h; otherwise ignored */
 } pgcache_options;
 
-#define PGCACHE_OPTIONS_INIT { sizeof(pgcache_options), PGCACHE_DEADLINE_DEFAULT, NULL, NULL, PGCACHE_READ_NEAR, 0 }
+#define PGCACHE_OPTIONS_INIT \
+  { sizeof(pgcache_options), PGCACHE_DEADLINE_DEFAULT, NULL, NULL, PGCACHE_READ_NEAR, 0, 0, NULL }
 
 /* Does the same as PGCACHE_OPTIONS_INIT, for callers without macros. Out: options, whose size is struct_size bytes (at
    least 16, else nothing is done). Any thread. Since 1.0. */
@@ -657,6 +692,149 @@ PGCACHE_API pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters
 PGCACHE_API pgcache_status pgcache_keys(pgcache *self, pgcache_value **keys, size_t keys_len, size_t *count,
                                         const void *prefix, size_t prefix_len, const void *after, size_t after_len,
                                         const pgcache_options *options, pgcache_error *error);
+
+/* ---- Requests ---------------------------------------------------------------------------------------------------------------
+   See REQUESTS above. All of these may be called from any thread. */
+
+/* A readable descriptor, see [rule:fd]. Out: fd, the same one until the handle is freed, which closes it.
+   Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_NO_MEMORY (memory, threads or descriptors), PGCACHE_UNSUPPORTED (the handle
+   works on the application's connections). Since 1.0. */
+PGCACHE_API pgcache_status pgcache_event_fd(pgcache *self, int *fd, pgcache_error *error);
+
+/* Each of the following submits the operation of its name, see [rule:submit].
+   Out: id (optional). In: as the operation. options: deadline_ms counts from the submission; token; callback.
+   Returns PGCACHE_OK (submitted), PGCACHE_QUEUE_FULL, PGCACHE_CLOSED, PGCACHE_NO_MEMORY (memory, threads or descriptors),
+   PGCACHE_UNSUPPORTED (also: the handle works on the application's connections), PGCACHE_INVALID, PGCACHE_TOO_LARGE, and
+   pgcache_submit_increment() PGCACHE_OVERFLOW. The comment behind each names what its completion holds beside the status.
+   Since 1.0. */
+PGCACHE_API pgcache_status pgcache_submit_get(pgcache *self, uint64_t *id, const void *key, size_t key_len,
+                                              const pgcache_options *options,
+                                              pgcache_error *error); /* value 0 */
+PGCACHE_API pgcache_status pgcache_submit_exists(pgcache *self, uint64_t *id, const void *key, size_t key_len,
+                                                 const pgcache_options *options, pgcache_error *error);
+PGCACHE_API pgcache_status pgcache_submit_put(pgcache *self, uint64_t *id, const void *key, size_t key_len,
+                                              const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
+                                              const pgcache_options *options, pgcache_error *error); /* version */
+PGCACHE_API pgcache_status pgcache_submit_add(pgcache *self, uint64_t *id, const void *key, size_t key_len,
+                                              const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
+                                              const pgcache_options *options, pgcache_error *error); /* version */
+PGCACHE_API pgcache_status pgcache_submit_replace(pgcache *self, uint64_t *id, const void *key, size_t key_len,
+                                                  const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
+                                                  const pgcache_options *options, pgcache_error *error); /* version */
+PGCACHE_API pgcache_status pgcache_submit_compare_and_swap(pgcache *self, uint64_t *id, const void *key, size_t key_len,
+                                                           const void *value, size_t value_len, int32_t format,
+                                                           int64_t ttl_ms, int64_t expected,
+                                                           const pgcache_options *options,
+                                                           pgcache_error *error); /* version */
+PGCACHE_API pgcache_status pgcache_submit_remove(pgcache *self, uint64_t *id, const void *key, size_t key_len,
+                                                 const pgcache_options *options, pgcache_error *error);
+PGCACHE_API pgcache_status pgcache_submit_touch(pgcache *self, uint64_t *id, const void *key, size_t key_len,
+                                                int64_t ttl_ms, const pgcache_options *options,
+                                                pgcache_error *error); /* version */
+PGCACHE_API pgcache_status pgcache_submit_increment(pgcache *self, uint64_t *id, const void *key, size_t key_len,
+                                                    int64_t delta, int64_t initial, int64_t ttl_ms,
+                                                    const pgcache_options *options,
+                                                    pgcache_error *error); /* number: the counter; version */
+
+/* The multi-key ones take an array as [rule:batch]; its elements, of which nothing is written, may go after the call. */
+PGCACHE_API pgcache_status pgcache_submit_get_many(pgcache *self, uint64_t *id, const pgcache_item *items, size_t count,
+                                                   const pgcache_options *options, pgcache_error *error); /* items */
+PGCACHE_API pgcache_status pgcache_submit_put_many(pgcache *self, uint64_t *id, const pgcache_item *items, size_t count,
+                                                   const pgcache_options *options, pgcache_error *error); /* items */
+PGCACHE_API pgcache_status pgcache_submit_remove_many(pgcache *self, uint64_t *id, const pgcache_item *items,
+                                                      size_t count, const pgcache_options *options,
+                                                      pgcache_error *error); /* items */
+
+/* Those on the cache as a whole. */
+PGCACHE_API pgcache_status pgcache_submit_init(pgcache *self, uint64_t *id, const pgcache_options *options,
+                                               pgcache_error *error);
+PGCACHE_API pgcache_status pgcache_submit_upgrade(pgcache *self, uint64_t *id, const pgcache_options *options,
+                                                  pgcache_error *error);
+PGCACHE_API pgcache_status pgcache_submit_flush(pgcache *self, uint64_t *id, pgcache_flush_scope scope,
+                                                const pgcache_options *options,
+                                                pgcache_error *error); /* number: rows removed */
+PGCACHE_API pgcache_status pgcache_submit_cleanup(pgcache *self, uint64_t *id, const pgcache_options *options,
+                                                  pgcache_error *error); /* number: expired rows removed */
+PGCACHE_API pgcache_status pgcache_submit_cleanup_some(pgcache *self, uint64_t *id,
+                                                       const pgcache_cleanup_progress *progress, int64_t budget_ms,
+                                                       const pgcache_options *options,
+                                                       pgcache_error *error); /* progress */
+PGCACHE_API pgcache_status pgcache_submit_set_limits(pgcache *self, uint64_t *id, pgcache_limit_scope scope,
+                                                     int64_t max_entries, int64_t max_bytes,
+                                                     const pgcache_options *options, pgcache_error *error);
+PGCACHE_API pgcache_status pgcache_submit_read_usage(pgcache *self, uint64_t *id, size_t limit, const char *after,
+                                                     const pgcache_options *options,
+                                                     pgcache_error *error); /* usage, of up to limit namespaces */
+PGCACHE_API pgcache_status pgcache_submit_stats(pgcache *self, uint64_t *id, const pgcache_options *options,
+                                                pgcache_error *error); /* stats */
+PGCACHE_API pgcache_status pgcache_submit_doctor(pgcache *self, uint64_t *id, const pgcache_options *options,
+                                                 pgcache_error *error); /* value 0: the report */
+PGCACHE_API pgcache_status pgcache_submit_keys(pgcache *self, uint64_t *id, size_t limit, const void *prefix,
+                                               size_t prefix_len, const void *after, size_t after_len,
+                                               const pgcache_options *options,
+                                               pgcache_error *error); /* values: up to limit keys */
+
+/* Gives up a request, see [rule:late]: its completion comes at once, if it has not come already.
+   Returns PGCACHE_OK, PGCACHE_MISS (there is no such request any more, or it is complete), PGCACHE_INVALID. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_cancel(pgcache *self, uint64_t id, pgcache_error *error);
+
+/* What became of a request: immutable; one owner at a time. It outlives the handle. Since 1.0. */
+typedef struct pgcache_completion pgcache_completion;
+
+/* Takes the completion that came first among those that wait; one with a callback waits for pgcache_dispatch(), and one whose
+   id another thread waits for is that thread's. Never waits; also after a shutdown, until all are taken.
+   Out: out, owned by the caller, to be given to pgcache_completion_free(); NULL unless PGCACHE_OK.
+   Returns PGCACHE_OK, PGCACHE_MISS (none), PGCACHE_INVALID. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_take(pgcache *self, pgcache_completion **out, pgcache_error *error);
+
+/* Waits for the completion of one request and takes it; also after a shutdown. One thread at a time may wait for an id.
+   Out: out, as pgcache_take(). In: id; timeout_ms, >= 0, or PGCACHE_DEADLINE_DEFAULT: until it comes, which the request's
+   own deadline bounds.
+   Returns PGCACHE_OK, PGCACHE_TIMEOUT (not yet; the request goes on), PGCACHE_MISS (there is no such request, its completion
+   was taken, has a callback, or another thread waits for it), PGCACHE_INVALID. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_wait(pgcache *self, pgcache_completion **out, uint64_t id, int64_t timeout_ms,
+                                        pgcache_error *error);
+
+/* Calls the callbacks of completions that wait, one after the other on this thread, and waits for the first one if there
+   is none. Callbacks run in here alone. It ends when none waits any more, or after 1,000, so that a loop gets its turn.
+   Out: count (optional), how many were called. In: timeout_ms, >= 0: how long to wait for the first one.
+   Returns PGCACHE_OK (also for none), PGCACHE_INVALID. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_dispatch(pgcache *self, size_t *count, int64_t timeout_ms, pgcache_error *error);
+
+/* The request's id; its token; its status. NULL gives 0, 0, PGCACHE_INVALID. Since 1.0. */
+PGCACHE_API uint64_t pgcache_completion_id(const pgcache_completion *completion);
+PGCACHE_API uint64_t pgcache_completion_token(const pgcache_completion *completion);
+PGCACHE_API pgcache_status pgcache_completion_status(const pgcache_completion *completion);
+
+/* Of a failed one, as in pgcache_error: the server's code, or "", and one line of text. Otherwise "". Valid as long as the
+   completion, like all that the following functions give. Since 1.0. */
+PGCACHE_API const char *pgcache_completion_sqlstate(const pgcache_completion *completion);
+PGCACHE_API const char *pgcache_completion_message(const pgcache_completion *completion);
+
+/* The entry's new version; 0 where there is none. Since 1.0. */
+PGCACHE_API int64_t pgcache_completion_version(const pgcache_completion *completion);
+
+/* increment: the counter; flush, cleanup: the rows removed, also after an error; otherwise 0. Since 1.0. */
+PGCACHE_API int64_t pgcache_completion_number(const pgcache_completion *completion);
+
+/* How many items, values (keys: the keys) or namespaces (read_usage) it holds. Since 1.0. */
+PGCACHE_API size_t pgcache_completion_count(const pgcache_completion *completion);
+
+/* The value number index, from 0; NULL where there is none: of get and doctor 0; of keys and get_many each below the count.
+   It is the completion's: pgcache_value_retain() makes it last longer. Since 1.0. */
+PGCACHE_API pgcache_value *pgcache_completion_value(const pgcache_completion *completion, size_t index);
+
+/* The item number index of a multi-key request, in the order of the submission, with its outputs set; its key and value
+   (of put_many NULL) are copies. NULL where there is none. Since 1.0. */
+PGCACHE_API const pgcache_item *pgcache_completion_item(const pgcache_completion *completion, size_t index);
+
+/* What stats, read_usage (number index) and cleanup_some give; NULL where there is none. Since 1.0. */
+PGCACHE_API const pgcache_store_stats *pgcache_completion_stats(const pgcache_completion *completion);
+PGCACHE_API const pgcache_usage *pgcache_completion_usage(const pgcache_completion *completion, size_t index);
+PGCACHE_API const pgcache_cleanup_progress *pgcache_completion_progress(const pgcache_completion *completion);
+
+/* Frees a completion with all that it holds. NULL is a no-op. Since 1.0. */
+PGCACHE_API void pgcache_completion_free(pgcache_completion *completion);
 
 #ifdef __cplusplus
 }

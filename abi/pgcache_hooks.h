@@ -81,6 +81,18 @@ typedef struct pgcache_connection_hooks {
 PGCACHE_API pgcache_status pgcache_new_with_hooks(pgcache **out, const pgcache_config *config,
                                                   const pgcache_connection_hooks *hooks, pgcache_error *error);
 
+/* What is to be called with a request's completion: options.callback points to one. pgcache_dispatch() calls it, on the
+   thread that called that, exactly once; the engine's thread calls nothing of the caller's. Since 1.0. */
+typedef struct pgcache_callback {
+  size_t struct_size; /* sizeof(pgcache_callback) */
+  /* completion: valid until the function returns, which must not free it; pgcache_value_retain() makes values last. It may
+     call any function of the handle but pgcache_free(). Needed. */
+  void (*call)(void *userdata, const pgcache_completion *completion);
+  void *userdata; /* the first argument; must live until the call, or until pgcache_free() */
+} pgcache_callback;
+
+#define PGCACHE_CALLBACK_INIT { sizeof(pgcache_callback), NULL, NULL }
+
 #ifdef __cplusplus
 }
 #endif

@@ -142,15 +142,13 @@ static pgcache_status run(pgc_call *call, pgcache_error *error) {
   return status;
 }
 
-/* A read under on_error=miss [rule:on_error]: what the server failed becomes a miss; what the caller did wrong or must know
-   stays an error. */
+/* A read under on_error=miss. */
 static pgcache_status run_failsafe(pgc_call *call) {
   pgcache_error failure = PGCACHE_ERROR_INIT;
   pgcache_status status = run(call, &failure);
   if (status >= 0)
     return status;
-  if (status == PGCACHE_INVALID || status == PGCACHE_TOO_LARGE || status == PGCACHE_CLOSED ||
-      status == PGCACHE_NO_MEMORY) /* INVALID: a connection of the application's that cannot be used as it is */
+  if (!pgc_failure_is_miss(status))
     return pgc_fail_sql(call->error, status, failure.sqlstate, "%s", failure.message);
   pgc_count(&call->cache->store->counters.reads_failed);
   for (size_t i = 0; i < call->op.count; i++)

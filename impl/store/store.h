@@ -167,12 +167,30 @@ static inline bool pgc_op_is_maintenance(pgc_op_kind kind) {
   }
 }
 
+/* Of a read under on_error=miss [rule:on_error]: what the server failed becomes a miss; what the caller did wrong or must
+   know stays an error. INVALID: a connection of the application's that cannot be used as it is. */
+static inline bool pgc_failure_is_miss(pgcache_status status) {
+  return status < 0 && status != PGCACHE_INVALID && status != PGCACHE_TOO_LARGE && status != PGCACHE_CLOSED &&
+         status != PGCACHE_NO_MEMORY && status != PGCACHE_CANCELLED;
+}
+
 typedef struct pgc_store pgc_store;
+struct pgc_channel;
 
 struct pgc_store {
   /* Runs one operation and returns when it is done or its deadline has passed. Any thread. */
   pgcache_status (*run)(pgc_store *self, pgc_op *op, pgcache_error *error);
-  /* Wakes every run(), and makes it and all later ones give PGCACHE_CLOSED. Any thread, repeatedly. */
+  /* Opens a channel, see channel.h, on which operations can be sent at once. deadline 0: does not wait, and takes a
+     connection that is open, idle and known to be in order, else PGCACHE_TIMEOUT. PGCACHE_OK, PGCACHE_CLOSED, or why there
+     is none. NULL: this store has no channels; run() never waits (null:), or its connections are the application's. */
+  pgcache_status (*open_channel)(pgc_store *self, struct pgc_channel **out, pgc_deadline deadline,
+                                 pgcache_error *error);
+  /* Whether the breaker is open, so that operations are to go through run(), which asks it. */
+  bool (*is_troubled)(pgc_store *self);
+  /* Tells the breaker of an operation that was given up because there was no connection, or no answer on it. */
+  void (*waited_in_vain)(pgc_store *self);
+  /* Wakes every run() and open_channel(), and makes them and all later ones give PGCACHE_CLOSED; channels break. Any
+     thread, repeatedly. */
   void (*shutdown)(pgc_store *self);
   /* Shuts down and frees; no run() may be under way. */
   void (*free)(pgc_store *self);

@@ -1,0 +1,48 @@
+/*
+ * engine.h - does what is submitted to a handle, for any number of callers, over few connections.
+ *
+ * Owns: the engine's thread, the requests under way, the completions that wait. Must never: call anything of the caller's on
+ * a thread of its own, wait for the server on the engine's thread, or complete a request twice, or never.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_ENGINE_ENGINE_H
+#define PGC_ENGINE_ENGINE_H
+
+#include "engine/request.h"
+
+typedef struct pgc_engine pgc_engine;
+
+typedef struct pgc_engine_limits {
+  int connections;
+  size_t requests_max, bytes_max;
+  bool failed_reads_miss; /* [rule:on_error] */
+} pgc_engine_limits;
+
+/* Starts an engine with its thread. store: must outlive it. PGCACHE_OK, PGCACHE_NO_MEMORY (memory, threads, descriptors). */
+pgcache_status pgc_engine_new(pgc_engine **out, pgc_store *store, const pgc_engine_limits *limits,
+                              pgcache_error *error);
+
+/* Submits a request, and sets *id (may be NULL) before anybody can take its completion. From then on it is the engine's; if
+   it is refused it stays the caller's. PGCACHE_OK, PGCACHE_QUEUE_FULL, PGCACHE_CLOSED, PGCACHE_NO_MEMORY. Any thread, like
+   all that follow. */
+pgcache_status pgc_engine_submit(pgc_engine *self, pgc_request *request, uint64_t *id, pgcache_error *error);
+
+/* See pgcache_event_fd(), pgcache_cancel(), pgcache_take(), pgcache_wait(), pgcache_dispatch(). */
+int pgc_engine_event_fd(const pgc_engine *self);
+pgcache_status pgc_engine_cancel(pgc_engine *self, uint64_t id);
+pgcache_status pgc_engine_take(pgc_engine *self, pgc_request **out);
+pgcache_status pgc_engine_wait(pgc_engine *self, pgc_request **out, uint64_t id, pgc_deadline until);
+size_t pgc_engine_dispatch(pgc_engine *self, pgc_deadline until);
+
+/* The handle was shut down: whatever is not complete is completed soon as PGCACHE_CLOSED, or PGCACHE_UNKNOWN; nothing more can
+   be submitted. The store is shut down already. */
+void pgc_engine_shutdown(pgc_engine *self);
+
+/* Waits for its threads and frees it with all requests; it was shut down, and nobody else uses it. */
+void pgc_engine_free(pgc_engine *self);
+
+/* In a forked child: closes the parent's descriptor and leaves the rest of its memory as it is. */
+void pgc_engine_abandon(pgc_engine *parents);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * request.h - an operation that was submitted, and in the end its completion: one piece of memory for both.
+ *
+ * The maker fills it before it is submitted; then it is the engine's until its completion is taken; then the taker's, who
+ * reads it and frees it. What is read after that was set before the completion was handed over, and does not change.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_ENGINE_REQUEST_H
+#define PGC_ENGINE_REQUEST_H
+
+#include "pgcache.h"
+#include "pgcache_hooks.h"
+#include "store/store.h"
+
+typedef struct pgcache_completion pgc_request;
+
+/* One key of a request: what the engine queues, puts in order and sends together with others. */
+typedef struct pgc_part {
+  pgc_request *request;
+  pgc_op_key key;        /* digest, key, value, flags, ttl_ms, format: the maker's; out: status, version, found */
+  struct pgc_part *next; /* the engine's, and all below */
+  struct pgc_part *same; /* the next one of the same key in the same statement */
+  uint8_t place;
+} pgc_part;
+
+struct pgcache_completion {
+  /* ---- Set by the maker. ---- */
+  uint64_t token;
+  pgcache_callback callback; /* call NULL: none */
+  pgc_op_kind kind;          /* of its parts: GET, PUT, REMOVE also for the multi-key ones; without parts: any other */
+  pgc_deadline deadline;
+  const char *namespace_name; /* in its own memory */
+  union {
+    struct {
+      int64_t delta, initial;
+    } increment;
+    int64_t expected_version;
+  } u;
+  pgc_part *parts; /* of distinct keys; in its own memory */
+  size_t part_count;
+  /* Without parts: does the operation on a thread where it may wait, sets the outputs, and gives the status. */
+  pgcache_status (*run)(pgc_request *self, pgcache_error *error);
+  void *context;  /* for run */
+  size_t bytes;   /* what it counts against async_bytes_max */
+  bool discarded; /* nobody wants its completion */
+
+  /* ---- Outputs. ---- */
+  uint64_t id;
+  pgcache_status status;
+  char sqlstate[6];
+  const char *message; /* NULL: none */
+  char *own_message;   /* what message points to, if that has to be freed */
+  int64_t version, number;
+  pgcache_item *items; /* of a multi-key request, in the caller's order; in its own memory */
+  uint32_t *item_part; /* the part of each */
+  pgcache_value **values;
+  pgcache_usage *usage;
+  pgcache_store_stats *stats;
+  pgcache_cleanup_progress *progress; /* these four in its own memory */
+  size_t count;                       /* of items, values or usage */
+
+  /* ---- The engine's. ---- */
+  pgc_request *next, *previous; /* in a list of completions; or of those that wait for their deadline */
+  size_t parts_left;
+  uint8_t state;
+  struct pgc_wait *waiter;
+};
+
+/* Makes a request with room for `extra` bytes behind it, zeroed, aligned for any type: *room. NULL when out of memory. */
+pgc_request *pgc_request_new(size_t extra, void **room);
+
+/* The final word on it, before its completion is handed over. error: its message, when status is an error. */
+void pgc_request_settle(pgc_request *self, pgcache_status status, const pgcache_error *error);
+
+/* Frees it with all that it holds: values, message. NULL is a no-op. */
+void pgc_request_free(pgc_request *self);
+
+#endif
