@@ -11,8 +11,6 @@
 
 #include "engine/request.h"
 
-typedef struct pgc_engine pgc_engine;
-
 typedef struct pgc_engine_limits {
   int connections;
   size_t requests_max, bytes_max;

@@ -14,13 +14,25 @@
 #include "store/store.h"
 
 typedef struct pgcache_completion pgc_request;
+typedef struct pgc_engine pgc_engine;
+
+/* Work that may wait, for a thread of the crew; what comes of it is taken up on the engine's thread. */
+typedef struct pgc_job {
+  void (*work)(struct pgc_job *self); /* on a thread of the crew */
+  void (*done)(struct pgc_job *self); /* then, on the engine's */
+  struct pgc_job *next;
+} pgc_job;
 
 /* One key of a request: what the engine queues, puts in order and sends together with others. */
 typedef struct pgc_part {
   pgc_request *request;
-  pgc_op_key key;        /* digest, key, value, flags, ttl_ms, format: the maker's; out: status, version, found */
-  struct pgc_part *next; /* the engine's, and all below */
-  struct pgc_part *same; /* the next one of the same key in the same statement */
+  pgc_op_key key; /* digest, key, value, flags, ttl_ms, format: the maker's; out: status, version, found */
+
+  /* The engine's: */
+  struct pgc_part *next, *previous;       /* in the queue where it waits */
+  struct pgc_part *twin;                  /* the next one of the same key in the same batch */
+  struct pgc_part *chain;                 /* in the table of keys that are being written */
+  struct pgc_part *blocked, *blocked_end; /* those that wait for this write */
   uint8_t place;
 } pgc_part;
 
@@ -61,10 +73,13 @@ struct pgcache_completion {
   size_t count;                       /* of items, values or usage */
 
   /* ---- The engine's. ---- */
-  pgc_request *next, *previous; /* in a list of completions; or of those that wait for their deadline */
+  pgc_request *next, *previous; /* in the list where it is: submitted, by deadline, or complete */
   size_t parts_left;
   uint8_t state;
+  bool cancelled; /* somebody asked for that */
   struct pgc_wait *waiter;
+  pgc_engine *engine;
+  pgc_job job; /* of a request without parts */
 };
 
 /* Makes a request with room for `extra` bytes behind it, zeroed, aligned for any type: *room. NULL when out of memory. */
@@ -72,6 +87,9 @@ pgc_request *pgc_request_new(size_t extra, void **room);
 
 /* The final word on it, before its completion is handed over. error: its message, when status is an error. */
 void pgc_request_settle(pgc_request *self, pgcache_status status, const pgcache_error *error);
+
+/* All its parts are done: gives the items their outcomes, and the status of the whole. */
+pgcache_status pgc_request_gather(pgc_request *self);
 
 /* Frees it with all that it holds: values, message. NULL is a no-op. */
 void pgc_request_free(pgc_request *self);
