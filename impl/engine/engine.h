@@ -15,6 +15,10 @@ typedef struct pgc_engine_limits {
   int connections;
   size_t requests_max, bytes_max;
   bool failed_reads_miss; /* [rule:on_error] */
+  /* For the operations that it makes of parts, see pgc_op. */
+  pgcache_status (*decode)(const pgc_op *op, const pgc_op_key *key, const pgc_stored *stored, pgcache_value **value,
+                           pgcache_error *error);
+  const void *decoder; /* must outlive the engine */
 } pgc_engine_limits;
 
 /* Starts an engine with its thread. store: must outlive it. PGCACHE_OK, PGCACHE_NO_MEMORY (memory, threads, descriptors). */
