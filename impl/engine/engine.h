@@ -12,7 +12,7 @@
 #include "engine/request.h"
 
 typedef struct pgc_engine_limits {
-  int connections;
+  int connections; /* 1 to 64 */
   size_t requests_max, bytes_max;
   bool failed_reads_miss; /* [rule:on_error] */
   /* For the operations that it makes of parts, see pgc_op. */
@@ -31,7 +31,7 @@ pgcache_status pgc_engine_new(pgc_engine **out, pgc_store *store, const pgc_engi
 pgcache_status pgc_engine_submit(pgc_engine *self, pgc_request *request, uint64_t *id, pgcache_error *error);
 
 /* See pgcache_event_fd(), pgcache_cancel(), pgcache_take(), pgcache_wait(), pgcache_dispatch(). */
-int pgc_engine_event_fd(const pgc_engine *self);
+int pgc_engine_event_fd(pgc_engine *self);
 pgcache_status pgc_engine_cancel(pgc_engine *self, uint64_t id);
 pgcache_status pgc_engine_take(pgc_engine *self, pgc_request **out);
 pgcache_status pgc_engine_wait(pgc_engine *self, pgc_request **out, uint64_t id, pgc_deadline until);

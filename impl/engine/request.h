@@ -29,10 +29,10 @@ typedef struct pgc_part {
   pgc_op_key key; /* digest, key, value, flags, ttl_ms, format: the maker's; out: status, version, found */
 
   /* The engine's: */
-  struct pgc_part *next, *previous;       /* in the queue where it waits */
-  struct pgc_part *twin;                  /* the next one of the same key in the same batch */
-  struct pgc_part *chain;                 /* in the table of keys that are being written */
-  struct pgc_part *blocked, *blocked_end; /* those that wait for this write */
+  struct pgc_part *next, *previous; /* in the queue where it waits */
+  struct pgc_part *twin;            /* the next one of the same key in the same batch */
+  struct pgc_part *chain;           /* in the table of writes */
+  struct pgc_line *line;            /* a write: who waits for it; who waits: where */
   uint8_t place;
 } pgc_part;
 
@@ -76,7 +76,10 @@ struct pgcache_completion {
   pgc_request *next, *previous; /* in the list where it is: submitted, by deadline, or complete */
   size_t parts_left;
   uint8_t state;
+  bool timed;     /* it stands among the timers */
+  bool over;      /* it has an outcome, or its completion went ahead */
   bool cancelled; /* somebody asked for that */
+  pgc_request *next_cancelled;
   struct pgc_wait *waiter;
   pgc_engine *engine;
   pgc_job job; /* of a request without parts */
@@ -87,6 +90,10 @@ pgc_request *pgc_request_new(size_t extra, void **room);
 
 /* The final word on it, before its completion is handed over. error: its message, when status is an error. */
 void pgc_request_settle(pgc_request *self, pgcache_status status, const pgcache_error *error);
+
+/* The completion of a request that is given up while some of its parts are away: they have this status, the others the one
+   they have. It has memory of its own, and the same token, callback, kind and items. NULL when out of memory. */
+pgc_request *pgc_request_new_ahead(const pgc_request *request, pgcache_status status, const pgcache_error *error);
 
 /* All its parts are done: gives the items their outcomes, and the status of the whole. */
 pgcache_status pgc_request_gather(pgc_request *self);

@@ -49,11 +49,12 @@ struct pgc_channel {
      may have been executed is PGC_DELIVERED with PGCACHE_UNKNOWN, the rest PGC_LOST. */
   pgc_sent *(*receive)(pgc_channel *self);
   bool (*is_broken)(const pgc_channel *self);
+  /* Breaks it off, because it is silent: receive() then gives what is under way. */
+  void (*sever)(pgc_channel *self);
   int (*descriptor)(const pgc_channel *self);
   /* Whether others wait for a connection, so that this one should be drained and closed soon. */
   bool (*is_wanted)(const pgc_channel *self);
-  /* Gives the connection back; one that is broken, or has operations under way, is closed. All that was sent has been
-     received, or is forgotten. */
+  /* Gives the connection back; one that is broken is closed. All that was sent has been received. */
   void (*close)(pgc_channel *self);
 };
 

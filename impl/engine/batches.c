@@ -1,0 +1,316 @@
+/*
+ * batches.c - what is sent together, and how the answers find their way back. Waiting gets become one statement, and so do
+ * waiting puts and removals; what has no such statement is sent by itself in the same pipeline. A statement of many keys
+ * that fails because of one of them has changed nothing: then each key is done by itself.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/inside.h"
+#include "platform/memory.h"
+#include "pure/error.h"
+
+/* Most of one statement: larger ones cost the callers time and save the server hardly anything. */
+#define KEYS_MAX 500
+/* Puts of one statement, so that gets behind them wait for milliseconds at most. */
+#define PUT_BYTES_MAX ((size_t)256 * 1024)
+/* How far a queue is looked through for parts of one namespace. */
+#define LOOK_MAX (4 * KEYS_MAX)
+/* How many single operations one round carries. */
+#define SINGLES_MAX 128
+
+typedef struct batch {
+  pgc_sent sent; /* the first: what a channel gives back is a batch */
+  pgc_job job;
+  pgc_engine *engine;
+  bool ends_round;
+  size_t count;          /* distinct keys */
+  pgc_part **parts;      /* the first part of each, in the order of sent.op.keys */
+  pgcache_error *errors; /* of each, when they were run one by one; or NULL */
+} batch;
+
+typedef struct sortable {
+  uint64_t head; /* the digest's first bytes, as a number */
+  pgc_part *part;
+} sortable;
+
+static int compare(const void *left, const void *right) {
+  const sortable *a = left, *b = right;
+  if (a->head != b->head)
+    return a->head < b->head ? -1 : 1;
+  return pgc_digest_compare(&a->part->key.digest, &b->part->key.digest);
+}
+
+static void batch_free(batch *self) {
+  pgc_free(self->errors);
+  pgc_free(self);
+}
+
+/* Memory for a statement of up to so many keys. */
+static batch *batch_new(pgc_engine *engine, size_t keys) {
+  batch *self = pgc_alloc(sizeof *self + keys * (sizeof(pgc_op_key) + sizeof(pgc_part *)));
+  if (self == NULL)
+    return NULL;
+  memset(self, 0, sizeof *self);
+  self->engine = engine;
+  self->sent.op.keys = (pgc_op_key *)(void *)(self + 1);
+  self->parts = (pgc_part **)(void *)(self->sent.op.keys + keys);
+  self->sent.error.struct_size = sizeof self->sent.error;
+  return self;
+}
+
+static pgc_op_kind kind_for_many(pgc_op_kind kind) {
+  return kind == PGC_OP_GET ? PGC_OP_GET_MANY : kind == PGC_OP_PUT ? PGC_OP_PUT_MANY : PGC_OP_REMOVE_MANY;
+}
+
+/* Takes parts of one namespace out of a queue, from its front. */
+static size_t pick(pgc_parts *queue, sortable *picked, size_t limit) {
+  size_t count = 0, bytes = 0, looked = 0;
+  const char *namespace_name = NULL;
+  for (pgc_part *each = queue->first, *next; each != NULL && count < limit && looked < LOOK_MAX;
+       each = next, looked++) {
+    next = each->next;
+    if (namespace_name == NULL)
+      namespace_name = each->request->namespace_name;
+    else if (strcmp(namespace_name, each->request->namespace_name) != 0)
+      continue;
+    bytes += each->key.value_len;
+    if (count > 0 && bytes > PUT_BYTES_MAX)
+      break;
+    pgc_parts_remove(queue, each);
+    each->place = PGC_PART_AWAY;
+    each->twin = NULL;
+    picked[count].part = each;
+    uint64_t head = 0;
+    for (int i = 0; i < 8; i++)
+      head = head << 8 | each->key.digest.bytes[i];
+    picked[count++].head = head;
+  }
+  return count;
+}
+
+static void put_back(pgc_engine *self, sortable *picked, size_t count) {
+  while (count > 0)
+    pgc_part_make_ready(self, picked[--count].part, true);
+}
+
+/* The same key twice: only gets, because of one key no two writes are ready. */
+static bool is_twin(const sortable *left, const sortable *right) {
+  return left->head == right->head && pgc_digest_compare(&left->part->key.digest, &right->part->key.digest) == 0;
+}
+
+static void fill(batch *made, const sortable *picked, size_t count) {
+  pgc_op *op = &made->sent.op;
+  const pgc_request *first = picked[0].part->request;
+  const pgc_engine_limits *limits = &made->engine->limits;
+  op->namespace_name = first->namespace_name;
+  op->decode = limits->decode;
+  op->decoder = limits->decoder;
+  op->deadline = first->deadline;
+  for (size_t i = 0; i < count; i++) {
+    pgc_part *part = picked[i].part;
+    if (part->request->deadline > op->deadline)
+      op->deadline = part->request->deadline;
+    if (i > 0 && is_twin(&picked[i], &picked[i - 1])) {
+      part->twin = made->parts[made->count - 1];
+      made->parts[made->count - 1] = part;
+      continue;
+    }
+    op->keys[made->count] = part->key;
+    made->parts[made->count++] = part;
+  }
+  op->count = made->count;
+  op->kind = made->count > 1 ? kind_for_many(first->kind) : first->kind;
+  if (op->kind == PGC_OP_COMPARE_AND_SWAP) {
+    op->u.expected_version = first->u.expected_version;
+  } else if (op->kind == PGC_OP_INCREMENT) {
+    op->u.increment.delta = first->u.increment.delta;
+    op->u.increment.initial = first->u.increment.initial;
+  }
+}
+
+/* The next statement from a queue; NULL when there is none, or no memory. */
+static batch *next_batch(pgc_engine *self, int queue, size_t limit) {
+  sortable picked[KEYS_MAX];
+  if (queue == PGC_QUEUE_SINGLE)
+    limit = 1;
+  size_t count = pick(&self->ready[queue], picked, limit < KEYS_MAX ? limit : KEYS_MAX);
+  if (count == 0)
+    return NULL;
+  batch *made = batch_new(self, count);
+  if (made == NULL) {
+    put_back(self, picked, count);
+    return NULL;
+  }
+  if (count > 1)
+    qsort(picked, count, sizeof *picked, compare);
+  fill(made, picked, count);
+  return made;
+}
+
+/* ---- The way back ---- */
+
+/* Gives the parts of one key its outcome. */
+static void end_key(pgc_engine *self, batch *back, size_t index, pgcache_status status, const pgcache_error *error) {
+  const pgc_op *op = &back->sent.op;
+  pgc_op_key *key = &op->keys[index];
+  for (pgc_part *part = back->parts[index], *twin; part != NULL; part = twin) {
+    twin = part->twin;
+    part->key.version = key->version;
+    part->key.found = key->found;
+    if (twin != NULL && key->found != NULL)
+      pgc_value_retain(key->found);
+    if (op->kind == PGC_OP_INCREMENT)
+      part->request->number = op->u.increment.number;
+    pgc_part_end(self, part, status, error);
+  }
+}
+
+static void end_all(pgc_engine *self, batch *back) {
+  pgcache_status whole = back->sent.status;
+  bool many = back->count > 1;
+  for (size_t i = 0; i < back->count; i++) {
+    pgcache_status status = many && whole == PGCACHE_OK ? back->sent.op.keys[i].status : whole;
+    const pgcache_error *error = back->errors != NULL ? &back->errors[i] : &back->sent.error;
+    end_key(self, back, i, status, status < 0 && error->status == status ? error : NULL);
+  }
+  batch_free(back);
+}
+
+/* Back into the queues, in front; those whose completion has gone ahead are over. */
+static void requeue(pgc_engine *self, batch *back) {
+  for (size_t i = back->count; i > 0; i--) {
+    for (pgc_part *part = back->parts[i - 1], *twin; part != NULL; part = twin) {
+      twin = part->twin;
+      if (part->request->over || self->closing)
+        pgc_part_end(self, part, self->closing ? PGCACHE_CLOSED : back->sent.status, NULL);
+      else
+        pgc_part_make_ready(self, part, true);
+    }
+  }
+  batch_free(back);
+}
+
+/* ---- With the crew ---- */
+
+/* Whether one key may be the reason why a statement of many failed, which changed nothing. */
+static bool may_be_one_keys(pgcache_status status) {
+  switch (status) {
+  case PGCACHE_SERVER_ERROR:
+  case PGCACHE_CONFLICT:
+  case PGCACHE_FULL:
+  case PGCACHE_NO_MEMORY:
+  case PGCACHE_DENIED:
+  case PGCACHE_TIMEOUT:
+    return true;
+  default:
+    return false;
+  }
+}
+
+static void run_each(batch *self) {
+  pgc_store *store = self->engine->store;
+  pgc_op *op = &self->sent.op;
+  self->errors = pgc_alloc(self->count * sizeof *self->errors);
+  for (size_t i = 0; i < self->count; i++) {
+    pgcache_error error = PGCACHE_ERROR_INIT;
+    pgc_op one = {.kind = self->parts[i]->request->kind,
+                  .deadline = self->parts[i]->request->deadline,
+                  .namespace_name = op->namespace_name,
+                  .keys = &op->keys[i],
+                  .count = 1,
+                  .decode = op->decode,
+                  .decoder = op->decoder};
+    op->keys[i].status = store->run(store, &one, &error);
+    if (self->errors != NULL)
+      self->errors[i] = error;
+  }
+  self->sent.status = PGCACHE_OK;
+}
+
+static void run_batch(pgc_job *job) {
+  batch *self = (batch *)(void *)((char *)job - offsetof(batch, job));
+  pgc_store *store = self->engine->store;
+  bool failed = self->sent.delivery == PGC_DELIVERED; /* a statement of many has failed */
+  if (!failed) {
+    self->sent.error = (pgcache_error)PGCACHE_ERROR_INIT;
+    self->sent.status = store->run(store, &self->sent.op, &self->sent.error);
+    failed = may_be_one_keys(self->sent.status);
+  }
+  if (failed && self->count > 1)
+    run_each(self);
+}
+
+static void batch_ran(pgc_job *job) {
+  batch *back = (batch *)(void *)((char *)job - offsetof(batch, job));
+  end_all(back->engine, back);
+}
+
+static void hand_to_crew(pgc_engine *self, batch *back) {
+  back->job = (pgc_job){.work = run_batch, .done = batch_ran};
+  if (self->store->open_channel == NULL) { /* it never waits */
+    run_batch(&back->job);
+    end_all(self, back);
+  } else if (pgc_crew_hand(&self->crew, &back->job)) {
+    self->away++;
+  } else {
+    back->sent.status = pgc_fail(&back->sent.error, PGCACHE_NO_MEMORY, "no thread is left for the request");
+    end_all(self, back);
+  }
+}
+
+bool pgc_batches_receive(pgc_engine *self, pgc_sent *sent) {
+  batch *back = (batch *)(void *)sent;
+  bool ends_round = back->ends_round;
+  if (sent->delivery == PGC_RUN_AGAIN ||
+      (sent->delivery == PGC_DELIVERED && back->count > 1 && may_be_one_keys(sent->status)))
+    hand_to_crew(self, back);
+  else if (sent->delivery == PGC_LOST)
+    requeue(self, back);
+  else
+    end_all(self, back);
+  return ends_round;
+}
+
+void pgc_batches_run(pgc_engine *self) {
+  for (int queue = 0; queue < PGC_QUEUES; queue++) {
+    for (batch *made; (made = next_batch(self, queue, KEYS_MAX)) != NULL;) {
+      made->sent.delivery = PGC_RUN_AGAIN;
+      hand_to_crew(self, made);
+    }
+  }
+}
+
+/* ---- Sending ---- */
+
+/* Sends the next statement of a queue. *last: the last one that was sent. */
+static bool send_one(pgc_engine *self, pgc_lane *lane, int queue, size_t limit, batch **last) {
+  batch *made = next_batch(self, queue, limit);
+  if (made == NULL)
+    return false;
+  if (!lane->channel->send(lane->channel, &made->sent)) {
+    requeue(self, made);
+    return false;
+  }
+  lane->sent++;
+  *last = made;
+  return true;
+}
+
+bool pgc_batches_send(pgc_engine *self, pgc_lane *lane, size_t share) {
+  batch *last = NULL;
+  /* Gets come first: they do not wait for the writes of their own round. */
+  send_one(self, lane, PGC_QUEUE_GET, share, &last);
+  send_one(self, lane, PGC_QUEUE_REMOVE, share, &last);
+  send_one(self, lane, PGC_QUEUE_PUT, share, &last);
+  size_t singles = share < SINGLES_MAX ? share : SINGLES_MAX;
+  while (singles > 0 && send_one(self, lane, PGC_QUEUE_SINGLE, 1, &last))
+    singles--;
+  if (last != NULL) {
+    last->ends_round = true;
+    lane->rounds++;
+  }
+  return lane->channel->push(lane->channel) && !lane->channel->is_broken(lane->channel);
+}

@@ -1,0 +1,353 @@
+/*
+ * engine.c - see engine.h. The callers' side: nothing here waits but for completions.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "engine/inside.h"
+#include "platform/memory.h"
+#include "platform/sync.h"
+#include "pure/error.h"
+
+#define BY_ID_FIRST 64
+#define DISPATCH_MAX 1000
+
+static void raise_event(int fd) {
+  uint64_t one = 1;
+  while (write(fd, &one, sizeof one) < 0 && errno == EINTR)
+    ;
+}
+
+static void lower_event(int fd) {
+  uint64_t count;
+  while (read(fd, &count, sizeof count) < 0 && errno == EINTR)
+    ;
+}
+
+void pgc_engine_wake(void *engine) {
+  raise_event(((pgc_engine *)engine)->wake_fd);
+}
+
+/* ---- Requests by their ids. With the lock held. ---- */
+
+static pgc_request **place_of(const pgc_engine *self, uint64_t id) {
+  return &self->by_id[id & (self->by_id_size - 1)];
+}
+
+static pgc_request *find(const pgc_engine *self, uint64_t id) {
+  pgc_request *found = *place_of(self, id);
+  return found != NULL && found->id == id ? found : NULL;
+}
+
+/* Places that differ modulo the old size differ modulo the new one, too. */
+static bool grow_by_id(pgc_engine *self) {
+  size_t size = self->by_id_size * 2;
+  pgc_request **by_id = pgc_alloc_zero(size * sizeof(pgc_request *));
+  if (by_id == NULL)
+    return false;
+  for (size_t i = 0; i < self->by_id_size; i++) {
+    if (self->by_id[i] != NULL)
+      by_id[self->by_id[i]->id & (size - 1)] = self->by_id[i];
+  }
+  pgc_free(self->by_id);
+  self->by_id = by_id;
+  self->by_id_size = size;
+  return true;
+}
+
+/* At least half of the places are free, so that the next free one is near. */
+static bool give_id(pgc_engine *self, pgc_request *request) {
+  if (self->requests >= self->by_id_size / 2 && !grow_by_id(self))
+    return false;
+  do {
+    self->last_id++;
+  } while (self->last_id == 0 || *place_of(self, self->last_id) != NULL);
+  request->id = self->last_id;
+  *place_of(self, request->id) = request;
+  return true;
+}
+
+/* The descriptor is readable exactly while a completion waits. */
+static void show_event(pgc_engine *self) {
+  bool waiting = self->complete.first != NULL || self->with_callback.first != NULL;
+  if (!self->fd_used || waiting == self->fd_set)
+    return;
+  (waiting ? raise_event : lower_event)(self->event_fd);
+  self->fd_set = waiting;
+}
+
+/* It leaves the engine; with the lock held. */
+static void let_go(pgc_engine *self, pgc_request *request) {
+  *place_of(self, request->id) = NULL;
+  self->requests--;
+  self->bytes -= request->bytes;
+}
+
+/* ---- Submitting ---- */
+
+pgcache_status pgc_engine_submit(pgc_engine *self, pgc_request *request, uint64_t *id, pgcache_error *error) {
+  request->engine = self;
+  request->state = PGC_REQUEST_UNDER_WAY;
+  request->parts_left = request->part_count;
+  pthread_mutex_lock(&self->lock);
+  pgcache_status status = PGCACHE_OK;
+  if (self->closed)
+    status = pgc_fail(error, PGCACHE_CLOSED, "the handle was shut down");
+  else if (self->requests >= self->limits.requests_max)
+    status = pgc_fail(error, PGCACHE_QUEUE_FULL,
+                      "%zu requests are under way or wait to be taken; take completions first, or raise "
+                      "async_requests_max",
+                      self->requests);
+  else if (self->bytes > 0 && request->bytes > self->limits.bytes_max - self->bytes) /* one is always let in */
+    status = pgc_fail(error, PGCACHE_QUEUE_FULL,
+                      "requests of %zu bytes are under way or wait to be taken; take completions first, or raise "
+                      "async_bytes_max",
+                      self->bytes);
+  else if (!give_id(self, request))
+    status = pgc_fail_memory(error);
+  bool wake = false;
+  if (status == PGCACHE_OK) {
+    self->requests++;
+    self->bytes += request->bytes;
+    if (id != NULL)
+      *id = request->id;
+    pgc_requests_append(&self->submitted, request);
+    wake = self->asleep;
+    self->asleep = false;
+  }
+  pthread_mutex_unlock(&self->lock);
+  if (wake)
+    pgc_engine_wake(self);
+  return status;
+}
+
+pgcache_status pgc_engine_cancel(pgc_engine *self, uint64_t id) {
+  pthread_mutex_lock(&self->lock);
+  pgc_request *found = find(self, id);
+  bool there = found != NULL && found->state == PGC_REQUEST_UNDER_WAY;
+  bool wake = false;
+  if (there && !found->cancelled) {
+    found->cancelled = true;
+    found->next_cancelled = self->cancelled;
+    self->cancelled = found;
+    wake = self->asleep;
+    self->asleep = false;
+  }
+  pthread_mutex_unlock(&self->lock);
+  if (wake)
+    pgc_engine_wake(self);
+  return there ? PGCACHE_OK : PGCACHE_MISS;
+}
+
+/* ---- Completions ---- */
+
+/* Those that were cancelled and ended otherwise meanwhile are no longer to be given up. */
+static void forget_cancelled(pgc_engine *self) {
+  for (pgc_request **link = &self->cancelled; *link != NULL;) {
+    if ((*link)->state == PGC_REQUEST_UNDER_WAY)
+      link = &(*link)->next_cancelled;
+    else
+      *link = (*link)->next_cancelled;
+  }
+}
+
+/* Gives one that has ended to whoever waits for it; with the lock held. True: it is nobody's, and to be freed. */
+static bool hand_over_one(pgc_engine *self, pgc_request *request) {
+  if (request->state == PGC_REQUEST_ABANDONED) { /* its place is that of the completion that went ahead, or of nobody */
+    self->requests--;
+    self->bytes -= request->bytes;
+    return true;
+  }
+  request->state = PGC_REQUEST_COMPLETE;
+  if (request->discarded) {
+    let_go(self, request);
+    return true;
+  }
+  if (request->waiter != NULL) {
+    let_go(self, request);
+    request->waiter->given = request;
+    pthread_cond_signal(&request->waiter->woken);
+  } else {
+    pgc_requests_append(request->callback.call != NULL ? &self->with_callback : &self->complete, request);
+  }
+  return false;
+}
+
+void pgc_engine_hand_over(pgc_engine *self) {
+  if (self->ended.first == NULL)
+    return;
+  pgc_requests nobodys = {NULL, NULL};
+  pthread_mutex_lock(&self->lock);
+  while (self->ended.first != NULL) {
+    pgc_request *first = self->ended.first;
+    pgc_requests_remove(&self->ended, first);
+    self->under_way--;
+    if (hand_over_one(self, first))
+      pgc_requests_append(&nobodys, first);
+  }
+  forget_cancelled(self);
+  show_event(self);
+  if (self->dispatchers > 0 && self->with_callback.first != NULL)
+    pthread_cond_broadcast(&self->dispatchable);
+  pthread_mutex_unlock(&self->lock);
+  while (nobodys.first != NULL) {
+    pgc_request *first = nobodys.first;
+    pgc_requests_remove(&nobodys, first);
+    pgc_request_free(first);
+  }
+}
+
+int pgc_engine_event_fd(pgc_engine *self) {
+  pthread_mutex_lock(&self->lock);
+  self->fd_used = true;
+  show_event(self);
+  pthread_mutex_unlock(&self->lock);
+  return self->event_fd;
+}
+
+/* With the lock held; NULL: there is none. */
+static pgc_request *take_first(pgc_engine *self, pgc_requests *from) {
+  pgc_request *first = from->first;
+  if (first == NULL)
+    return NULL;
+  pgc_requests_remove(from, first);
+  let_go(self, first);
+  show_event(self);
+  return first;
+}
+
+pgcache_status pgc_engine_take(pgc_engine *self, pgc_request **out) {
+  pthread_mutex_lock(&self->lock);
+  *out = take_first(self, &self->complete);
+  pthread_mutex_unlock(&self->lock);
+  return *out != NULL ? PGCACHE_OK : PGCACHE_MISS;
+}
+
+pgcache_status pgc_engine_wait(pgc_engine *self, pgc_request **out, uint64_t id, pgc_deadline until) {
+  pgc_wait me = {.given = NULL};
+  pgcache_status status = PGCACHE_OK;
+  *out = NULL;
+  pthread_mutex_lock(&self->lock);
+  pgc_request *found = find(self, id);
+  if (found == NULL || found->waiter != NULL || found->callback.call != NULL || found->discarded) {
+    status = PGCACHE_MISS;
+  } else if (found->state == PGC_REQUEST_COMPLETE) {
+    pgc_requests_remove(&self->complete, found);
+    let_go(self, found);
+    show_event(self);
+    *out = found;
+  } else {
+    pgc_cond_init(&me.woken);
+    found->waiter = &me;
+    bool in_time = true;
+    while (me.given == NULL && in_time)
+      in_time = pgc_cond_wait_until(&me.woken, &self->lock, until);
+    *out = me.given;
+    if (me.given == NULL) {
+      find(self, id)->waiter = NULL; /* not always `found`: a completion may have gone ahead of it */
+      status = PGCACHE_TIMEOUT;
+    }
+    pthread_cond_destroy(&me.woken);
+  }
+  pthread_mutex_unlock(&self->lock);
+  return status;
+}
+
+size_t pgc_engine_dispatch(pgc_engine *self, pgc_deadline until) {
+  size_t count = 0;
+  bool in_time = true;
+  pthread_mutex_lock(&self->lock);
+  self->dispatchers++;
+  while (self->with_callback.first == NULL && in_time)
+    in_time = pgc_cond_wait_until(&self->dispatchable, &self->lock, until);
+  self->dispatchers--;
+  while (count < DISPATCH_MAX) {
+    pgc_request *first = take_first(self, &self->with_callback);
+    if (first == NULL)
+      break;
+    pthread_mutex_unlock(&self->lock);
+    first->callback.call(first->callback.userdata, first);
+    pgc_request_free(first);
+    count++;
+    pthread_mutex_lock(&self->lock);
+  }
+  pthread_mutex_unlock(&self->lock);
+  return count;
+}
+
+/* ---- Beginning and end ---- */
+
+static void free_all(pgc_engine *self) {
+  if (self->event_fd >= 0)
+    close(self->event_fd);
+  if (self->wake_fd >= 0)
+    close(self->wake_fd);
+  pgc_order_destroy(&self->order);
+  pgc_free(self->by_id);
+  pgc_free(self->lanes);
+  pgc_free(self);
+}
+
+pgcache_status pgc_engine_new(pgc_engine **out, pgc_store *store, const pgc_engine_limits *limits,
+                              pgcache_error *error) {
+  *out = NULL;
+  pgc_engine *self = pgc_alloc_zero(sizeof *self);
+  if (self == NULL)
+    return pgc_fail_memory(error);
+  self->store = store;
+  self->limits = *limits;
+  self->last_failure = (pgcache_error)PGCACHE_ERROR_INIT;
+  self->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  self->by_id = pgc_alloc_zero(BY_ID_FIRST * sizeof(pgc_request *));
+  self->by_id_size = BY_ID_FIRST;
+  self->asleep = true;
+  pgc_timers_init(&self->timers, pgc_monotonic_us());
+  if (!pgc_order_init(&self->order) || !pgc_lanes_init(self) || self->by_id == NULL) {
+    free_all(self);
+    return pgc_fail_memory(error);
+  }
+  if (self->event_fd < 0 || self->wake_fd < 0) {
+    free_all(self);
+    return pgc_fail(error, PGCACHE_NO_MEMORY, "no descriptor is left for the engine of the requests");
+  }
+  pthread_mutex_init(&self->lock, NULL);
+  pgc_cond_init(&self->dispatchable);
+  pgc_crew_init(&self->crew, pgc_engine_wake, self);
+  if (!pgc_thread_start(&self->thread, pgc_engine_loop, self)) {
+    pgc_crew_end(&self->crew);
+    pthread_cond_destroy(&self->dispatchable);
+    pthread_mutex_destroy(&self->lock);
+    free_all(self);
+    return pgc_fail(error, PGCACHE_NO_MEMORY, "no thread is left for the engine of the requests");
+  }
+  *out = self;
+  return PGCACHE_OK;
+}
+
+void pgc_engine_shutdown(pgc_engine *self) {
+  pthread_mutex_lock(&self->lock);
+  self->closed = true;
+  pthread_mutex_unlock(&self->lock);
+  pgc_engine_wake(self);
+}
+
+void pgc_engine_free(pgc_engine *self) {
+  pthread_join(self->thread, NULL);
+  pgc_crew_end(&self->crew);
+  for (size_t i = 0; i < self->by_id_size; i++)
+    pgc_request_free(self->by_id[i]); /* complete, and never taken */
+  pthread_cond_destroy(&self->dispatchable);
+  pthread_mutex_destroy(&self->lock);
+  free_all(self);
+}
+
+void pgc_engine_abandon(pgc_engine *parents) {
+  close(parents->event_fd);
+  close(parents->wake_fd);
+}

@@ -1,0 +1,211 @@
+/*
+ * lanes.c - the engine's connections. One is opened when something is ready and no open one takes it; given back when there
+ * was nothing to send for a moment, or when others wait for one.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "engine/inside.h"
+#include "platform/memory.h"
+#include "platform/sync.h"
+#include "pure/backoff.h"
+#include "pure/error.h"
+
+/* How many rounds are under way on a lane: while the server works on the one, the answers of the other are read. */
+#define ROUNDS_MAX 2
+/* A second round is sent when it carries at least so much: what waits for the first one grows into a larger batch. */
+#define SECOND_ROUND_MIN 64
+/* Less is not worth being divided among lanes. */
+#define SHARE_MIN 32
+
+#define LINGER_US 10000   /* an idle lane is kept so long */
+#define LENT_US 100000    /* a busy one, when others wait for a connection */
+#define SILENT_US 1000000 /* so long without a byte is too long, when somebody's deadline has passed */
+#define OPEN_MS 5000      /* how long the crew waits for a connection before it tries anew */
+#define BACKOFF_FIRST_US 20000
+#define BACKOFF_MAX_US 250000 /* the pool's own pauses are longer where it helps; asking it is cheap */
+
+bool pgc_lanes_init(pgc_engine *self) {
+  self->lanes = pgc_alloc_zero((size_t)self->limits.connections * sizeof *self->lanes);
+  for (int i = 0; self->lanes != NULL && i < self->limits.connections; i++)
+    self->lanes[i].engine = self;
+  return self->lanes != NULL;
+}
+
+static bool takes_more(const pgc_lane *lane, size_t ready) {
+  if (lane->channel == NULL || lane->draining || lane->channel->is_full(lane->channel))
+    return false;
+  return lane->rounds == 0 || (lane->rounds < ROUNDS_MAX && ready >= SECOND_ROUND_MIN);
+}
+
+/* ---- Opening ---- */
+
+static void open_lane(pgc_job *job) {
+  pgc_lane *lane = (pgc_lane *)((char *)job - offsetof(pgc_lane, job));
+  pgc_store *store = lane->engine->store;
+  lane->error = (pgcache_error)PGCACHE_ERROR_INIT;
+  lane->status = store->open_channel(store, &lane->opened, pgc_deadline_in(OPEN_MS), &lane->error);
+}
+
+static void begin(pgc_lane *lane, pgc_channel *channel) {
+  lane->channel = channel;
+  lane->sent = lane->rounds = 0;
+  lane->draining = false;
+  lane->opened_us = lane->heard_us = pgc_monotonic_us();
+}
+
+/* Waiting may help: what is queued waits for its deadline. */
+static bool may_pass(pgcache_status status) {
+  return status == PGCACHE_UNAVAILABLE || status == PGCACHE_TOO_MANY_CONNECTIONS || status == PGCACHE_TIMEOUT ||
+         status == PGCACHE_CLOSED || status == PGCACHE_NO_MEMORY;
+}
+
+static void lane_opened(pgc_job *job) {
+  pgc_lane *lane = (pgc_lane *)((char *)job - offsetof(pgc_lane, job));
+  pgc_engine *self = lane->engine;
+  lane->opening = false;
+  if (lane->status == PGCACHE_OK) {
+    self->failures = 0;
+    begin(lane, lane->opened);
+    return;
+  }
+  self->last_failure = lane->error;
+  self->retry_at_us =
+      pgc_monotonic_us() + pgc_backoff_us(self->failures, BACKOFF_FIRST_US, BACKOFF_MAX_US, pgc_random_u64());
+  self->failures++;
+  if (!may_pass(lane->status))
+    pgc_engine_fail_ready(self, lane->status, &lane->error);
+}
+
+/* Takes a connection that lies ready, or has the crew get one. */
+static void open_one(pgc_engine *self, int64_t now_us) {
+  pgc_lane *closed = NULL;
+  for (int i = 0; i < self->limits.connections; i++) {
+    pgc_lane *lane = &self->lanes[i];
+    if (lane->opening)
+      return; /* one at a time: the first may carry all */
+    if (lane->channel == NULL && closed == NULL)
+      closed = lane;
+  }
+  if (closed == NULL || now_us < self->retry_at_us)
+    return;
+  pgc_channel *channel;
+  pgc_store *store = self->store;
+  if (store->open_channel(store, &channel, 0, NULL) == PGCACHE_OK) {
+    self->failures = 0;
+    begin(closed, channel);
+    return;
+  }
+  closed->job = (pgc_job){.work = open_lane, .done = lane_opened};
+  if (pgc_crew_hand(&self->crew, &closed->job)) {
+    closed->opening = true;
+    self->away++;
+  } else {
+    self->retry_at_us = now_us + BACKOFF_MAX_US; /* there is no thread for it */
+    pgc_fail(&self->last_failure, PGCACHE_NO_MEMORY, "no thread is left to open a connection");
+    self->failures++;
+  }
+}
+
+/* ---- Sending and receiving ---- */
+
+static void shut(pgc_lane *lane) {
+  lane->channel->close(lane->channel);
+  lane->channel = NULL;
+}
+
+static void receive(pgc_engine *self, pgc_lane *lane, int64_t now_us) {
+  for (pgc_sent *sent; (sent = lane->channel->receive(lane->channel)) != NULL;) {
+    lane->heard_us = now_us;
+    lane->sent--;
+    if (pgc_batches_receive(self, sent))
+      lane->rounds--;
+  }
+  if (lane->channel->is_broken(lane->channel))
+    shut(lane);
+}
+
+void pgc_lane_serve(pgc_engine *self, pgc_lane *lane, int64_t now_us) {
+  lane->channel->read(lane->channel);
+  if (!lane->channel->is_broken(lane->channel) && lane->channel->is_full(lane->channel))
+    lane->channel->push(lane->channel);
+  receive(self, lane, now_us);
+}
+
+static void feed(pgc_engine *self, pgc_lane *lane, size_t share, int64_t now_us) {
+  if (lane->sent == 0)
+    lane->heard_us = now_us;
+  if (!pgc_batches_send(self, lane, share))
+    receive(self, lane, now_us); /* it broke: what was sent comes back */
+}
+
+void pgc_lanes_feed(pgc_engine *self, int64_t now_us) {
+  pgc_store *store = self->store;
+  if (pgc_engine_ready(self) == 0)
+    return;
+  if (store->open_channel == NULL || store->is_troubled(store)) {
+    pgc_batches_run(self);
+    return;
+  }
+  for (;;) {
+    size_t ready = pgc_engine_ready(self), willing = 0;
+    pgc_lane *least = NULL;
+    for (int i = 0; i < self->limits.connections; i++) {
+      pgc_lane *lane = &self->lanes[i];
+      if (!takes_more(lane, ready))
+        continue;
+      willing++;
+      if (least == NULL || lane->rounds < least->rounds)
+        least = lane;
+    }
+    if (least == NULL || ready == 0)
+      break;
+    size_t share = (ready + willing - 1) / willing;
+    feed(self, least, share < SHARE_MIN ? SHARE_MIN : share, now_us);
+  }
+  if (pgc_engine_ready(self) > 0)
+    open_one(self, now_us);
+}
+
+/* ---- Closing ---- */
+
+void pgc_lanes_suspect(pgc_engine *self, int64_t now_us) {
+  bool connected = false;
+  for (int i = 0; i < self->limits.connections; i++) {
+    pgc_lane *lane = &self->lanes[i];
+    if (lane->channel != NULL && lane->sent > 0 && now_us - lane->heard_us > SILENT_US) {
+      self->store->waited_in_vain(self->store);
+      lane->channel->sever(lane->channel);
+      receive(self, lane, now_us);
+    }
+    connected = connected || lane->channel != NULL;
+  }
+  if (!connected && self->failures > 0 && self->store->waited_in_vain != NULL)
+    self->store->waited_in_vain(self->store);
+}
+
+pgc_deadline pgc_lanes_tidy(pgc_engine *self, int64_t now_us) {
+  pgc_deadline next = PGC_NO_DEADLINE;
+  for (int i = 0; i < self->limits.connections; i++) {
+    pgc_lane *lane = &self->lanes[i];
+    if (lane->channel == NULL)
+      continue;
+    if (!lane->draining && now_us - lane->opened_us > LENT_US && lane->channel->is_wanted(lane->channel))
+      lane->draining = true;
+    if (lane->sent > 0)
+      continue;
+    int64_t end_us = lane->heard_us + LINGER_US;
+    if (self->closing || lane->draining || now_us >= end_us || lane->channel->is_wanted(lane->channel))
+      shut(lane);
+    else if (end_us < next)
+      next = end_us;
+  }
+  return next;
+}
+
+bool pgc_lanes_shut(const pgc_engine *self) {
+  for (int i = 0; i < self->limits.connections; i++) {
+    if (self->lanes[i].channel != NULL || self->lanes[i].opening)
+      return false;
+  }
+  return true;
+}

@@ -1,0 +1,168 @@
+/*
+ * outcome.c - the end of a part and of a request. Each request gets here once, whichever way it ends; the engine's thread
+ * alone decides.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "engine/inside.h"
+#include "pure/error.h"
+
+void pgc_part_make_ready(pgc_engine *self, pgc_part *part, bool first) {
+  pgc_parts *queue = &self->ready[pgc_queue_of(part->request->kind)];
+  part->place = PGC_PART_READY;
+  if (first)
+    pgc_parts_prepend(queue, part);
+  else
+    pgc_parts_append(queue, part);
+}
+
+/* Whatever the request still was to the engine, it has an outcome now. */
+static void finish(pgc_engine *self, pgc_request *request) {
+  if (request->timed)
+    pgc_timers_remove(&self->timers, request);
+  request->timed = false;
+  request->over = true;
+  pgc_requests_append(&self->ended, request);
+}
+
+/* A read under on_error=miss. */
+static pgcache_status soften(pgc_engine *self, const pgc_request *request, pgcache_status status) {
+  bool read = request->kind == PGC_OP_GET || request->kind == PGC_OP_EXISTS;
+  if (!read || !self->limits.failed_reads_miss || !pgc_failure_is_miss(status))
+    return status;
+  pgc_count(&self->store->counters.reads_failed);
+  return PGCACHE_MISS;
+}
+
+void pgc_part_end(pgc_engine *self, pgc_part *part, pgcache_status status, const pgcache_error *error) {
+  pgc_request *request = part->request;
+  bool was_blocked = part->place == PGC_PART_BLOCKED;
+  part->place = PGC_PART_DONE;
+  if (!was_blocked && pgc_op_writes(request->kind)) {
+    pgc_parts released = pgc_order_leave(&self->order, part);
+    while (released.first != NULL) {
+      pgc_part *first = released.first;
+      pgc_parts_remove(&released, first);
+      pgc_part_make_ready(self, first, false);
+    }
+  }
+  status = soften(self, request, status);
+  part->key.status = status;
+  if (status < 0 && request->status >= 0) /* the first failure's message stands for all */
+    pgc_request_settle(request, status, error);
+  if (--request->parts_left > 0)
+    return;
+  if (request->items != NULL || request->part_count != 1) {
+    pgcache_status whole = pgc_request_gather(request);
+    if (whole != request->status)
+      pgc_request_settle(request, whole, NULL);
+  } else if (status >= 0) {
+    request->version = status == PGCACHE_OK ? part->key.version : 0;
+    pgc_request_settle(request, status, NULL);
+  }
+  finish(self, request);
+}
+
+void pgc_request_end(pgc_engine *self, pgc_request *request, pgcache_status status, const pgcache_error *error) {
+  pgc_request_settle(request, status, error);
+  finish(self, request);
+}
+
+/* ---- Giving up ---- */
+
+static pgcache_status explain_unsent(const pgc_engine *self, pgcache_status status, pgcache_error *error) {
+  if (status == PGCACHE_CANCELLED)
+    return pgc_fail(error, status, "the request was cancelled before it was sent");
+  if (status == PGCACHE_CLOSED)
+    return pgc_fail(error, status, "the handle was shut down");
+  if (self->failures > 0)
+    return pgc_fail_sql(error, status, self->last_failure.sqlstate,
+                        "no connection before the deadline; the last attempt to open one: %s",
+                        self->last_failure.message);
+  return pgc_fail(error, status, "the deadline passed before the request could be sent");
+}
+
+static pgcache_status explain_sent(pgcache_status status, bool writes, pgcache_error *error) {
+  const char *what = status == PGCACHE_CANCELLED ? "the request was cancelled" : "the deadline passed";
+  if (writes)
+    return pgc_fail(error, PGCACHE_UNKNOWN, "%s after a write was sent: it may or may not have happened", what);
+  return pgc_fail(error, status, "%s before the server answered", what);
+}
+
+/* Lets a completion go ahead of its request, whose memory is still in use. When memory is out it comes later. */
+static void complete_ahead(pgc_engine *self, pgc_request *request, pgcache_status status, const pgcache_error *error) {
+  pgc_request *ahead = pgc_request_new_ahead(request, soften(self, request, status), error);
+  if (ahead == NULL)
+    return;
+  if (request->timed)
+    pgc_timers_remove(&self->timers, request);
+  request->timed = false;
+  request->over = ahead->over = true;
+  pthread_mutex_lock(&self->lock);
+  ahead->id = request->id;
+  ahead->waiter = request->waiter;
+  request->waiter = NULL;
+  request->state = PGC_REQUEST_ABANDONED;
+  self->by_id[request->id & (self->by_id_size - 1)] = ahead;
+  self->requests++;
+  pthread_mutex_unlock(&self->lock);
+  self->under_way++;
+  pgc_requests_append(&self->ended, ahead);
+}
+
+void pgc_request_give_up(pgc_engine *self, pgc_request *request, pgcache_status status) {
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  if (request->parts_left == 0) { /* it has a job */
+    if (pgc_crew_take_back(&self->crew, &request->job)) {
+      self->away--;
+      status = explain_unsent(self, status, &error);
+      pgc_request_end(self, request, status, &error);
+    } else if (status == PGCACHE_CANCELLED) { /* it keeps to its deadline by itself */
+      status = explain_sent(status, pgc_op_writes(request->kind), &error);
+      complete_ahead(self, request, status, &error);
+    }
+    return;
+  }
+  bool away = false;
+  size_t unsent = 0;
+  for (size_t i = 0; i < request->part_count; i++) {
+    away = away || request->parts[i].place == PGC_PART_AWAY;
+    unsent += request->parts[i].place == PGC_PART_READY || request->parts[i].place == PGC_PART_BLOCKED;
+  }
+  pgcache_status why = explain_unsent(self, status, &error);
+  for (size_t i = 0; unsent > 0; i++) { /* with the last one the request may be gone */
+    pgc_part *part = &request->parts[i];
+    if (part->place == PGC_PART_BLOCKED)
+      pgc_order_unblock(part);
+    else if (part->place == PGC_PART_READY)
+      pgc_parts_remove(&self->ready[pgc_queue_of(request->kind)], part);
+    else
+      continue;
+    unsent--;
+    pgc_part_end(self, part, why, &error);
+  }
+  if (away) {
+    status = explain_sent(status, pgc_op_writes(request->kind), &error);
+    complete_ahead(self, request, status, &error);
+  }
+}
+
+void pgc_engine_fail_ready(pgc_engine *self, pgcache_status status, const pgcache_error *error) {
+  for (int i = 0; i < PGC_QUEUES; i++) {
+    while (self->ready[i].first != NULL) {
+      pgc_part *first = self->ready[i].first;
+      pgc_parts_remove(&self->ready[i], first);
+      pgc_part_end(self, first, status, error);
+    }
+  }
+}
+
+/* What is blocked becomes ready when the write before it has ended. */
+void pgc_engine_end_unsent(pgc_engine *self) {
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  explain_unsent(self, PGCACHE_CLOSED, &error);
+  while (pgc_engine_ready(self) > 0)
+    pgc_engine_fail_ready(self, PGCACHE_CLOSED, &error);
+}
