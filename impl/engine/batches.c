@@ -26,9 +26,8 @@ typedef struct batch {
   pgc_job job;
   pgc_engine *engine;
   bool ends_round;
-  size_t count;          /* distinct keys */
-  pgc_part **parts;      /* the first part of each, in the order of sent.op.keys */
-  pgcache_error *errors; /* of each, when they were run one by one; or NULL */
+  size_t count;     /* distinct keys */
+  pgc_part **parts; /* the first part of each, in the order of sent.op.keys */
 } batch;
 
 typedef struct sortable {
@@ -41,11 +40,6 @@ static int compare(const void *left, const void *right) {
   if (a->head != b->head)
     return a->head < b->head ? -1 : 1;
   return pgc_digest_compare(&a->part->key.digest, &b->part->key.digest);
-}
-
-static void batch_free(batch *self) {
-  pgc_free(self->errors);
-  pgc_free(self);
 }
 
 /* Memory for a statement of up to so many keys. */
@@ -173,27 +167,26 @@ static void end_all(pgc_engine *self, batch *back) {
   bool many = back->count > 1;
   for (size_t i = 0; i < back->count; i++) {
     pgcache_status status = many && whole == PGCACHE_OK ? back->sent.op.keys[i].status : whole;
-    const pgcache_error *error = back->errors != NULL ? &back->errors[i] : &back->sent.error;
-    end_key(self, back, i, status, status < 0 && error->status == status ? error : NULL);
+    end_key(self, back, i, status, status < 0 && status == whole ? &back->sent.error : NULL);
   }
-  batch_free(back);
+  pgc_free(back);
 }
 
-/* Back into the queues, in front; those whose completion has gone ahead are over. */
-static void requeue(pgc_engine *self, batch *back) {
+/* Back into the queues, in front, or each into that of single operations; those whose completion has gone ahead are over. */
+static void requeue(pgc_engine *self, batch *back, bool alone) {
   for (size_t i = back->count; i > 0; i--) {
     for (pgc_part *part = back->parts[i - 1], *twin; part != NULL; part = twin) {
       twin = part->twin;
-      if (part->request->over || self->closing)
+      if (part->request->over || self->closing) {
         pgc_part_end(self, part, self->closing ? PGCACHE_CLOSED : back->sent.status, NULL);
-      else
-        pgc_part_make_ready(self, part, true);
+        continue;
+      }
+      part->alone = part->alone || alone;
+      pgc_part_make_ready(self, part, true);
     }
   }
-  batch_free(back);
+  pgc_free(back);
 }
-
-/* ---- With the crew ---- */
 
 /* Whether one key may be the reason why a statement of many failed, which changed nothing. */
 static bool may_be_one_keys(pgcache_status status) {
@@ -210,49 +203,32 @@ static bool may_be_one_keys(pgcache_status status) {
   }
 }
 
-static void run_each(batch *self) {
-  pgc_store *store = self->engine->store;
-  pgc_op *op = &self->sent.op;
-  self->errors = pgc_alloc(self->count * sizeof *self->errors);
-  for (size_t i = 0; i < self->count; i++) {
-    pgcache_error error = PGCACHE_ERROR_INIT;
-    pgc_op one = {.kind = self->parts[i]->request->kind,
-                  .deadline = self->parts[i]->request->deadline,
-                  .namespace_name = op->namespace_name,
-                  .keys = &op->keys[i],
-                  .count = 1,
-                  .decode = op->decode,
-                  .decoder = op->decoder};
-    op->keys[i].status = store->run(store, &one, &error);
-    if (self->errors != NULL)
-      self->errors[i] = error;
-  }
-  self->sent.status = PGCACHE_OK;
-}
+/* ---- With the crew ---- */
 
 static void run_batch(pgc_job *job) {
   batch *self = (batch *)(void *)((char *)job - offsetof(batch, job));
   pgc_store *store = self->engine->store;
-  bool failed = self->sent.delivery == PGC_DELIVERED; /* a statement of many has failed */
-  if (!failed) {
-    self->sent.error = (pgcache_error)PGCACHE_ERROR_INIT;
-    self->sent.status = store->run(store, &self->sent.op, &self->sent.error);
-    failed = may_be_one_keys(self->sent.status);
-  }
-  if (failed && self->count > 1)
-    run_each(self);
+  self->sent.error = (pgcache_error)PGCACHE_ERROR_INIT;
+  self->sent.status = store->run(store, &self->sent.op, &self->sent.error);
+}
+
+static void settle(pgc_engine *self, batch *back) {
+  if (back->count > 1 && may_be_one_keys(back->sent.status))
+    requeue(self, back, true);
+  else
+    end_all(self, back);
 }
 
 static void batch_ran(pgc_job *job) {
   batch *back = (batch *)(void *)((char *)job - offsetof(batch, job));
-  end_all(back->engine, back);
+  settle(back->engine, back);
 }
 
 static void hand_to_crew(pgc_engine *self, batch *back) {
   back->job = (pgc_job){.work = run_batch, .done = batch_ran};
   if (self->store->open_channel == NULL) { /* it never waits */
     run_batch(&back->job);
-    end_all(self, back);
+    settle(self, back);
   } else if (pgc_crew_hand(&self->crew, &back->job)) {
     self->away++;
   } else {
@@ -264,13 +240,14 @@ static void hand_to_crew(pgc_engine *self, batch *back) {
 bool pgc_batches_receive(pgc_engine *self, pgc_sent *sent) {
   batch *back = (batch *)(void *)sent;
   bool ends_round = back->ends_round;
-  if (sent->delivery == PGC_RUN_AGAIN ||
-      (sent->delivery == PGC_DELIVERED && back->count > 1 && may_be_one_keys(sent->status)))
+  /* A row that another transaction has locked: the crew waits for it, and the lane goes on. */
+  bool locked = back->count == 1 && sent->status == PGCACHE_TIMEOUT;
+  if (sent->delivery == PGC_RUN_AGAIN || (sent->delivery == PGC_DELIVERED && locked))
     hand_to_crew(self, back);
   else if (sent->delivery == PGC_LOST)
-    requeue(self, back);
+    requeue(self, back, false);
   else
-    end_all(self, back);
+    settle(self, back);
   return ends_round;
 }
 
@@ -291,7 +268,7 @@ static bool send_one(pgc_engine *self, pgc_lane *lane, int queue, size_t limit, 
   if (made == NULL)
     return false;
   if (!lane->channel->send(lane->channel, &made->sent)) {
-    requeue(self, made);
+    requeue(self, made, false);
     return false;
   }
   lane->sent++;

@@ -290,11 +290,19 @@ static inline size_t pgc_engine_ready(const pgc_engine *self) {
   return count;
 }
 
-static inline int pgc_queue_of(pgc_op_kind kind) {
-  return kind == PGC_OP_GET      ? PGC_QUEUE_GET
-         : kind == PGC_OP_PUT    ? PGC_QUEUE_PUT
-         : kind == PGC_OP_REMOVE ? PGC_QUEUE_REMOVE
-                                 : PGC_QUEUE_SINGLE;
+static inline int pgc_queue_of(const pgc_part *part) {
+  if (part->alone)
+    return PGC_QUEUE_SINGLE;
+  switch (part->request->kind) {
+  case PGC_OP_GET:
+    return PGC_QUEUE_GET;
+  case PGC_OP_REMOVE:
+    return PGC_QUEUE_REMOVE;
+  case PGC_OP_PUT:
+    return PGC_QUEUE_PUT;
+  default:
+    return PGC_QUEUE_SINGLE;
+  }
 }
 
 #endif

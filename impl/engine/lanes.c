@@ -20,6 +20,7 @@
 #define LINGER_US 10000   /* an idle lane is kept so long */
 #define LENT_US 100000    /* a busy one, when others wait for a connection */
 #define SILENT_US 1000000 /* so long without a byte is too long, when somebody's deadline has passed */
+#define RETRY_US 10000    /* the pause when nothing could be sent */
 #define OPEN_MS 5000      /* how long the crew waits for a connection before it tries anew */
 #define BACKOFF_FIRST_US 20000
 #define BACKOFF_MAX_US 250000 /* the pool's own pauses are longer where it helps; asking it is cheap */
@@ -131,11 +132,16 @@ void pgc_lane_serve(pgc_engine *self, pgc_lane *lane, int64_t now_us) {
   receive(self, lane, now_us);
 }
 
-static void feed(pgc_engine *self, pgc_lane *lane, size_t share, int64_t now_us) {
-  if (lane->sent == 0)
+/* False: nothing was sent, for want of memory or because the lane broke. */
+static bool feed(pgc_engine *self, pgc_lane *lane, size_t share, int64_t now_us) {
+  size_t sent = lane->sent;
+  if (sent == 0)
     lane->heard_us = now_us;
-  if (!pgc_batches_send(self, lane, share))
-    receive(self, lane, now_us); /* it broke: what was sent comes back */
+  bool sound = pgc_batches_send(self, lane, share);
+  bool some = lane->sent > sent;
+  if (!sound)
+    receive(self, lane, now_us); /* what was sent comes back */
+  return sound && some;
 }
 
 void pgc_lanes_feed(pgc_engine *self, int64_t now_us) {
@@ -160,7 +166,10 @@ void pgc_lanes_feed(pgc_engine *self, int64_t now_us) {
     if (least == NULL || ready == 0)
       break;
     size_t share = (ready + willing - 1) / willing;
-    feed(self, least, share < SHARE_MIN ? SHARE_MIN : share, now_us);
+    if (!feed(self, least, share < SHARE_MIN ? SHARE_MIN : share, now_us)) {
+      self->retry_at_us = now_us + RETRY_US;
+      break;
+    }
   }
   if (pgc_engine_ready(self) > 0)
     open_one(self, now_us);

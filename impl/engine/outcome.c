@@ -10,7 +10,7 @@
 #include "pure/error.h"
 
 void pgc_part_make_ready(pgc_engine *self, pgc_part *part, bool first) {
-  pgc_parts *queue = &self->ready[pgc_queue_of(part->request->kind)];
+  pgc_parts *queue = &self->ready[pgc_queue_of(part)];
   part->place = PGC_PART_READY;
   if (first)
     pgc_parts_prepend(queue, part);
@@ -137,7 +137,7 @@ void pgc_request_give_up(pgc_engine *self, pgc_request *request, pgcache_status 
     if (part->place == PGC_PART_BLOCKED)
       pgc_order_unblock(part);
     else if (part->place == PGC_PART_READY)
-      pgc_parts_remove(&self->ready[pgc_queue_of(request->kind)], part);
+      pgc_parts_remove(&self->ready[pgc_queue_of(part)], part);
     else
       continue;
     unsent--;

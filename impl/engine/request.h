@@ -34,6 +34,7 @@ typedef struct pgc_part {
   struct pgc_part *chain;           /* in the table of writes */
   struct pgc_line *line;            /* a write: who waits for it; who waits: where */
   uint8_t place;
+  bool alone; /* a statement of many keys, this one's among them, has failed */
 } pgc_part;
 
 struct pgcache_completion {
