@@ -89,8 +89,9 @@
  *                   is positive and does not come again in this process. What pgcache_X() refuses without asking the server it
  *                   refuses, too, with the same status and message; then there is no id and no completion. It never waits:
  *                   with `async_requests_max` requests or `async_bytes_max` bytes of them under way or waiting to be
- *                   taken it gives PGCACHE_QUEUE_FULL. An engine of one thread, and at most `async_connections` connections
- *                   of the handle's, do all requests; what waits is sent together.
+ *                   taken it gives PGCACHE_QUEUE_FULL (a request that is larger is taken when there is no other). An engine
+ *                   of one thread, and at most `async_connections` connections of the handle's, do all requests; what waits is
+ *                   sent together.
  *   [rule:once]     Each id has exactly one completion, whatever happens to it: it is cancelled, its deadline passes, the
  *                   connection is lost, the handle is shut down. A completion goes to one taker: pgcache_take(), the
  *                   callback of its options through pgcache_dispatch(), or pgcache_wait() for its id. Its status is what
@@ -705,74 +706,110 @@ PGCACHE_API pgcache_status pgcache_event_fd(pgcache *self, int *fd, pgcache_erro
    Out: id (optional). In: as the operation. options: deadline_ms counts from the submission; token; callback.
    Returns PGCACHE_OK (submitted), PGCACHE_QUEUE_FULL, PGCACHE_CLOSED, PGCACHE_NO_MEMORY (memory, threads or descriptors),
    PGCACHE_UNSUPPORTED (also: the handle works on the application's connections), PGCACHE_INVALID, PGCACHE_TOO_LARGE, and
-   pgcache_submit_increment() PGCACHE_OVERFLOW. The comment behind each names what its completion holds beside the status.
-   Since 1.0. */
+   pgcache_submit_increment() PGCACHE_OVERFLOW. Each says what its completion holds beside the status. */
+
+/* Completion: value 0. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_get(pgcache *self, uint64_t *id, const void *key, size_t key_len,
-                                              const pgcache_options *options,
-                                              pgcache_error *error); /* value 0 */
+                                              const pgcache_options *options, pgcache_error *error);
+
+/* Completion: the status alone. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_exists(pgcache *self, uint64_t *id, const void *key, size_t key_len,
                                                  const pgcache_options *options, pgcache_error *error);
+
+/* Completion: version. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_put(pgcache *self, uint64_t *id, const void *key, size_t key_len,
                                               const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
-                                              const pgcache_options *options, pgcache_error *error); /* version */
+                                              const pgcache_options *options, pgcache_error *error);
+
+/* Completion: version. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_add(pgcache *self, uint64_t *id, const void *key, size_t key_len,
                                               const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
-                                              const pgcache_options *options, pgcache_error *error); /* version */
+                                              const pgcache_options *options, pgcache_error *error);
+
+/* Completion: version. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_replace(pgcache *self, uint64_t *id, const void *key, size_t key_len,
                                                   const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
-                                                  const pgcache_options *options, pgcache_error *error); /* version */
+                                                  const pgcache_options *options, pgcache_error *error);
+
+/* Completion: version. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_compare_and_swap(pgcache *self, uint64_t *id, const void *key, size_t key_len,
                                                            const void *value, size_t value_len, int32_t format,
                                                            int64_t ttl_ms, int64_t expected,
-                                                           const pgcache_options *options,
-                                                           pgcache_error *error); /* version */
+                                                           const pgcache_options *options, pgcache_error *error);
+
+/* Completion: the status alone. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_remove(pgcache *self, uint64_t *id, const void *key, size_t key_len,
                                                  const pgcache_options *options, pgcache_error *error);
+
+/* Completion: version. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_touch(pgcache *self, uint64_t *id, const void *key, size_t key_len,
                                                 int64_t ttl_ms, const pgcache_options *options,
-                                                pgcache_error *error); /* version */
+                                                pgcache_error *error);
+
+/* Completion: number: the counter; version. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_increment(pgcache *self, uint64_t *id, const void *key, size_t key_len,
                                                     int64_t delta, int64_t initial, int64_t ttl_ms,
-                                                    const pgcache_options *options,
-                                                    pgcache_error *error); /* number: the counter; version */
+                                                    const pgcache_options *options, pgcache_error *error);
 
 /* The multi-key ones take an array as [rule:batch]; its elements, of which nothing is written, may go after the call. */
+
+/* Completion: items. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_get_many(pgcache *self, uint64_t *id, const pgcache_item *items, size_t count,
-                                                   const pgcache_options *options, pgcache_error *error); /* items */
+                                                   const pgcache_options *options, pgcache_error *error);
+
+/* Completion: items. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_put_many(pgcache *self, uint64_t *id, const pgcache_item *items, size_t count,
-                                                   const pgcache_options *options, pgcache_error *error); /* items */
+                                                   const pgcache_options *options, pgcache_error *error);
+
+/* Completion: items. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_remove_many(pgcache *self, uint64_t *id, const pgcache_item *items,
                                                       size_t count, const pgcache_options *options,
-                                                      pgcache_error *error); /* items */
+                                                      pgcache_error *error);
 
 /* Those on the cache as a whole. */
+
+/* Completion: the status alone. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_init(pgcache *self, uint64_t *id, const pgcache_options *options,
                                                pgcache_error *error);
+
+/* Completion: the status alone. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_upgrade(pgcache *self, uint64_t *id, const pgcache_options *options,
                                                   pgcache_error *error);
+
+/* Completion: number: rows removed. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_flush(pgcache *self, uint64_t *id, pgcache_flush_scope scope,
-                                                const pgcache_options *options,
-                                                pgcache_error *error); /* number: rows removed */
+                                                const pgcache_options *options, pgcache_error *error);
+
+/* Completion: number: expired rows removed. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_cleanup(pgcache *self, uint64_t *id, const pgcache_options *options,
-                                                  pgcache_error *error); /* number: expired rows removed */
+                                                  pgcache_error *error);
+
+/* Completion: progress. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_cleanup_some(pgcache *self, uint64_t *id,
                                                        const pgcache_cleanup_progress *progress, int64_t budget_ms,
-                                                       const pgcache_options *options,
-                                                       pgcache_error *error); /* progress */
+                                                       const pgcache_options *options, pgcache_error *error);
+
+/* Completion: the status alone. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_set_limits(pgcache *self, uint64_t *id, pgcache_limit_scope scope,
                                                      int64_t max_entries, int64_t max_bytes,
                                                      const pgcache_options *options, pgcache_error *error);
+
+/* Completion: usage, of up to limit namespaces. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_read_usage(pgcache *self, uint64_t *id, size_t limit, const char *after,
-                                                     const pgcache_options *options,
-                                                     pgcache_error *error); /* usage, of up to limit namespaces */
+                                                     const pgcache_options *options, pgcache_error *error);
+
+/* Completion: stats. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_stats(pgcache *self, uint64_t *id, const pgcache_options *options,
-                                                pgcache_error *error); /* stats */
+                                                pgcache_error *error);
+
+/* Completion: value 0: the report. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_doctor(pgcache *self, uint64_t *id, const pgcache_options *options,
-                                                 pgcache_error *error); /* value 0: the report */
+                                                 pgcache_error *error);
+
+/* Completion: values: up to limit keys. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_keys(pgcache *self, uint64_t *id, size_t limit, const void *prefix,
                                                size_t prefix_len, const void *after, size_t after_len,
-                                               const pgcache_options *options,
-                                               pgcache_error *error); /* values: up to limit keys */
+                                               const pgcache_options *options, pgcache_error *error);
 
 /* Gives up a request, see [rule:late]: its completion comes at once, if it has not come already.
    Returns PGCACHE_OK, PGCACHE_MISS (there is no such request any more, or it is complete), PGCACHE_INVALID. Since 1.0. */
@@ -801,14 +838,20 @@ PGCACHE_API pgcache_status pgcache_wait(pgcache *self, pgcache_completion **out,
    Returns PGCACHE_OK (also for none), PGCACHE_INVALID. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_dispatch(pgcache *self, size_t *count, int64_t timeout_ms, pgcache_error *error);
 
-/* The request's id; its token; its status. NULL gives 0, 0, PGCACHE_INVALID. Since 1.0. */
+/* The request's id. NULL gives 0. Since 1.0. */
 PGCACHE_API uint64_t pgcache_completion_id(const pgcache_completion *completion);
+
+/* The token of its options. NULL gives 0. Since 1.0. */
 PGCACHE_API uint64_t pgcache_completion_token(const pgcache_completion *completion);
+
+/* Its status. NULL gives PGCACHE_INVALID. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_completion_status(const pgcache_completion *completion);
 
-/* Of a failed one, as in pgcache_error: the server's code, or "", and one line of text. Otherwise "". Valid as long as the
-   completion, like all that the following functions give. Since 1.0. */
+/* Of a failed one, as in pgcache_error: the server's code. "" where there is none. Valid as long as the completion, like all
+   that the following functions give. Since 1.0. */
 PGCACHE_API const char *pgcache_completion_sqlstate(const pgcache_completion *completion);
+
+/* Of a failed one: one line of text. Otherwise "". Since 1.0. */
 PGCACHE_API const char *pgcache_completion_message(const pgcache_completion *completion);
 
 /* The entry's new version; 0 where there is none. Since 1.0. */
@@ -828,9 +871,13 @@ PGCACHE_API pgcache_value *pgcache_completion_value(const pgcache_completion *co
    (of put_many NULL) are copies. NULL where there is none. Since 1.0. */
 PGCACHE_API const pgcache_item *pgcache_completion_item(const pgcache_completion *completion, size_t index);
 
-/* What stats, read_usage (number index) and cleanup_some give; NULL where there is none. Since 1.0. */
+/* What stats gives; NULL where there is none. Since 1.0. */
 PGCACHE_API const pgcache_store_stats *pgcache_completion_stats(const pgcache_completion *completion);
+
+/* The namespace number index that read_usage gives; NULL where there is none. Since 1.0. */
 PGCACHE_API const pgcache_usage *pgcache_completion_usage(const pgcache_completion *completion, size_t index);
+
+/* What cleanup_some gives, also after an error; NULL of any other request. Since 1.0. */
 PGCACHE_API const pgcache_cleanup_progress *pgcache_completion_progress(const pgcache_completion *completion);
 
 /* Frees a completion with all that it holds. NULL is a no-op. Since 1.0. */

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "operations/room.h"
 #include "platform/memory.h"
 #include "pure/address.h"
 #include "pure/error.h"
@@ -28,6 +29,7 @@ static pgcache_status open_store(pgcache *self, const origin *from, pgcache_erro
   if (status != PGCACHE_OK)
     return status;
   if (borrowing && strcmp(self->settings.url, "null:") != 0) {
+    self->borrows = true;
     self->settings.cleanup_chance = 0; /* a slice would hold its locks until the end of the application's transaction */
     status = pgc_borrowing_store_new(&self->store, from->connection, from->hooks, &self->settings, error);
   } else if (address.kind == PGC_ADDRESS_NULL) {
@@ -104,6 +106,7 @@ void pgcache_shutdown(pgcache *self) {
     return;
   pgc_janitors_end(self);
   self->store->shutdown(self->store);
+  pgc_room_close(self);
 }
 
 void pgcache_free(pgcache *self) {
@@ -112,6 +115,7 @@ void pgcache_free(pgcache *self) {
   if (self->store != NULL) {
     pgcache_shutdown(self);
     pgc_janitors_leave(self);
+    pgc_room_free(self);
     self->store->free(self->store);
   }
   pgc_encoding_close(&self->encoding);

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "operations/arguments.h"
 #include "operations/cleanup.h"
 #include "operations/janitor.h"
 #include "pure/error.h"
@@ -14,17 +15,12 @@ pgcache_status pgcache_cleanup_some(pgcache *self, pgcache_cleanup_progress *pro
                                     const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
   pgcache_status status = pgc_call_begin(&call, self, PGC_OP_CLEAN_SLICE, options, error);
+  pgcache_cleanup_progress now;
+  size_t size;
+  if (status == PGCACHE_OK)
+    status = pgc_call_check_progress(&call, &now, &size, progress, budget_ms);
   if (status != PGCACHE_OK)
     return status;
-  if (progress == NULL || !PGC_HOLDS(pgcache_cleanup_progress, progress->struct_size, evicted))
-    return pgc_fail(error, PGCACHE_INVALID,
-                    "progress is NULL, or its struct_size is not set; use PGCACHE_CLEANUP_PROGRESS_INIT");
-  if (budget_ms < 0 || budget_ms > PGCACHE_JANITOR_INTERVAL_MAX)
-    return pgc_fail(error, PGCACHE_INVALID, "budget_ms must be 0 to %lld", PGCACHE_JANITOR_INTERVAL_MAX);
-  pgcache_cleanup_progress now = PGCACHE_CLEANUP_PROGRESS_INIT;
-  size_t size = progress->struct_size < sizeof now ? progress->struct_size : sizeof now;
-  memcpy(&now, progress, size);
-  now.busy = now.finished = now.evicting = 0;
   status = pgc_clean_some(&call, &now, budget_ms);
   memcpy(progress, &now, size);
   return status;
@@ -61,16 +57,9 @@ pgcache_status pgcache_set_limits(pgcache *self, pgcache_limit_scope scope, int6
                                   const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
   pgcache_status status = pgc_call_begin(&call, self, PGC_OP_SET_LIMITS, options, error);
-  if (status != PGCACHE_OK)
-    return status;
-  if (scope != PGCACHE_LIMIT_NAMESPACE && scope != PGCACHE_LIMIT_ALL)
-    return pgc_fail(error, PGCACHE_INVALID, "unknown scope");
-  if (max_entries < PGCACHE_LIMIT_KEEP || max_bytes < PGCACHE_LIMIT_KEEP)
-    return pgc_fail(error, PGCACHE_INVALID, "a limit is a positive number, PGCACHE_LIMIT_NONE or PGCACHE_LIMIT_KEEP");
-  call.op.u.limits.all = scope == PGCACHE_LIMIT_ALL;
-  call.op.u.limits.max_entries = max_entries;
-  call.op.u.limits.max_bytes = max_bytes;
-  return pgc_call_run(&call);
+  if (status == PGCACHE_OK)
+    status = pgc_call_set_limits(&call, scope, max_entries, max_bytes);
+  return status == PGCACHE_OK ? pgc_call_run(&call) : status;
 }
 
 pgcache_status pgcache_read_usage(pgcache *self, pgcache_usage *out, size_t out_len, size_t *count, const char *after,
@@ -83,18 +72,14 @@ pgcache_status pgcache_read_usage(pgcache *self, pgcache_usage *out, size_t out_
     return status;
   if (out == NULL || count == NULL)
     return pgc_fail(error, PGCACHE_INVALID, "out or count is NULL");
-  if (out_len < 1 || out_len > PGCACHE_BATCH_MAX)
-    return pgc_fail(error, PGCACHE_INVALID, "out_len must be 1 to %d", PGCACHE_BATCH_MAX);
-  if (after != NULL && after[0] != '\0' && !pgc_namespace_ok(after))
-    return pgc_fail(error, PGCACHE_INVALID, "after: a namespace has 1 to %d visible ASCII characters",
-                    PGCACHE_NAMESPACE_MAX);
+  status = pgc_call_set_usage(&call, "out_len", out_len, after);
+  if (status != PGCACHE_OK)
+    return status;
   for (size_t i = 0; i < out_len; i++) {
     if (out[i].struct_size != sizeof *out)
       return pgc_fail(error, PGCACHE_INVALID, "element %zu: struct_size is not set; use PGCACHE_USAGE_INIT", i);
   }
-  call.op.u.usage.after = after;
   call.op.u.usage.found = out;
-  call.op.u.usage.limit = out_len;
   status = pgc_call_run(&call);
   if (status == PGCACHE_OK)
     *count = call.op.u.usage.count;

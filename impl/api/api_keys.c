@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "operations/call.h"
+#include "operations/arguments.h"
 #include "pure/error.h"
 
 /* Checks the arguments that every operation on one key has. */
@@ -73,14 +73,9 @@ static pgcache_status store(pgcache *self, pgc_op_kind kind, int64_t *version, c
     status = pgc_call_set_value(&call, value, value_len, format);
   if (status == PGCACHE_OK)
     status = pgc_call_set_ttl(&call, ttl_ms);
-  if (status != PGCACHE_OK)
-    return status;
-  if (kind == PGC_OP_COMPARE_AND_SWAP) {
-    if (expected <= 0)
-      return pgc_fail(error, PGCACHE_INVALID, "expected is no version: versions are positive");
-    call.op.u.expected_version = expected;
-  }
-  return run_write(&call, version);
+  if (status == PGCACHE_OK && kind == PGC_OP_COMPARE_AND_SWAP)
+    status = pgc_call_set_expected(&call, expected);
+  return status == PGCACHE_OK ? run_write(&call, version) : status;
 }
 
 pgcache_status pgcache_put(pgcache *self, int64_t *version, const void *key, size_t key_len, const void *value,
@@ -144,17 +139,10 @@ pgcache_status pgcache_increment(pgcache *self, int64_t *counter, int64_t *versi
   pgcache_status status = begin(&call, self, PGC_OP_INCREMENT, key, key_len, options, error);
   if (status == PGCACHE_OK)
     status = pgc_call_set_ttl(&call, ttl_ms);
-  if (status != PGCACHE_OK)
-    return status;
-  if (self->settings.encryption != PGC_ENCRYPTION_OFF)
-    return pgc_fail(error, PGCACHE_UNSUPPORTED,
-                    "the server adds to counters and cannot read encrypted ones; use a handle with encryption=off for "
-                    "counters");
-  if ((delta > 0 && initial > INT64_MAX - delta) || (delta < 0 && initial < INT64_MIN - delta))
-    return pgc_fail(error, PGCACHE_OVERFLOW, "initial + delta does not fit 64 bits");
-  call.op.u.increment.delta = delta;
-  call.op.u.increment.initial = initial;
-  status = run_write(&call, version);
+  if (status == PGCACHE_OK)
+    status = pgc_call_set_increment(&call, delta, initial);
+  if (status == PGCACHE_OK)
+    status = run_write(&call, version);
   if (status == PGCACHE_OK && counter != NULL)
     *counter = call.op.u.increment.number;
   return status;

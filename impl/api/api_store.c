@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "operations/arguments.h"
 #include "operations/cleanup.h"
 #include "pure/error.h"
 
@@ -16,12 +17,11 @@ pgcache_status pgcache_flush(pgcache *self, int64_t *removed, pgcache_flush_scop
   pgc_call call;
   if (removed != NULL)
     *removed = 0;
-  pgc_op_kind kind = scope == PGCACHE_FLUSH_ALL ? PGC_OP_FLUSH_ALL : PGC_OP_FLUSH_NAMESPACE;
-  pgcache_status status = pgc_call_begin(&call, self, kind, options, error);
+  pgcache_status status = pgc_call_begin(&call, self, PGC_OP_FLUSH_NAMESPACE, options, error);
+  if (status == PGCACHE_OK)
+    status = pgc_call_set_flush(&call, scope);
   if (status != PGCACHE_OK)
     return status;
-  if (scope != PGCACHE_FLUSH_ALL && scope != PGCACHE_FLUSH_NAMESPACE)
-    return pgc_fail(error, PGCACHE_INVALID, "unknown scope");
   status = pgc_call_run(&call);
   if (removed != NULL)
     *removed = call.op.u.removed;
@@ -84,17 +84,6 @@ pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters *out, pgcac
   return PGCACHE_OK;
 }
 
-/* The first byte string behind all that begin with prefix: the prefix with its last byte that can be raised raised. Its
-   length; 0 when there is none. */
-static size_t end_of_prefix(unsigned char *end, const void *prefix, size_t prefix_len) {
-  memcpy(end, prefix, prefix_len);
-  while (prefix_len > 0 && end[prefix_len - 1] == 0xff)
-    prefix_len--;
-  if (prefix_len > 0)
-    end[prefix_len - 1]++;
-  return prefix_len;
-}
-
 pgcache_status pgcache_keys(pgcache *self, pgcache_value **keys, size_t keys_len, size_t *count, const void *prefix,
                             size_t prefix_len, const void *after, size_t after_len, const pgcache_options *options,
                             pgcache_error *error) {
@@ -109,26 +98,10 @@ pgcache_status pgcache_keys(pgcache *self, pgcache_value **keys, size_t keys_len
     return status;
   if (keys == NULL || count == NULL)
     return pgc_fail(error, PGCACHE_INVALID, "keys or count is NULL");
-  if (keys_len < 1 || keys_len > PGCACHE_BATCH_MAX)
-    return pgc_fail(error, PGCACHE_INVALID, "keys_len must be 1 to %d", PGCACHE_BATCH_MAX);
-  if ((prefix == NULL && prefix_len != 0) || (after == NULL && after_len != 0))
-    return pgc_fail(error, PGCACHE_INVALID, "prefix or after is NULL and its length is not 0");
-  if (prefix_len > PGCACHE_KEY_MAX || after_len > PGCACHE_KEY_MAX)
-    return pgc_fail(error, PGCACHE_TOO_LARGE, "prefix or after is longer than a key can be (%d bytes)",
-                    PGCACHE_KEY_MAX);
-  if (self->settings.keyed_digests)
-    return pgc_fail(error, PGCACHE_UNSUPPORTED,
-                    "with digests=keyed the server does not know the keys, and cannot list them");
-  call.op.u.list.prefix = prefix;
-  call.op.u.list.prefix_len = prefix_len;
-  if (prefix_len > 0) {
-    call.op.u.list.prefix_end_len = end_of_prefix(end, prefix, prefix_len);
-    call.op.u.list.prefix_end = call.op.u.list.prefix_end_len > 0 ? end : NULL;
-  }
-  call.op.u.list.after = after;
-  call.op.u.list.after_len = after_len;
+  status = pgc_call_set_list(&call, "keys_len", keys_len, prefix, prefix_len, after, after_len, end);
+  if (status != PGCACHE_OK)
+    return status;
   call.op.u.list.found = keys;
-  call.op.u.list.limit = keys_len;
   status = pgc_call_run(&call);
   if (status == PGCACHE_OK)
     *count = call.op.u.list.count;

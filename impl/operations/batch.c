@@ -15,18 +15,13 @@
 /* A statement of puts carries no more than this, so that neither side needs much memory at once. */
 #define PART_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
-typedef struct sorted_item {
-  pgc_digest digest;
-  size_t index; /* of the item */
-} sorted_item;
-
-/* Items lie as far apart as the caller's struct is long. */
+/* Where outputs go. */
 static pgcache_item *item_at(pgcache_item *items, size_t index) {
   return (pgcache_item *)(void *)((char *)items + index * items->struct_size);
 }
 
 static int compare_sorted(const void *left, const void *right) {
-  const sorted_item *a = left, *b = right;
+  const pgc_sorted_item *a = left, *b = right;
   int order = pgc_digest_compare(&a->digest, &b->digest);
   if (order != 0)
     return order;
@@ -43,12 +38,11 @@ static pgcache_status check_item(pgc_call *call, const pgcache_item *item) {
   return status;
 }
 
-/* Checks all items before anything is sent, and sorts them. */
-static pgcache_status check_and_sort(pgc_call *call, pgcache_item *items, size_t count, sorted_item *sorted) {
+pgcache_status pgc_batch_sort(pgc_call *call, const pgcache_item *items, size_t count, pgc_sorted_item *sorted) {
   pgcache_error *error = call->error;
   pgcache_error reason = PGCACHE_ERROR_INIT;
   for (size_t i = 0; i < count; i++) {
-    pgcache_item *item = item_at(items, i);
+    const pgcache_item *item = pgc_item_at(items, i);
     if (item->struct_size != items->struct_size)
       return pgc_fail(error, PGCACHE_INVALID, "item %zu: struct_size differs from the first item's", i);
     call->error = &reason;
@@ -63,37 +57,42 @@ static pgcache_status check_and_sort(pgc_call *call, pgcache_item *items, size_t
   return PGCACHE_OK;
 }
 
-/* Where the run of items with the same digest as the one at `from` ends. */
-static size_t end_of_run(const sorted_item *sorted, size_t count, size_t from) {
+size_t pgc_batch_end_of_run(const pgc_sorted_item *sorted, size_t count, size_t from) {
   size_t end = from + 1;
   while (end < count && pgc_digest_compare(&sorted[end].digest, &sorted[from].digest) == 0)
     end++;
   return end;
 }
 
+void pgc_batch_set_key(pgc_call *call, pgc_op_key *key, const pgcache_item *item, const pgc_digest *digest) {
+  *key = (pgc_op_key){.digest = *digest,
+                      .key = item->key,
+                      .key_len = item->key_len,
+                      .flags = pgc_encoding_flags(&call->cache->encoding)};
+  if (call->op.kind == PGC_OP_PUT_MANY) {
+    pgc_call_set_ttl(call, item->ttl_ms); /* checked before: this resolves the defaults */
+    key->ttl_ms = call->key.ttl_ms;
+    key->value = item->value;
+    key->value_len = item->value_len;
+    key->format = item->format;
+  }
+}
+
 /* Fills keys with the next distinct ones, from position `from` of sorted on; gives the position behind them. */
-static size_t fill_part(pgc_call *call, pgcache_item *items, const sorted_item *sorted, size_t count, size_t from,
+static size_t fill_part(pgc_call *call, pgcache_item *items, const pgc_sorted_item *sorted, size_t count, size_t from,
                         pgc_op_key *keys) {
   size_t bytes = 0;
   call->op.keys = keys;
   call->op.count = 0;
   while (from < count && call->op.count < PGCACHE_BATCH_MAX) {
-    size_t end = end_of_run(sorted, count, from);
-    const pgcache_item *item = item_at(items, sorted[end - 1].index); /* of duplicate puts the last one counts */
+    size_t end = pgc_batch_end_of_run(sorted, count, from);
+    const pgcache_item *item = pgc_item_at(items, sorted[end - 1].index);
     if (call->op.kind == PGC_OP_PUT_MANY) {
       bytes += item->key_len + item->value_len;
       if (bytes > PART_BYTES_MAX && call->op.count > 0)
         break;
     }
-    pgc_op_key *key = &keys[call->op.count];
-    *key = (pgc_op_key){.digest = sorted[from].digest, .key = item->key, .key_len = item->key_len};
-    if (call->op.kind == PGC_OP_PUT_MANY) {
-      pgc_call_set_ttl(call, item->ttl_ms); /* checked before: this resolves the defaults */
-      key->ttl_ms = call->key.ttl_ms;
-      key->value = item->value;
-      key->value_len = item->value_len;
-      key->format = item->format;
-    }
+    pgc_batch_set_key(call, &keys[call->op.count], item, &sorted[from].digest);
     call->op.count++;
     from = end;
   }
@@ -101,7 +100,7 @@ static size_t fill_part(pgc_call *call, pgcache_item *items, const sorted_item *
 }
 
 /* Gives the items of a part their answers. */
-static void spread_answers(const pgc_call *call, pgcache_item *items, const sorted_item *sorted, size_t from,
+static void spread_answers(const pgc_call *call, pgcache_item *items, const pgc_sorted_item *sorted, size_t from,
                            size_t end) {
   const pgc_op_key *key = call->op.keys;
   for (size_t i = from; i < end; i++) {
@@ -120,7 +119,7 @@ static void spread_answers(const pgc_call *call, pgcache_item *items, const sort
   }
 }
 
-static void spread_failure(pgcache_item *items, const sorted_item *sorted, size_t from, size_t end,
+static void spread_failure(pgcache_item *items, const pgc_sorted_item *sorted, size_t from, size_t end,
                            pgcache_status status) {
   for (size_t i = from; i < end; i++)
     item_at(items, sorted[i].index)->status = status;
@@ -136,9 +135,12 @@ static void reset_outputs(pgcache_item *items, size_t count, pgcache_status stat
   }
 }
 
-static bool is_array(const pgcache_item *items, size_t count) {
-  return items != NULL && items->struct_size >= sizeof(pgcache_item) &&
-         items->struct_size % _Alignof(pgcache_item) == 0 && count <= SIZE_MAX / 2 / items->struct_size;
+pgcache_status pgc_batch_check_array(pgc_call *call, const pgcache_item *items, size_t count) {
+  if (items == NULL || items->struct_size < sizeof *items || items->struct_size % _Alignof(pgcache_item) != 0 ||
+      count > SIZE_MAX / 2 / items->struct_size)
+    return pgc_fail(call->error, PGCACHE_INVALID,
+                    "items is NULL, or its struct_size or count is out of range; use PGCACHE_ITEM_INIT");
+  return PGCACHE_OK;
 }
 
 pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *items, size_t count,
@@ -147,17 +149,16 @@ pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *ite
   pgcache_status status = pgc_call_begin(call, cache, kind, options, error);
   if (count == 0)
     return status;
-  if (!is_array(items, count))
-    return pgc_fail(error, PGCACHE_INVALID,
-                    "items is NULL, or its struct_size or count is out of range; use PGCACHE_ITEM_INIT");
+  if (pgc_batch_check_array(call, items, count) != PGCACHE_OK)
+    return PGCACHE_INVALID;
   reset_outputs(items, count, status);
   if (status != PGCACHE_OK)
     return status;
 
   size_t part_max = count < PGCACHE_BATCH_MAX ? count : PGCACHE_BATCH_MAX;
-  sorted_item *sorted = pgc_alloc(count * sizeof *sorted);
+  pgc_sorted_item *sorted = pgc_alloc(count * sizeof *sorted);
   pgc_op_key *keys = pgc_alloc(part_max * sizeof *keys);
-  status = sorted != NULL && keys != NULL ? check_and_sort(call, items, count, sorted) : pgc_fail_memory(call->error);
+  status = sorted != NULL && keys != NULL ? pgc_batch_sort(call, items, count, sorted) : pgc_fail_memory(call->error);
   if (status != PGCACHE_OK)
     reset_outputs(items, count, status);
   for (size_t from = 0; status == PGCACHE_OK && from < count;) {

@@ -34,6 +34,10 @@ static pgcache_status read_options(pgcache_options *out, const pgcache_options *
     out->read_mode = PGCACHE_READ_NEAR;
   if (!PGC_HOLDS(pgcache_options, options->struct_size, flags))
     out->flags = 0;
+  if (!PGC_HOLDS(pgcache_options, options->struct_size, token))
+    out->token = 0;
+  if (!PGC_HOLDS(pgcache_options, options->struct_size, callback))
+    out->callback = NULL;
 
   if (out->deadline_ms < 0 && out->deadline_ms != PGCACHE_DEADLINE_DEFAULT)
     return pgc_fail(error, PGCACHE_INVALID, "options: deadline_ms is negative");
@@ -65,6 +69,8 @@ pgcache_status pgc_call_begin(pgc_call *call, pgcache *cache, pgc_op_kind kind, 
     read.deadline_ms = pgc_op_is_maintenance(kind) ? settings->maintenance_timeout_ms : settings->timeout_ms;
   call->op.deadline = pgc_deadline_in(read.deadline_ms);
   call->op.namespace_name = read.namespace_name != NULL ? read.namespace_name : settings->namespace_name;
+  call->token = read.token;
+  call->callback = read.callback;
   call->op.decode = pgc_decode;
   call->op.decoder = &cache->encoding;
   return PGCACHE_OK;
@@ -136,8 +142,8 @@ static pgcache_status run(pgc_call *call, pgcache_error *error) {
     status = call->cache->store->run(call->cache->store, &call->op, error);
   if (pgc_op_stores(call->op.kind))
     drop_encoded(call);
-  if (status == PGCACHE_OK)
-    pgc_clean_by_chance(call->cache, &call->op);
+  if (status == PGCACHE_OK && pgc_clean_is_drawn(call->cache, call->op.kind))
+    pgc_clean_short_slice(call->cache, call->op.namespace_name, call->op.deadline);
   pthread_setcancelstate(cancellable, NULL);
   return status;
 }

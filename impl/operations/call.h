@@ -12,11 +12,14 @@
 #include "store/store.h"
 
 typedef struct pgc_office pgc_office; /* where the handle's janitors meet, see janitor.c */
+typedef struct pgc_room pgc_room;     /* where its engine is, see room.c */
 
 struct pgcache {
   pgc_store *store;
-  bool closed;        /* was shut down; this and the next through __atomic functions */
+  bool borrows;       /* the application's connections */
+  bool closed;        /* was shut down; this and the next two through __atomic functions */
   pgc_office *office; /* NULL until there was a janitor */
+  pgc_room *room;     /* NULL until there was a request */
   pgc_settings settings;
   pgc_encoding encoding;
 };
@@ -26,6 +29,8 @@ typedef struct pgc_call {
   pgcache_error *error;
   pgc_op op;
   pgc_op_key key; /* of a single-key operation: op.keys points here */
+  uint64_t token; /* of the options, for requests alone */
+  const pgcache_callback *callback;
 } pgc_call;
 
 /* Checks handle, error and options, and starts the deadline. PGCACHE_OK or PGCACHE_INVALID. */

@@ -87,18 +87,19 @@ pgcache_status pgc_clean_some(pgc_call *call, pgcache_cleanup_progress *progress
   return PGCACHE_OK;
 }
 
-void pgc_clean_by_chance(pgcache *cache, const pgc_op *written) {
+bool pgc_clean_is_drawn(const pgcache *cache, pgc_op_kind written) {
   int64_t chance = cache->settings.cleanup_chance;
-  if (chance == 0 || written->kind < PGC_OP_PUT || written->kind > PGC_OP_INCREMENT)
-    return;
-  if (pgc_random_u64() % (uint64_t)chance != 0)
-    return;
+  return chance != 0 && written >= PGC_OP_PUT && written <= PGC_OP_INCREMENT &&
+         pgc_random_u64() % (uint64_t)chance == 0;
+}
+
+void pgc_clean_short_slice(pgcache *cache, const char *namespace_name, pgc_deadline latest) {
   pgc_deadline deadline = pgc_deadline_in(CHANCE_DEADLINE_MS);
   pgc_call call = {
       .cache = cache,
       .op = {.kind = PGC_OP_CLEAN_SLICE,
-             .deadline = deadline < written->deadline ? deadline : written->deadline,
-             .namespace_name = written->namespace_name,
+             .deadline = deadline < latest ? deadline : latest,
+             .namespace_name = namespace_name,
              .u.slice = {.due_ms = CHANCE_INTERVAL_MS, .budget_us = CHANCE_SLICE_US, .lease_ms = CHANCE_LEASE_MS}}};
   if (run_slice(&call) < 0)
     pgc_count(&cache->store->counters.cleanup_failures);

@@ -19,7 +19,9 @@ pgcache_status pgc_clean_whole(pgc_call *call, int64_t *removed);
 /* Slices, without pauses, for budget_ms. Adds to what is counted in progress. */
 pgcache_status pgc_clean_some(pgc_call *call, pgcache_cleanup_progress *progress, int64_t budget_ms);
 
-/* After a write: with the probability that the setting cleanup_chance names, a short slice. Its failure is nobody's. */
-void pgc_clean_by_chance(pgcache *cache, const pgc_op *written);
+/* After a write: whether the setting cleanup_chance has drawn it for a short slice; and the slice, whose failure is
+   nobody's. */
+bool pgc_clean_is_drawn(const pgcache *cache, pgc_op_kind written);
+void pgc_clean_short_slice(pgcache *cache, const char *namespace_name, pgc_deadline latest);
 
 #endif

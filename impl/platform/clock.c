@@ -33,12 +33,16 @@ pgc_deadline pgc_deadline_in(int64_t timeout_ms) {
   return now + timeout_ms * 1000;
 }
 
-int pgc_deadline_poll_ms(pgc_deadline deadline) {
+int64_t pgc_deadline_left_ms(pgc_deadline deadline) {
   if (deadline == PGC_NO_DEADLINE)
-    return -1;
+    return INT64_MAX;
   int64_t left_us = deadline - pgc_monotonic_us();
-  if (left_us <= 0)
-    return 0;
-  int64_t left_ms = (left_us + 999) / 1000;
+  return left_us > 0 ? (left_us + 999) / 1000 : 0;
+}
+
+int pgc_deadline_poll_ms(pgc_deadline deadline) {
+  int64_t left_ms = pgc_deadline_left_ms(deadline);
+  if (left_ms == INT64_MAX)
+    return -1;
   return left_ms > INT_MAX ? INT_MAX : (int)left_ms;
 }

@@ -29,4 +29,7 @@ pgc_deadline pgc_deadline_in(int64_t timeout_ms);
 /* Milliseconds to the deadline as poll() takes them: rounded up, 0 when it has passed, -1 for none. */
 int pgc_deadline_poll_ms(pgc_deadline deadline);
 
+/* Milliseconds to the deadline, rounded up: 0 when it has passed, INT64_MAX for none. */
+int64_t pgc_deadline_left_ms(pgc_deadline deadline);
+
 #endif

@@ -216,6 +216,13 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "When a connection is closed for its age, in milliseconds, up to a tenth earlier by chance; 0: never."),
     [PGC_SETTING_POOL_IDLE_MS] = INTEGER("pool_idle_ms", "PGCACHE_POOL_IDLE_MS", "600000", 0, 86400000,
         "How long a connection beyond pool_min may be idle before it is closed, in milliseconds; 0: for ever."),
+    [PGC_SETTING_ASYNC_CONNECTIONS] = INTEGER("async_connections", "PGCACHE_ASYNC_CONNECTIONS", "2", 1, 64,
+        "The most connections that requests use at once; of pool_max, and never more than these."),
+    [PGC_SETTING_ASYNC_REQUESTS_MAX] = INTEGER("async_requests_max", "PGCACHE_ASYNC_REQUESTS_MAX", "100000", 1, 10000000,
+        "The most requests that may be under way or wait to be taken; further ones are refused with PGCACHE_QUEUE_FULL."),
+    [PGC_SETTING_ASYNC_BYTES_MAX] = INTEGER("async_bytes_max", "PGCACHE_ASYNC_BYTES_MAX", "268435456",
+        1, 1099511627776,
+        "The same for the bytes of their keys and values; a larger request is taken when there is no other."),
     [PGC_SETTING_BREAKER_FAILURES] = INTEGER("breaker_failures", "PGCACHE_BREAKER_FAILURES", "5", 0, 1000,
         "After so many failures of the server in a row calls are refused at once until it works again; 0: never."),
     [PGC_SETTING_BREAKER_PAUSE_MS] = INTEGER("breaker_pause_ms", "PGCACHE_BREAKER_PAUSE_MS", "1000", 1, 30000,
@@ -426,6 +433,9 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   out->pool_max = pool_max;
   out->pool_max_lifetime_ms = integer_of(config, PGC_SETTING_POOL_MAX_LIFETIME_MS);
   out->pool_idle_ms = integer_of(config, PGC_SETTING_POOL_IDLE_MS);
+  out->async_connections = (int)integer_of(config, PGC_SETTING_ASYNC_CONNECTIONS);
+  out->async_requests_max = integer_of(config, PGC_SETTING_ASYNC_REQUESTS_MAX);
+  out->async_bytes_max = integer_of(config, PGC_SETTING_ASYNC_BYTES_MAX);
   out->breaker_failures = (int)integer_of(config, PGC_SETTING_BREAKER_FAILURES);
   out->breaker_pause_ms = integer_of(config, PGC_SETTING_BREAKER_PAUSE_MS);
   out->failed_reads_miss = strcmp(text_of(config, PGC_SETTING_ON_ERROR), "miss") == 0;

@@ -37,6 +37,9 @@ typedef enum pgc_setting_id {
   PGC_SETTING_POOL_MAX,
   PGC_SETTING_POOL_MAX_LIFETIME_MS,
   PGC_SETTING_POOL_IDLE_MS,
+  PGC_SETTING_ASYNC_CONNECTIONS,
+  PGC_SETTING_ASYNC_REQUESTS_MAX,
+  PGC_SETTING_ASYNC_BYTES_MAX,
   PGC_SETTING_BREAKER_FAILURES,
   PGC_SETTING_BREAKER_PAUSE_MS,
   PGC_SETTING_ON_ERROR,
@@ -81,6 +84,9 @@ typedef struct pgc_settings {
   int pool_max;
   int64_t pool_max_lifetime_ms; /* 0: for ever */
   int64_t pool_idle_ms;         /* 0: for ever */
+  int async_connections;
+  int64_t async_requests_max;
+  int64_t async_bytes_max;
   int breaker_failures;         /* 0: no breaker */
   int64_t breaker_pause_ms;
   bool failed_reads_miss; /* setting `on_error` */

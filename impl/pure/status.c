@@ -47,7 +47,10 @@ static const status_words words[] = {
     WORDS(PGCACHE_OVERFLOW, "The counter would not fit 64 bits; it is unchanged."),
     WORDS(PGCACHE_CONFLICT, "The server gave up a conflict (a deadlock or a lock) repeatedly; nothing was changed."),
     WORDS(PGCACHE_SERVER_ERROR, "The server reported another error; see its SQLSTATE."),
-    WORDS(PGCACHE_UNSUPPORTED, "The call cannot be done with the way in which the handle stores keys or values."),
+    WORDS(PGCACHE_UNSUPPORTED,
+          "The call cannot be done with the way in which the handle stores keys or values, or on its connections."),
+    WORDS(PGCACHE_QUEUE_FULL, "Too many requests are under way or wait to be taken; nothing was submitted."),
+    WORDS(PGCACHE_CANCELLED, "The request was cancelled; nothing was changed."),
 };
 
 static const status_words unknown = {PGCACHE_OK, "PGCACHE_?",

@@ -86,6 +86,9 @@ TEST_CASE("every setting is described completely", "[config]") {
                                        "pool_max",
                                        "pool_max_lifetime_ms",
                                        "pool_idle_ms",
+                                       "async_connections",
+                                       "async_requests_max",
+                                       "async_bytes_max",
                                        "breaker_failures",
                                        "breaker_pause_ms",
                                        "on_error",
@@ -192,6 +195,9 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
       {"pool_max", {"1", "1000"}, {"", "0", "1001", "99999999999999999999999999999999", "-0"}},
       {"pool_max_lifetime_ms", {"0", "86400000"}, {"", "-1", "86400001", "30min"}},
       {"pool_idle_ms", {"0", "86400000"}, {"", "-1", "86400001", "never"}},
+      {"async_connections", {"1", "64"}, {"", "0", "65", "all"}},
+      {"async_requests_max", {"1", "10000000"}, {"", "0", "10000001"}},
+      {"async_bytes_max", {"1", "1099511627776"}, {"", "0", "1099511627777", "1GB"}},
       {"breaker_failures", {"0", "1000"}, {"", "-1", "1001", "off"}},
       {"breaker_pause_ms", {"1", "30000"}, {"", "0", "30001"}},
       {"on_error", {"error", "miss"}, {"", "Miss", "missx", "ignore"}},
@@ -273,7 +279,8 @@ TEST_CASE("the message on a wrong name names the nearest setting", "[config][rul
       "there is no setting of that name; there are url, schema, namespace, table, values, prepared, app_role, "
       "app_namespaces, grants, owner_role, pool_min, "
       "pool_max, "
-      "pool_max_lifetime_ms, pool_idle_ms, breaker_failures, breaker_pause_ms, on_error, timeout_ms, "
+      "pool_max_lifetime_ms, pool_idle_ms, async_connections, async_requests_max, async_bytes_max, "
+      "breaker_failures, breaker_pause_ms, on_error, timeout_ms, "
       "maintenance_timeout_ms, default_ttl_ms, max_value_bytes, "
       "compression, compression_min_bytes, encryption, digests, keys, "
       "cleanup_share, cleanup_chance, access_stamp_ms";
@@ -358,6 +365,9 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
                                                                      {"pool_max", "3"},
                                                                      {"pool_max_lifetime_ms", "7"},
                                                                      {"pool_idle_ms", "8"},
+                                                                     {"async_connections", "14"},
+                                                                     {"async_requests_max", "15"},
+                                                                     {"async_bytes_max", "16"},
                                                                      {"breaker_failures", "9"},
                                                                      {"breaker_pause_ms", "10"},
                                                                      {"on_error", "miss"},
@@ -442,6 +452,9 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.pool_max == 10);
     CHECK(settings.pool_max_lifetime_ms == 1800000);
     CHECK(settings.pool_idle_ms == 600000);
+    CHECK(settings.async_connections == 2);
+    CHECK(settings.async_requests_max == 100000);
+    CHECK(settings.async_bytes_max == 256 * 1024 * 1024);
     CHECK(settings.breaker_failures == 5);
     CHECK(settings.breaker_pause_ms == 1000);
     CHECK_FALSE(settings.failed_reads_miss);
@@ -472,6 +485,9 @@ TEST_CASE("settings are loaded in their types", "[config]") {
                                                             {"pool_max", "3"},
                                                             {"pool_max_lifetime_ms", "0"},
                                                             {"pool_idle_ms", "1234"},
+                                                            {"async_connections", "64"},
+                                                            {"async_requests_max", "10000000"},
+                                                            {"async_bytes_max", "1099511627776"},
                                                             {"breaker_failures", "0"},
                                                             {"breaker_pause_ms", "250"},
                                                             {"on_error", "miss"},
@@ -498,6 +514,9 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.pool_max == 3);
     CHECK(settings.pool_max_lifetime_ms == 0);
     CHECK(settings.pool_idle_ms == 1234);
+    CHECK(settings.async_connections == 64);
+    CHECK(settings.async_requests_max == 10000000);
+    CHECK(settings.async_bytes_max == 1099511627776);
     CHECK(settings.breaker_failures == 0);
     CHECK(settings.breaker_pause_ms == 250);
     CHECK(settings.failed_reads_miss);

@@ -82,6 +82,28 @@ TEST_CASE("arguments: handle, outputs, inputs with their lengths, options, error
   CHECK(in_order(pgcache_keys));
   CHECK(in_order(pgcache_init));
   CHECK(in_order(pgcache_upgrade));
+  CHECK(in_order(pgcache_submit_get));
+  CHECK(in_order(pgcache_submit_exists));
+  CHECK(in_order(pgcache_submit_put));
+  CHECK(in_order(pgcache_submit_add));
+  CHECK(in_order(pgcache_submit_replace));
+  CHECK(in_order(pgcache_submit_compare_and_swap));
+  CHECK(in_order(pgcache_submit_remove));
+  CHECK(in_order(pgcache_submit_touch));
+  CHECK(in_order(pgcache_submit_increment));
+  CHECK(in_order(pgcache_submit_get_many));
+  CHECK(in_order(pgcache_submit_put_many));
+  CHECK(in_order(pgcache_submit_remove_many));
+  CHECK(in_order(pgcache_submit_init));
+  CHECK(in_order(pgcache_submit_upgrade));
+  CHECK(in_order(pgcache_submit_flush));
+  CHECK(in_order(pgcache_submit_cleanup));
+  CHECK(in_order(pgcache_submit_cleanup_some));
+  CHECK(in_order(pgcache_submit_set_limits));
+  CHECK(in_order(pgcache_submit_read_usage));
+  CHECK(in_order(pgcache_submit_stats));
+  CHECK(in_order(pgcache_submit_doctor));
+  CHECK(in_order(pgcache_submit_keys));
 
   /* What the check itself must refuse. */
   CHECK_FALSE(in_order(+[](pgcache *, Options, const void *, size_t, Error) { return PGCACHE_OK; }));
