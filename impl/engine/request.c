@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "engine/inside.h"
 #include "platform/memory.h"
 #include "pure/status.h"
 
@@ -23,20 +24,28 @@ pgc_request *pgc_request_new(size_t extra, void **room) {
   return self;
 }
 
-pgcache_status pgc_request_gather(pgc_request *self) {
-  pgcache_status status = PGCACHE_OK;
+/* Gives an item the outcome of its part; the part keeps its reference to what was found. */
+static void set_outcome(pgcache_item *item, const pgc_op_key *key) {
+  item->status = key->status;
+  item->version = key->status == PGCACHE_OK ? key->version : 0;
+  item->result = key->found;
+  if (key->found != NULL)
+    pgc_value_retain(key->found);
+}
+
+/* The status of a multi-key request. */
+static pgcache_status first_failure(const pgc_request *self) {
   for (size_t i = 0; i < self->count; i++) {
-    const pgc_op_key *key = &self->parts[self->item_part[i]].key;
-    pgcache_item *item = &self->items[i];
-    item->status = key->status;
-    item->version = key->status == PGCACHE_OK ? key->version : 0;
-    item->result = key->found;
-    if (key->found != NULL)
-      pgc_value_retain(key->found);
-    if (key->status < 0 && status == PGCACHE_OK)
-      status = key->status;
+    if (self->items[i].status < 0)
+      return self->items[i].status;
   }
-  return status;
+  return PGCACHE_OK;
+}
+
+pgcache_status pgc_request_gather(pgc_request *self) {
+  for (size_t i = 0; i < self->count; i++)
+    set_outcome(&self->items[i], &self->parts[self->item_part[i]].key);
+  return first_failure(self);
 }
 
 void pgc_request_settle(pgc_request *self, pgcache_status status, const pgcache_error *error) {
@@ -55,6 +64,44 @@ void pgc_request_settle(pgc_request *self, pgcache_status status, const pgcache_
 static void release(pgcache_value *value) {
   if (value != NULL)
     pgc_value_release(value);
+}
+
+/* Of a part that is away nothing is read but its key: all else may be written to meanwhile. */
+static void copy_items(pgc_request *self, const pgc_request *from, pgcache_status status, char *keys) {
+  for (size_t i = 0; i < from->count; i++) {
+    const pgc_part *part = &from->parts[from->item_part[i]];
+    pgcache_item *item = &self->items[i];
+    *item = from->items[i];
+    item->key = memcpy(keys, item->key, item->key_len);
+    keys += item->key_len;
+    if (part->place == PGC_PART_DONE)
+      set_outcome(item, &part->key);
+    else
+      item->status = status;
+  }
+}
+
+pgc_request *pgc_request_new_ahead(const pgc_request *request, pgcache_status status, const pgcache_error *error) {
+  size_t count = request->items != NULL ? request->count : 0;
+  size_t extra = count * sizeof(pgcache_item);
+  for (size_t i = 0; i < count; i++)
+    extra += request->items[i].key_len;
+  void *room;
+  pgc_request *self = pgc_request_new(extra, &room);
+  if (self == NULL)
+    return NULL;
+  self->token = request->token;
+  self->callback = request->callback;
+  self->kind = request->kind;
+  self->discarded = request->discarded;
+  if (count > 0) {
+    self->items = room;
+    self->count = count;
+    copy_items(self, request, status, (char *)room + count * sizeof(pgcache_item));
+    status = first_failure(self);
+  }
+  pgc_request_settle(self, status, error);
+  return self;
 }
 
 void pgc_request_free(pgc_request *self) {
