@@ -199,7 +199,12 @@ examples: $(EXAMPLES)
 $(B)/examples/%: $(B)/obj/abi/examples/%.o $(SHARED_LINKS)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN/..' -o $@ $< -L$(B) -lpgcache $(PQ_LIBS) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN/..' -o $@ $< -L$(B) -lpgcache $(PQ_LIBS) $(EXAMPLE_LIBS) -lm
+# ci/demo does without libuv, and so without the example for it; the tests want it.
+UV_LIBS := $(shell pkg-config --libs libuv 2>/dev/null)
+EXAMPLES := $(if $(UV_LIBS),$(EXAMPLES),$(filter-out %/async_libuv,$(EXAMPLES)))
+$(B)/obj/abi/examples/async_libuv.o: ALL_CPPFLAGS += $(shell pkg-config --cflags libuv 2>/dev/null)
+$(B)/examples/async_libuv: EXAMPLE_LIBS := $(UV_LIBS)
 
 # The texts of the statements are no part of the interface: the bare loops have a copy of their own.
 $(B)/bench: $(BENCH_OBJECTS) $(B)/obj/gen/pgc_sql.o $(SHARED_LINKS)
@@ -250,7 +255,7 @@ test-faults: $(B)/tests/faults all
 	ci/with-postgres $(B)/tests/faults $(ARGS)
 soak: $(B)/tests/soak
 	$(B)/tests/soak $(ARGS)
-test-cli: all
+test-cli: all examples
 	PGCACHE_BIN=$(B)/pgcache ci/with-postgres tests/cli/run $(ARGS)
 
 .PHONY: check check-long check-all light-checks

@@ -87,7 +87,7 @@ typedef struct pgc_settings {
   int async_connections;
   int64_t async_requests_max;
   int64_t async_bytes_max;
-  int breaker_failures;         /* 0: no breaker */
+  int breaker_failures; /* 0: no breaker */
   int64_t breaker_pause_ms;
   bool failed_reads_miss; /* setting `on_error` */
   int64_t timeout_ms;
