@@ -90,6 +90,10 @@ static void work_check(work *self, const pgcache_completion *completion) {
 /* Prints the result; the program's exit code. */
 static int work_end(work *self) {
   struct timespec now;
+  if (self->began.tv_sec == 0) { /* it said why */
+    pgcache_free(self->cache);
+    return 1;
+  }
   clock_gettime(CLOCK_MONOTONIC, &now);
   double ms = (double)(now.tv_sec - self->began.tv_sec) * 1e3 + (double)(now.tv_nsec - self->began.tv_nsec) / 1e6;
   printf("%d answers, %d hits, %d wrong, %.1f ms\n", self->answers, self->hits, self->wrong, ms);

@@ -252,12 +252,14 @@ bool pgc_batches_receive(pgc_engine *self, pgc_sent *sent) {
 }
 
 void pgc_batches_run(pgc_engine *self) {
-  for (int queue = 0; queue < PGC_QUEUES; queue++) {
-    for (batch *made; (made = next_batch(self, queue, KEYS_MAX)) != NULL;) {
-      made->sent.delivery = PGC_RUN_AGAIN;
-      hand_to_crew(self, made);
+  do {
+    for (int queue = 0; queue < PGC_QUEUES; queue++) {
+      for (batch *made; (made = next_batch(self, queue, KEYS_MAX)) != NULL;) {
+        made->sent.delivery = PGC_RUN_AGAIN;
+        hand_to_crew(self, made);
+      }
     }
-  }
+  } while (pgc_engine_ready(self) > 0); /* what was done here lets go of what waited for it */
 }
 
 /* ---- Sending ---- */

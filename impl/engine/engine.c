@@ -103,7 +103,8 @@ pgcache_status pgc_engine_submit(pgc_engine *self, pgc_request *request, uint64_
                       "%zu requests are under way or wait to be taken; take completions first, or raise "
                       "async_requests_max",
                       self->requests);
-  else if (self->bytes > 0 && request->bytes > self->limits.bytes_max - self->bytes) /* one is always let in */
+  else if (self->bytes > 0 && request->bytes > 0 && /* one is always let in, and may be larger than all of it */
+           (self->bytes >= self->limits.bytes_max || request->bytes > self->limits.bytes_max - self->bytes))
     status = pgc_fail(error, PGCACHE_QUEUE_FULL,
                       "requests of %zu bytes are under way or wait to be taken; take completions first, or raise "
                       "async_bytes_max",
