@@ -191,6 +191,12 @@ static bool borrowed_look(pgc_source *base) {
   return true;
 }
 
+/* There are no channels, which alone ask this. */
+static bool borrowed_is_wanted(pgc_source *base) {
+  (void)base;
+  return false;
+}
+
 /* ---- The end ---- */
 
 static void borrowed_shutdown(pgc_source *base) {
@@ -245,6 +251,7 @@ pgc_source *pgc_borrowed_new(PGconn *connection, const pgcache_connection_hooks 
                             .release = borrowed_release,
                             .distrust = borrowed_distrust,
                             .look = borrowed_look,
+                            .is_wanted = borrowed_is_wanted,
                             .shutdown = borrowed_shutdown,
                             .closed = borrowed_closed,
                             .free = borrowed_free,

@@ -22,9 +22,10 @@ typedef struct pgc_sent {
   pgcache_status status; /* out */
   pgc_delivery delivery; /* out */
   pgcache_error error;   /* out, when status is an error */
-  int64_t sent_us;       /* the channel's: pgc_now_us() at the time of sending */
-  unsigned step;         /* the channel's: how many statements of the operation were answered */
-  struct pgc_sent *next; /* the channel's */
+  int64_t sent_us;       /* the channel's, and all below: pgc_now_us() before sending */
+  uint8_t statement;
+  uint8_t marks;
+  struct pgc_sent *next;
 } pgc_sent;
 
 /* Operations on keys: a statement or two, known beforehand. All others go through run(). */

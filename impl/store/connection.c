@@ -173,18 +173,26 @@ static pgc_reply finish_exchange(pgc_connection *self, pgc_deadline deadline) {
   return reply;
 }
 
+bool pgc_connection_text(const pgc_connection *self, pgc_buffer *out, pgc_statement_id id, const char *schema,
+                         bool logged) {
+  const char *text = pgc_statement_get(id)->sql[self->access];
+  if (self->mode == PGC_MODE_NESTED)
+    pgc_sql_resolve(out, text, schema, logged);
+  else
+    pgc_sql_resolve_alone(out, text, schema, logged);
+  pgc_buffer_append(out, "", 1);
+  if (out->failed)
+    pgc_buffer_clear(out);
+  return out->data != NULL;
+}
+
 /* Prepares a statement. A RESULT reply is spent; any other one is the caller's answer, with nothing executed. */
 static pgc_reply prepare(pgc_connection *self, pgc_statement_id id, const char *schema, bool logged,
                          pgc_deadline deadline) {
-  const pgc_statement *statement = pgc_statement_get(id);
   pgc_buffer sql = PGC_BUFFER_INIT;
-  pgc_sql_resolve_alone(&sql, statement->sql[self->access], schema, logged);
-  pgc_buffer_append(&sql, "", 1);
-  if (sql.failed) {
-    pgc_buffer_clear(&sql);
+  if (!pgc_connection_text(self, &sql, id, schema, logged))
     return (pgc_reply){.kind = PGC_REPLY_NO_MEMORY};
-  }
-  int queued = PQsendPrepare(self->pg, statement->name, (const char *)sql.data, 0, NULL);
+  int queued = PQsendPrepare(self->pg, pgc_statement_get(id)->name, (const char *)sql.data, 0, NULL);
   pgc_buffer_clear(&sql);
   if (!queued)
     return not_queued(self);
@@ -199,7 +207,7 @@ static pgc_reply prepare(pgc_connection *self, pgc_statement_id id, const char *
   return reply;
 }
 
-static pgc_reply allow_scans(pgc_connection *self, bool allowed, pgc_deadline deadline) {
+pgc_reply pgc_connection_allow_scans(pgc_connection *self, bool allowed, pgc_deadline deadline) {
   pgc_reply reply = pgc_connection_run_with(self, pgc_sql_statements_allow_scans, allowed ? "on" : "off", deadline);
   reply.sent = false;
   if (reply.kind == PGC_REPLY_RESULT) {
@@ -214,7 +222,7 @@ static pgc_reply execute_prepared(pgc_connection *self, pgc_statement_id id, con
                                   const char *schema, bool logged, pgc_deadline deadline) {
   const pgc_statement *statement = pgc_statement_get(id);
   if (statement->scans != self->scans_allowed) {
-    pgc_reply reply = allow_scans(self, statement->scans, deadline);
+    pgc_reply reply = pgc_connection_allow_scans(self, statement->scans, deadline);
     if (reply.kind != PGC_REPLY_RESULT)
       return reply;
   }
@@ -258,26 +266,22 @@ static int server_limit_ms(pgc_deadline deadline) {
   return left_ms - margin_ms > 0 ? left_ms - margin_ms : 1;
 }
 
-static pgc_reply execute_unprepared(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
-                                    const char *schema, bool logged, pgc_deadline deadline) {
-  pgc_buffer sql = PGC_BUFFER_INIT;
-  const char *text = pgc_statement_get(id)->sql[self->access];
-  if (self->mode == PGC_MODE_NESTED)
-    pgc_sql_resolve(&sql, text, schema, logged);
-  else
-    pgc_sql_resolve_alone(&sql, text, schema, logged);
-  pgc_buffer_append(&sql, "", 1);
-  if (sql.failed) {
-    pgc_buffer_clear(&sql);
-    return (pgc_reply){.kind = PGC_REPLY_NO_MEMORY};
-  }
+bool pgc_connection_queue_settings(pgc_connection *self, pgc_deadline deadline) {
   char limit[16];
   const char *const limits[] = {limit};
   snprintf(limit, sizeof limit, "%d", server_limit_ms(deadline));
+  return queue(self, pgc_sql_statements_local_settings, 1, limits);
+}
+
+static pgc_reply execute_unprepared(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
+                                    const char *schema, bool logged, pgc_deadline deadline) {
+  pgc_buffer sql = PGC_BUFFER_INIT;
+  if (!pgc_connection_text(self, &sql, id, schema, logged))
+    return (pgc_reply){.kind = PGC_REPLY_NO_MEMORY};
   bool queued = PQenterPipelineMode(self->pg) == 1;
   if (queued && self->mode == PGC_MODE_NESTED && !self->entered)
     queued = self->entered = queue(self, "SAVEPOINT pgcache", 0, NULL);
-  queued = queued && queue(self, pgc_sql_statements_local_settings, 1, limits) &&
+  queued = queued && pgc_connection_queue_settings(self, deadline) &&
            PQsendQueryParams(self->pg, (const char *)sql.data, parameters->count, NULL, parameters->values,
                              parameters->lengths, parameters->formats, 1) == 1;
   pgc_buffer_clear(&sql);

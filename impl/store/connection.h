@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "platform/buffer.h"
 #include "platform/clock.h"
 #include "store/statements.h"
 
@@ -77,6 +78,15 @@ bool pgc_connection_give_back(pgc_connection *self);
    schema, logged: see pure/sql_text.h. */
 pgc_reply pgc_connection_execute(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
                                  const char *schema, bool logged, pgc_deadline deadline);
+
+/* Lets the planner read whole tables in order, or forbids it again. A RESULT reply is spent. */
+pgc_reply pgc_connection_allow_scans(pgc_connection *self, bool allowed, pgc_deadline deadline);
+
+/* For a pipeline: the text of a statement with its NUL, in an empty buffer; false, and an empty buffer, when out of memory.
+   And local_settings.sql, which goes before each unprepared statement, into libpq's queue; false if libpq refused it. */
+bool pgc_connection_text(const pgc_connection *self, pgc_buffer *out, pgc_statement_id id, const char *schema,
+                         bool logged);
+bool pgc_connection_queue_settings(pgc_connection *self, pgc_deadline deadline);
 
 /* Runs SQL text as it stands; several statements are one transaction. The result is the last one's. */
 pgc_reply pgc_connection_run(pgc_connection *self, const char *sql, pgc_deadline deadline);

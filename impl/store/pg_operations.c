@@ -37,13 +37,27 @@ static pgcache_status operate_on_keys(pgc_session *session, pgc_op *op) {
   } while (another);
   return status;
 }
+
 /* A namespace has digests of one kind: entries of the other would be there and never be found. */
-static pgcache_status check_digests(pgc_session *session, const pgc_op *op) {
+static bool has_other_digests(const pgc_session *session, const pgc_op *op) {
   bool by_key = op->count > 0 || op->kind == PGC_OP_KEYS;
-  if (session->keyed_digests)
-    return pgc_op_stores(op->kind) || op->kind == PGC_OP_INCREMENT ? pgc_schema_note_keyed(session, op->namespace_name)
-                                                                   : PGCACHE_OK;
-  if (by_key && session->connection->keyed_digests && strcmp(op->namespace_name, session->namespace_name) == 0)
+  return by_key && !session->keyed_digests && session->connection->keyed_digests &&
+         strcmp(op->namespace_name, session->namespace_name) == 0;
+}
+
+static bool needs_note(const pgc_session *session, const pgc_op *op) {
+  return session->keyed_digests && (pgc_op_stores(op->kind) || op->kind == PGC_OP_INCREMENT) &&
+         !pgc_schema_is_noted(session, op->namespace_name);
+}
+
+bool pgc_pg_can_send(const pgc_session *session, const pgc_op *op) {
+  return session->connection->checked && !has_other_digests(session, op) && !needs_note(session, op);
+}
+
+static pgcache_status check_digests(pgc_session *session, const pgc_op *op) {
+  if (needs_note(session, op))
+    return pgc_schema_note_keyed(session, op->namespace_name);
+  if (has_other_digests(session, op))
     return pgc_fail(session->error, PGCACHE_SCHEMA_DIFFERS,
                     "the handle's namespace has keyed digests and the setting is digests=plain; set digests=keyed and "
                     "keys, or use another namespace");

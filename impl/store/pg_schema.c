@@ -77,6 +77,10 @@ static void forget_notes(pgc_session *session) {
     __atomic_store_n(&session->noted[i], 0, __ATOMIC_RELAXED);
 }
 
+bool pgc_schema_is_noted(const pgc_session *session, const char *namespace_name) {
+  return is_noted(session, hash_name(namespace_name));
+}
+
 pgcache_status pgc_schema_note_keyed(pgc_session *session, const char *namespace_name) {
   uint64_t name = hash_name(namespace_name);
   if (is_noted(session, name))
@@ -142,7 +146,7 @@ pgcache_status pgc_schema_check(pgc_session *session) {
     if (status == PGCACHE_OK)
       status = pgc_session_int4(session, result, 0, 5, &access);
     if (status == PGCACHE_OK && session->keyed_digests && !session->connection->keyed_digests &&
-        is_noted(session, hash_name(session->namespace_name)))
+        pgc_schema_is_noted(session, session->namespace_name))
       forget_notes(session);
     if (status == PGCACHE_OK && standby)
       status = refuse_standby(session);

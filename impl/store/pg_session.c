@@ -61,8 +61,7 @@ static pgcache_status explain_nested(pgc_session *self, const pgc_reply *reply) 
       "out of memory; the connection was broken off, and the application's transaction on it is rolled back");
 }
 
-/* The status for an exchange that did not end well; takes the reply's result. */
-static pgcache_status explain(pgc_session *self, pgc_reply *reply) {
+pgcache_status pgc_session_explain(pgc_session *self, pgc_reply *reply) {
   pgcache_status status = PGCACHE_SERVER_ERROR;
   bool unknown = reply->sent && self->writes;
   if (self->connection->mode == PGC_MODE_NESTED && reply->kind != PGC_REPLY_ERROR) {
@@ -120,6 +119,18 @@ static pgcache_status too_late(pgc_session *self) {
   return pgc_fail(self->error, PGCACHE_TIMEOUT, "the deadline passed before anything was sent");
 }
 
+pgcache_status pgc_session_judge(pgc_session *self, pgc_statement_id id, pgc_reply *reply, PGresult **result) {
+  *result = NULL;
+  if (reply->kind != PGC_REPLY_RESULT)
+    return pgc_session_explain(self, reply);
+  if (PQnfields(reply->result) != pgc_statement_get(id)->columns) {
+    PQclear(reply->result);
+    return changed(self);
+  }
+  *result = reply->result;
+  return PGCACHE_OK;
+}
+
 pgcache_status pgc_session_execute(pgc_session *self, pgc_statement_id id, const pgc_parameters *parameters,
                                    PGresult **result) {
   *result = NULL;
@@ -127,14 +138,7 @@ pgcache_status pgc_session_execute(pgc_session *self, pgc_statement_id id, const
     return too_late(self);
   pgc_reply reply =
       pgc_connection_execute(self->connection, id, parameters, self->schema, self->logged, self->deadline);
-  if (reply.kind != PGC_REPLY_RESULT)
-    return explain(self, &reply);
-  if (PQnfields(reply.result) != pgc_statement_get(id)->columns) {
-    PQclear(reply.result);
-    return changed(self);
-  }
-  *result = reply.result;
-  return PGCACHE_OK;
+  return pgc_session_judge(self, id, &reply, result);
 }
 
 pgcache_status pgc_session_run(pgc_session *self, const char *sql, PGresult **result) {
@@ -144,7 +148,7 @@ pgcache_status pgc_session_run(pgc_session *self, const char *sql, PGresult **re
     return too_late(self);
   pgc_reply reply = pgc_connection_run(self->connection, sql, self->deadline);
   if (reply.kind != PGC_REPLY_RESULT)
-    return explain(self, &reply);
+    return pgc_session_explain(self, &reply);
   if (result != NULL)
     *result = reply.result;
   else
@@ -273,7 +277,7 @@ pgcache_status pgc_session_leave(pgc_session *self, pgcache_status outcome) {
   if (reply.kind == PGC_REPLY_RESULT)
     return outcome;
   self->retry = false;
-  return explain(self, &reply);
+  return pgc_session_explain(self, &reply);
 }
 
 pgcache_status pgc_session_refuse_epoch(pgc_session *self) {

@@ -42,6 +42,13 @@ typedef struct pgc_session {
 pgcache_status pgc_session_execute(pgc_session *self, pgc_statement_id id, const pgc_parameters *parameters,
                                    PGresult **result);
 
+/* What the end of an exchange means; takes the reply's result. PGCACHE_OK and a result with the columns that the statement
+   has, to be given to PQclear(), or an error. */
+pgcache_status pgc_session_judge(pgc_session *self, pgc_statement_id id, pgc_reply *reply, PGresult **result);
+
+/* The same of an exchange that did not end well. */
+pgcache_status pgc_session_explain(pgc_session *self, pgc_reply *reply);
+
 /* Runs SQL text without parameters, for migrations. result may be NULL. */
 pgcache_status pgc_session_run(pgc_session *self, const char *sql, PGresult **result);
 

@@ -3,7 +3,6 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,13 +10,9 @@
 #include "platform/sync.h"
 #include "pure/error.h"
 #include "store/borrowed.h"
-#include "store/breaker.h"
+#include "store/pg_inside.h"
 #include "store/pg_operations.h"
 #include "store/pool.h"
-#include "store/store.h"
-
-/* Attempts of one call that the server answered with a conflict, a lost marker or a dead connection. */
-#define ATTEMPTS_MAX 5
 
 /* What a server is given to answer before its silence says something about it, unless the handle's own timeout_ms is
    shorter: a caller may choose to wait for less. */
@@ -30,34 +25,8 @@
 /* A probe of the breaker that has not come back by then does not keep the next one away. */
 #define PROBE_MAX_US 10000000
 
-/* What belongs to one process: where it gets its connections, and what it knows about the server. A forked child puts its
-   own in its place. */
-typedef struct process {
-  pgc_source *source;
-  pgc_breaker breaker;
-  pgc_stamps stamps;
-  unsigned char walker[PGC_DIGEST_SIZE]; /* random: by which the server knows the process among the janitors */
-  uint64_t fork_generation;
-} process;
-
-typedef struct pg_store {
-  pgc_store base;
-  _Atomic(process *) process;
-  char schema[PGC_SCHEMA_MAX + 1];
-  bool logged;
-  int64_t max_value_bytes;
-  bool inline_values;
-  int64_t patience_us;
-  char namespace_name[PGCACHE_NAMESPACE_MAX + 1];
-  bool keyed_digests;
-  uint64_t noted[PGC_NOTED_MAX]; /* see pgc_schema_note_keyed() */
-  pgc_sql_roles roles;           /* points into the settings of the handle, which outlive its store */
-  bool has_roles;
-  int cleanup_share;
-} pg_store;
-
-static process *process_new(pgc_source *source, int64_t stamp_us, int breaker_failures, int64_t breaker_pause_us) {
-  process *self = source != NULL ? pgc_alloc_zero(sizeof *self) : NULL;
+static pgc_process *process_new(pgc_source *source, int64_t stamp_us, int breaker_failures, int64_t breaker_pause_us) {
+  pgc_process *self = source != NULL ? pgc_alloc_zero(sizeof *self) : NULL;
   if (self == NULL) {
     if (source != NULL)
       source->free(source);
@@ -72,7 +41,7 @@ static process *process_new(pgc_source *source, int64_t stamp_us, int breaker_fa
   return self;
 }
 
-static void process_free(process *self) {
+static void process_free(pgc_process *self) {
   self->source->free(self->source);
   pgc_stamps_destroy(&self->stamps);
   pgc_breaker_destroy(&self->breaker);
@@ -81,12 +50,12 @@ static void process_free(process *self) {
 
 /* After a fork the first call of the child makes its own; the parent's memory is left as it is, because its locks may have
    been held at the fork. NULL when out of memory. */
-static process *current_process(pg_store *self) {
-  process *known = atomic_load_explicit(&self->process, memory_order_acquire);
+pgc_process *pgc_pg_process(pgc_pg_store *self) {
+  pgc_process *known = atomic_load_explicit(&self->process, memory_order_acquire);
   if (known->fork_generation == pgc_fork_generation())
     return known;
-  process *fresh = process_new(known->source->new_after_fork(known->source), known->stamps.stamp_us,
-                               known->breaker.threshold, known->breaker.pause_us); /* which never change */
+  pgc_process *fresh = process_new(known->source->new_after_fork(known->source), known->stamps.stamp_us,
+                                   known->breaker.threshold, known->breaker.pause_us); /* which never change */
   if (fresh == NULL)
     return NULL;
   if (atomic_compare_exchange_strong(&self->process, &known, fresh)) {
@@ -97,8 +66,7 @@ static process *current_process(pg_store *self) {
   return known;
 }
 
-/* Why there was no connection. */
-static pgc_fault fault_of_acquire(pgcache_status status, bool waited_enough) {
+pgc_fault pgc_pg_fault_of_acquire(pgcache_status status, bool waited_enough) {
   switch (status) {
   case PGCACHE_UNAVAILABLE:
   case PGCACHE_TOO_MANY_CONNECTIONS:
@@ -113,28 +81,32 @@ static pgc_fault fault_of_acquire(pgcache_status status, bool waited_enough) {
   }
 }
 
+pgc_session pgc_pg_session(pgc_pg_store *self, pgc_process *here, pgc_deadline deadline, pgcache_error *error) {
+  return (pgc_session){.schema = self->schema,
+                       .logged = self->logged,
+                       .max_value_bytes = self->max_value_bytes,
+                       .inline_values = self->inline_values,
+                       .namespace_name = self->namespace_name,
+                       .keyed_digests = self->keyed_digests,
+                       .noted = self->noted,
+                       .roles = self->has_roles ? &self->roles : NULL,
+                       .stamps = &here->stamps,
+                       .walker = here->walker,
+                       .deadline = deadline,
+                       .error = error};
+}
+
 /* One attempt on one connection; the lost marker is put back here, so that the next attempt finds it. */
-static pgcache_status attempt(pg_store *self, process *here, pgc_op *op, pgcache_error *error, pgc_fault *fault,
+static pgcache_status attempt(pgc_pg_store *self, pgc_process *here, pgc_op *op, pgcache_error *error, pgc_fault *fault,
                               bool *retry) {
   pgc_source *source = here->source;
-  pgc_session session = {.schema = self->schema,
-                         .logged = self->logged,
-                         .max_value_bytes = self->max_value_bytes,
-                         .inline_values = self->inline_values,
-                         .namespace_name = self->namespace_name,
-                         .keyed_digests = self->keyed_digests,
-                         .noted = self->noted,
-                         .roles = self->has_roles ? &self->roles : NULL,
-                         .stamps = &here->stamps,
-                         .walker = here->walker,
-                         .deadline = op->deadline,
-                         .error = error};
+  pgc_session session = pgc_pg_session(self, here, op->deadline, error);
   bool busy;
   *retry = false;
   int64_t began_us = pgc_monotonic_us();
   pgcache_status status = source->acquire(source, &session.connection, op->deadline, &busy, error);
   if (status != PGCACHE_OK) {
-    *fault = fault_of_acquire(status, !busy && pgc_monotonic_us() - began_us >= self->patience_us);
+    *fault = pgc_pg_fault_of_acquire(status, !busy && pgc_monotonic_us() - began_us >= self->patience_us);
     return status;
   }
   began_us = pgc_monotonic_us();
@@ -179,7 +151,7 @@ static void pause_before(int attempt_number) {
 }
 
 /* Asks the breaker. Each call that it refuses also sees to it that a lost connection is being replaced. */
-static pgc_breaker_verdict let_through(pg_store *self, process *here, const pgc_op *op, pgcache_error *error) {
+static pgc_breaker_verdict let_through(pgc_pg_store *self, pgc_process *here, const pgc_op *op, pgcache_error *error) {
   pgc_source *source = here->source;
   if (pgc_op_is_maintenance(op->kind) || !pgc_breaker_is_open(&here->breaker) || source->closed(source))
     return PGC_BREAKER_PASS;
@@ -193,10 +165,12 @@ static pgc_breaker_verdict let_through(pg_store *self, process *here, const pgc_
 }
 
 /* The clock is read only when there is something to tell. */
-static bool leave_breaker(process *here, pgc_breaker_verdict verdict, pgc_fault fault, const pgcache_error *failure) {
+void pgc_pg_leave_breaker(pgc_pg_store *self, pgc_process *here, pgc_breaker_verdict verdict, pgc_fault fault,
+                          const pgcache_error *failure) {
   if (fault == PGC_FAULT_NONE && pgc_breaker_is_calm(&here->breaker))
-    return false;
-  return pgc_breaker_leave(&here->breaker, verdict, fault, pgc_monotonic_us(), pgc_random_u64(), failure);
+    return;
+  if (pgc_breaker_leave(&here->breaker, verdict, fault, pgc_monotonic_us(), pgc_random_u64(), failure))
+    pgc_count(&self->base.counters.breaker_opened);
 }
 
 static pgc_deadline sooner(pgc_deadline left, pgc_deadline right) {
@@ -204,7 +178,7 @@ static pgc_deadline sooner(pgc_deadline left, pgc_deadline right) {
 }
 
 /* Notes in the store which entries were read. What fails is not tried again: hot entries are read again. */
-static pgcache_status hand_stamps_over(pg_store *self, process *here, pgc_deadline deadline, bool attending,
+static pgcache_status hand_stamps_over(pgc_pg_store *self, pgc_process *here, pgc_deadline deadline, bool attending,
                                        pgcache_error *error) {
   pgc_digest digests[PGC_STAMPS_MAX];
   size_t count = pgc_stamps_take(&here->stamps, digests, attending);
@@ -224,8 +198,8 @@ static pgcache_status hand_stamps_over(pg_store *self, process *here, pgc_deadli
 }
 
 static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) {
-  pg_store *self = (pg_store *)base;
-  process *here = current_process(self);
+  pgc_pg_store *self = (pgc_pg_store *)base;
+  pgc_process *here = pgc_pg_process(self);
   if (here == NULL)
     return pgc_fail_memory(error);
   if (op->kind == PGC_OP_STAMP)
@@ -242,7 +216,7 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
   pgcache_status status = PGCACHE_OK;
   pgc_fault fault = PGC_FAULT_NONE;
   bool retry = true;
-  for (int number = 1; retry && number <= ATTEMPTS_MAX; number++) {
+  for (int number = 1; retry && number <= PGC_ATTEMPTS_MAX; number++) {
     if (number > 1) {
       if (pgc_deadline_poll_ms(op->deadline) == 0)
         break;
@@ -255,8 +229,7 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
     fault = PGC_FAULT_NONE;
   else if (fault != PGC_FAULT_NONE && pgc_op_is_maintenance(op->kind))
     fault = PGC_FAULT_NOBODYS; /* its success closes the breaker, its failure counts for nothing */
-  if (leave_breaker(here, verdict, fault, &failure))
-    pgc_count(&self->base.counters.breaker_opened);
+  pgc_pg_leave_breaker(self, here, verdict, fault, &failure);
   if (status < 0)
     return pgc_fail_sql(error, status, failure.sqlstate, "%s", failure.message);
   if (op->kind == PGC_OP_STATS) {
@@ -271,14 +244,14 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
 }
 
 static void pg_shutdown(pgc_store *base) {
-  process *here = current_process((pg_store *)base);
+  pgc_process *here = pgc_pg_process((pgc_pg_store *)base);
   if (here != NULL)
     here->source->shutdown(here->source);
 }
 
 static void pg_free(pgc_store *base) {
-  pg_store *self = (pg_store *)base;
-  process *known = atomic_load(&self->process);
+  pgc_pg_store *self = (pgc_pg_store *)base;
+  pgc_process *known = atomic_load(&self->process);
   if (known->fork_generation == pgc_fork_generation())
     process_free(known);
   else
@@ -287,8 +260,8 @@ static void pg_free(pgc_store *base) {
 }
 
 /* A store without its source, which needs the store's counters. NULL when out of memory. */
-static pg_store *store_new(const pgc_settings *settings) {
-  pg_store *self = pgc_alloc_zero(sizeof *self);
+static pgc_pg_store *store_new(const pgc_settings *settings) {
+  pgc_pg_store *self = pgc_alloc_zero(sizeof *self);
   if (self == NULL)
     return NULL;
   self->base = (pgc_store){.run = pg_run, .shutdown = pg_shutdown, .free = pg_free};
@@ -306,9 +279,9 @@ static pg_store *store_new(const pgc_settings *settings) {
 }
 
 /* Gives the store its source; both are gone when out of memory, or when the source is NULL because of that. */
-static pgcache_status complete(pgc_store **out, pg_store *self, pgc_source *source, int64_t stamp_us,
+static pgcache_status complete(pgc_store **out, pgc_pg_store *self, pgc_source *source, int64_t stamp_us,
                                int breaker_failures, int64_t breaker_pause_ms, pgcache_error *error) {
-  process *first = process_new(source, stamp_us, breaker_failures, breaker_pause_ms * 1000);
+  pgc_process *first = process_new(source, stamp_us, breaker_failures, breaker_pause_ms * 1000);
   if (first == NULL) {
     pgc_free(self);
     return pgc_fail_memory(error);
@@ -325,7 +298,7 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
   pgcache_status status = pgc_connect_plan_make(&plan, conninfo, local_dir, settings->prepared, error);
   if (status != PGCACHE_OK)
     return status;
-  pg_store *self = store_new(settings);
+  pgc_pg_store *self = store_new(settings);
   if (self == NULL) {
     pgc_connect_plan_clear(&plan);
     return pgc_fail_memory(error);
@@ -334,6 +307,10 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
                                   .max = settings->pool_max,
                                   .lifetime_us = settings->pool_max_lifetime_ms * 1000,
                                   .idle_us = settings->pool_idle_ms * 1000};
+  self->base.open_channel = pgc_pg_open_channel;
+  self->base.is_troubled = pgc_pg_is_troubled;
+  self->base.waited_in_vain = pgc_pg_waited_in_vain;
+  self->base.is_stamp_due = pgc_pg_is_stamp_due;
   return complete(out, self, pgc_pool_new(&plan, &limits, &self->base.counters), settings->access_stamp_ms * 1000,
                   settings->breaker_failures, settings->breaker_pause_ms, error);
 }
@@ -341,7 +318,7 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
 pgcache_status pgc_borrowing_store_new(pgc_store **out, PGconn *connection, const pgcache_connection_hooks *hooks,
                                        const pgc_settings *settings, pgcache_error *error) {
   *out = NULL;
-  pg_store *self = store_new(settings);
+  pgc_pg_store *self = store_new(settings);
   if (self == NULL)
     return pgc_fail_memory(error);
   /* Without the breaker: a connection that is broken is known as such at once, and a new one is worth a try at once. */

@@ -252,6 +252,14 @@ static bool pool_look(pgc_source *base) {
   return there;
 }
 
+static bool pool_is_wanted(pgc_source *base) {
+  pgc_pool *self = (pgc_pool *)base;
+  pthread_mutex_lock(&self->mutex);
+  bool wanted = self->waiting > self->opening;
+  pthread_mutex_unlock(&self->mutex);
+  return wanted;
+}
+
 /* ---- The end ---- */
 
 static void pool_shutdown(pgc_source *base) {
@@ -322,6 +330,7 @@ pgc_source *pgc_pool_new(pgc_connect_plan *plan, const pgc_pool_limits *limits, 
                             .release = pool_release,
                             .distrust = pool_distrust,
                             .look = pool_look,
+                            .is_wanted = pool_is_wanted,
                             .shutdown = pool_shutdown,
                             .closed = pool_closed,
                             .free = pool_free,

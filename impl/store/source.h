@@ -26,6 +26,8 @@ struct pgc_source {
   /* Whether there is a connection, lent or idle; if not, begins to open one unless it is too early after a failure. Waits
      for nothing. */
   bool (*look)(pgc_source *self);
+  /* Whether somebody waits for a connection and none is being opened for him. */
+  bool (*is_wanted)(pgc_source *self);
   /* Wakes all who wait in acquire(), and refuses all later ones. Any thread, repeatedly. */
   void (*shutdown)(pgc_source *self);
   bool (*closed)(const pgc_source *self);

@@ -182,13 +182,15 @@ struct pgc_store {
   pgcache_status (*run)(pgc_store *self, pgc_op *op, pgcache_error *error);
   /* Opens a channel, see channel.h, on which operations can be sent at once. deadline 0: does not wait, and takes a
      connection that is open, idle and known to be in order, else PGCACHE_TIMEOUT. PGCACHE_OK, PGCACHE_CLOSED, or why there
-     is none. NULL: this store has no channels; run() never waits (null:), or its connections are the application's. */
+     is none. NULL, and so the next three: this store has no channels; run() never waits (null:), or its connections are the application's. */
   pgcache_status (*open_channel)(pgc_store *self, struct pgc_channel **out, pgc_deadline deadline,
                                  pgcache_error *error);
   /* Whether the breaker is open, so that operations are to go through run(), which asks it. */
   bool (*is_troubled)(pgc_store *self);
   /* Tells the breaker of an operation that was given up because there was no connection, or no answer on it. */
   void (*waited_in_vain)(pgc_store *self);
+  /* Whether a PGC_OP_STAMP should be run, where it may wait: run() does it by itself behind a read, a channel does not. */
+  bool (*is_stamp_due)(pgc_store *self);
   /* Wakes every run() and open_channel(), and makes them and all later ones give PGCACHE_CLOSED; channels break. Any
      thread, repeatedly. */
   void (*shutdown)(pgc_store *self);

@@ -1,0 +1,64 @@
+/*
+ * pg_inside.h - what pg_store.c (calls) and pg_channels.c (channels) share. Nobody else includes it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_STORE_PG_INSIDE_H
+#define PGC_STORE_PG_INSIDE_H
+
+#include <stdatomic.h>
+
+#include "store/breaker.h"
+#include "store/pg_session.h"
+#include "store/source.h"
+
+/* Attempts of one call that the server answered with a conflict, a lost marker or a dead connection. */
+#define PGC_ATTEMPTS_MAX 5
+
+/* What belongs to one process: where it gets its connections, and what it knows about the server. A forked child puts its
+   own in its place. */
+typedef struct pgc_process {
+  pgc_source *source;
+  pgc_breaker breaker;
+  pgc_stamps stamps;
+  unsigned char walker[PGC_DIGEST_SIZE]; /* random: by which the server knows the process among the janitors */
+  uint64_t fork_generation;
+} pgc_process;
+
+typedef struct pgc_pg_store {
+  pgc_store base;
+  _Atomic(pgc_process *) process;
+  char schema[PGC_SCHEMA_MAX + 1];
+  bool logged;
+  int64_t max_value_bytes;
+  bool inline_values;
+  int64_t patience_us;
+  char namespace_name[PGCACHE_NAMESPACE_MAX + 1];
+  bool keyed_digests;
+  uint64_t noted[PGC_NOTED_MAX]; /* see pgc_schema_note_keyed() */
+  pgc_sql_roles roles;           /* points into the settings of the handle, which outlive its store */
+  bool has_roles;
+  int cleanup_share;
+} pgc_pg_store;
+
+/* The process's own, after a fork a new one. NULL when out of memory. */
+pgc_process *pgc_pg_process(pgc_pg_store *self);
+
+/* What an attempt begins with; it has no connection yet. */
+pgc_session pgc_pg_session(pgc_pg_store *self, pgc_process *here, pgc_deadline deadline, pgcache_error *error);
+
+/* What it says about the server that there was no connection. */
+pgc_fault pgc_pg_fault_of_acquire(pgcache_status status, bool waited_enough);
+
+/* Tells the breaker how a call, or what stands for one, has ended. */
+void pgc_pg_leave_breaker(pgc_pg_store *self, pgc_process *here, pgc_breaker_verdict verdict, pgc_fault fault,
+                          const pgcache_error *failure);
+
+/* See store.h. */
+pgcache_status pgc_pg_open_channel(pgc_store *base, struct pgc_channel **out, pgc_deadline deadline,
+                                   pgcache_error *error);
+bool pgc_pg_is_troubled(pgc_store *base);
+void pgc_pg_waited_in_vain(pgc_store *base);
+bool pgc_pg_is_stamp_due(pgc_store *base);
+
+#endif
