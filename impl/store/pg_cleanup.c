@@ -153,6 +153,8 @@ pgcache_status pgc_pg_usage(pgc_session *session, pgc_op *op) {
     pgc_parameters_add_null(&parameters);
   pgc_parameters_add_int4(&parameters, (int32_t)op->u.usage.limit);
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_USAGE, &parameters, &result);
+  if (status == PGCACHE_OK)
+    status = pgc_session_rows(session, result, op->u.usage.limit);
   for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
     status = read_usage(session, result, row, &op->u.usage.found[row]);
     if (status == PGCACHE_OK)
