@@ -579,8 +579,8 @@ typedef struct pgcache_usage {
 
 /* Counts what each namespace holds, a page at a time in the order of their names, first of all "" for all together; reads
    the whole table, so it is for people and monitors. With `null:` there is nothing.
-   Out: out, an array of out_len elements (1 to PGCACHE_BATCH_MAX), each with its struct_size set; count, how many were set,
-   fewer than out_len on the last page. In: after, only namespaces behind this one (NULL: from the beginning).
+   Out: out, an array of out_len elements (1 to PGCACHE_BATCH_MAX), each with the same struct_size set [rule:sizes]; count,
+   how many were set, fewer than out_len on the last page. In: after, only namespaces behind this one (NULL: from the beginning).
    Returns PGCACHE_OK or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_read_usage(pgcache *self, pgcache_usage *out, size_t out_len, size_t *count,
                                               const char *after, const pgcache_options *options, pgcache_error *error);

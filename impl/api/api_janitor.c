@@ -88,12 +88,17 @@ pgcache_status pgcache_read_usage(pgcache *self, pgcache_usage *out, size_t out_
   if (after != NULL && after[0] != '\0' && !pgc_namespace_ok(after))
     return pgc_fail(error, PGCACHE_INVALID, "after: a namespace has 1 to %d visible ASCII characters",
                     PGCACHE_NAMESPACE_MAX);
-  for (size_t i = 0; i < out_len; i++) {
-    if (out[i].struct_size != sizeof *out)
-      return pgc_fail(error, PGCACHE_INVALID, "element %zu: struct_size is not set; use PGCACHE_USAGE_INIT", i);
+  const size_t size = out->struct_size;
+  if (!PGC_MAKES_ARRAY(pgcache_usage, size, max_bytes, out_len))
+    return pgc_fail(error, PGCACHE_INVALID, "element 0: struct_size is not set; use PGCACHE_USAGE_INIT");
+  for (size_t i = 1; i < out_len; i++) {
+    if (((const pgcache_usage *)pgc_element(out, size, i))->struct_size != size)
+      return pgc_fail(error, PGCACHE_INVALID,
+                      "element %zu: struct_size differs from the first one's; use PGCACHE_USAGE_INIT for each", i);
   }
   call.op.u.usage.after = after;
   call.op.u.usage.found = out;
+  call.op.u.usage.found_size = size;
   call.op.u.usage.limit = out_len;
   status = pgc_call_run(&call);
   if (status == PGCACHE_OK)

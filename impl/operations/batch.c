@@ -11,6 +11,7 @@
 
 #include "platform/memory.h"
 #include "pure/error.h"
+#include "pure/sizes.h"
 
 /* A statement of puts carries no more than this, so that neither side needs much memory at once. */
 #define PART_BYTES_MAX ((size_t)64 * 1024 * 1024)
@@ -20,9 +21,8 @@ typedef struct sorted_item {
   size_t index; /* of the item */
 } sorted_item;
 
-/* Items lie as far apart as the caller's struct is long. */
 static pgcache_item *item_at(pgcache_item *items, size_t index) {
-  return (pgcache_item *)(void *)((char *)items + index * items->struct_size);
+  return pgc_element(items, items->struct_size, index);
 }
 
 static int compare_sorted(const void *left, const void *right) {
@@ -137,8 +137,7 @@ static void reset_outputs(pgcache_item *items, size_t count, pgcache_status stat
 }
 
 static bool is_array(const pgcache_item *items, size_t count) {
-  return items != NULL && items->struct_size >= sizeof(pgcache_item) &&
-         items->struct_size % _Alignof(pgcache_item) == 0 && count <= SIZE_MAX / 2 / items->struct_size;
+  return items != NULL && PGC_MAKES_ARRAY(pgcache_item, items->struct_size, result, count);
 }
 
 pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *items, size_t count,

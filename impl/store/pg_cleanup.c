@@ -9,6 +9,7 @@
 
 #include "pure/codec.h"
 #include "pure/error.h"
+#include "pure/sizes.h"
 
 /* How many blocks one statement of a walk of one's own looks at: it takes about a millisecond, so that nobody waits. */
 #define CLEANUP_BLOCKS 128
@@ -156,7 +157,7 @@ pgcache_status pgc_pg_usage(pgc_session *session, pgc_op *op) {
   if (status == PGCACHE_OK)
     status = pgc_session_rows(session, result, op->u.usage.limit);
   for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
-    status = read_usage(session, result, row, &op->u.usage.found[row]);
+    status = read_usage(session, result, row, pgc_element(op->u.usage.found, op->u.usage.found_size, (size_t)row));
     if (status == PGCACHE_OK)
       op->u.usage.count++;
   }

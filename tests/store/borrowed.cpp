@@ -821,6 +821,10 @@ TEST_CASE("Bad arguments, and settings that have no effect on borrowed connectio
   CHECK(pgcache_new_with_hooks(&self, nullptr, &hooks, nullptr) == PGCACHE_INVALID);
   hooks.struct_size = 0;
   CHECK(pgcache_new_with_hooks(&self, config.get(), &hooks, nullptr) == PGCACHE_INVALID);
+  hooks.struct_size = sizeof hooks + 8; /* a newer caller's: what we do not know is not looked at */
+  CHECK(pgcache_new_with_hooks(&self, config.get(), &hooks, nullptr) == PGCACHE_OK);
+  pgcache_free(self);
+  self = nullptr;
   hooks = lender.hooks();
   hooks.acquire = nullptr;
   CHECK(pgcache_new_with_hooks(&self, config.get(), &hooks, nullptr) == PGCACHE_INVALID);
