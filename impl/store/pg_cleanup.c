@@ -16,7 +16,9 @@
 
 pgcache_status pgc_pg_cleanup(pgc_session *session, pgc_op *op) {
   int64_t blocks = 1;
-  for (int64_t first = 0; first < blocks; first += CLEANUP_BLOCKS) {
+  int64_t first = 0;
+  while (first < blocks) {
+    bool more = false;
     pgc_parameters parameters = {0};
     PGresult *result;
     int64_t removed = 0;
@@ -27,9 +29,13 @@ pgcache_status pgc_pg_cleanup(pgc_session *session, pgc_op *op) {
       status = pgc_session_int8(session, result, 0, 0, &removed);
     if (status == PGCACHE_OK)
       status = pgc_session_int8(session, result, 0, 1, &blocks);
+    if (status == PGCACHE_OK)
+      status = pgc_session_bool(session, result, 0, 2, &more);
     PQclear(result);
     op->u.removed += removed;
-    if (status == PGCACHE_OK && pgc_deadline_poll_ms(session->deadline) == 0 && first + CLEANUP_BLOCKS < blocks)
+    if (!more)
+      first += CLEANUP_BLOCKS;
+    if (status == PGCACHE_OK && pgc_deadline_poll_ms(session->deadline) == 0 && first < blocks)
       status = pgc_fail(session->error, PGCACHE_TIMEOUT, "the deadline passed before the whole table was looked at");
     if (status != PGCACHE_OK)
       return status;
