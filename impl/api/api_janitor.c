@@ -39,6 +39,9 @@ pgcache_status pgcache_janitor_start(pgcache_janitor **out, pgcache *cache, int6
     return pgc_fail(error, PGCACHE_INVALID, "out or the handle is NULL");
   if (interval_ms < 1 || interval_ms > PGCACHE_JANITOR_INTERVAL_MAX)
     return pgc_fail(error, PGCACHE_INVALID, "interval_ms must be 1 to %lld", PGCACHE_JANITOR_INTERVAL_MAX);
+  if (cache->single) /* nobody can know when its thread is at it */
+    return pgc_fail(error, PGCACHE_INVALID,
+                    "a janitor needs a connection of its own; this handle has the application's only");
   return pgc_janitor_start(out, cache, interval_ms, error);
 }
 

@@ -16,6 +16,7 @@ typedef struct pgc_office pgc_office; /* where the handle's janitors meet, see j
 struct pgcache {
   pgc_store *store;
   bool closed;        /* was shut down; this and the next through __atomic functions */
+  bool single;        /* works on the one connection that the application gave it */
   pgc_office *office; /* NULL until there was a janitor */
   pgc_settings settings;
   pgc_encoding encoding;

@@ -212,6 +212,31 @@ TEST_CASE("A clock that was set back keeps nobody from walking", "[cleanup][slic
   CHECK(janitor.stop(5000) == PGCACHE_OK);
 }
 
+TEST_CASE("What was told busy begins anew the next time, if it was to", "[cleanup][slices]") {
+  Store store;
+  fill(store, 300);
+  begin_elsewhere(store, "60000");
+  pgcache_cleanup_progress progress = PGCACHE_CLEANUP_PROGRESS_INIT;
+  progress.restart = 1;
+  REQUIRE(store.cache.cleanup_some(progress, 60000) == PGCACHE_OK);
+  CHECK(progress.busy);
+  CHECK(progress.restart == 1);
+  store.pg.exec(store.sql("UPDATE {s}.janitor SET until = clock_timestamp(), next_block = 1000000"));
+  REQUIRE(store.cache.cleanup_some(progress, 60000) == PGCACHE_OK);
+  CHECK(progress.finished);
+  CHECK(progress.restart == 0);
+  CHECK(expired(store) == "0");
+}
+
+TEST_CASE("[A50] A janitor goes on with what a dead one left before its own interval is over", "[A50][janitor]") {
+  Store store;
+  fill(store, 2000);
+  begin_elsewhere(store, "500");
+  Janitor janitor(store.cache, 3600000);
+  CHECK(eventually([&] { return expired(store) == "0"; }, 20000));
+  CHECK(janitor.stop(5000) == PGCACHE_OK);
+}
+
 TEST_CASE("Nobody can hold the lease for longer than a minute", "[cleanup][slices]") {
   Store store;
   fill(store, 300);
