@@ -516,7 +516,7 @@ PGCACHE_API pgcache_status pgcache_flush(pgcache *self, int64_t *removed, pgcach
 
 /* Walks the whole table now, without pauses, in many short statements: deletes expired rows of all namespaces (an entry
    that is refreshed meanwhile stays), and evicts what is above the limits, see pgcache_set_limits(). While a janitor is at
-   work, here or elsewhere, it only deletes expired rows, beside it, and leaves the limits to the janitor.
+   work, it may only delete expired rows, beside it, and leave the limits to the janitor.
    Out: removed (optional), how many expired rows, also after an error; with those that were evicted see
    pgcache_cleanup_some().
    Returns PGCACHE_OK or a common status: after an error there may be more to delete. Since 1.0. */
@@ -526,7 +526,7 @@ PGCACHE_API pgcache_status pgcache_cleanup(pgcache *self, int64_t *removed, cons
 /* How far cleanup has come. The fields before blocks_done are the first version's. Since 1.0. */
 typedef struct pgcache_cleanup_progress {
   size_t struct_size;  /* sizeof(pgcache_cleanup_progress) */
-  int32_t restart;     /* in: 1 begins a walk over the whole table even if one is under way; the call sets it to 0 */
+  int32_t restart;     /* in: 1 begins a walk over the whole table even if one is under way; 0 once it has begun */
   int32_t busy;        /* out: 1: another janitor is at work, and nothing was done */
   int32_t finished;    /* out: 1: the walk has come to its end */
   int32_t evicting;    /* out: 1: what had expired is gone, and the walk has begun again to evict */
@@ -542,7 +542,7 @@ typedef struct pgcache_cleanup_progress {
    One janitor of a schema is at work at a time; it has the walk to itself until it has been silent for five seconds.
    Call it with the same progress until finished or busy. progress may be the caller's own, on any thread.
    Out: progress, also after an error. In: budget_ms, 0 to PGCACHE_JANITOR_INTERVAL_MAX: no further statement is begun after
-   so many milliseconds; one takes two or three.
+   so many milliseconds; one takes two or three, more only to delete a value of many megabytes.
    Returns PGCACHE_OK or a common status; PGCACHE_DENIED also to a role that is kept to namespaces, which has
    pgcache_cleanup() for what has expired in them. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_cleanup_some(pgcache *self, pgcache_cleanup_progress *progress, int64_t budget_ms,
@@ -562,7 +562,7 @@ typedef struct pgcache_janitor pgcache_janitor;
    pgcache_janitor_stop() or when the handle is shut down. To a role that is kept to namespaces it is no use: each of its
    walks fails, as pgcache_cleanup_some(). A forked child has no janitor, but may start one.
    Out: out, owned by the caller, to be given to pgcache_janitor_free(), before or after the handle is freed.
-   In: cache; interval_ms, 1 to PGCACHE_JANITOR_INTERVAL_MAX. A binding that takes seconds gives 0 for what is no number,
+   In: cache, not one of pgcache_new_on_connection(); interval_ms, 1 to PGCACHE_JANITOR_INTERVAL_MAX. A binding that takes seconds gives 0 for what is no number,
    not finite or out of range.
    Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_CLOSED, PGCACHE_NO_MEMORY (memory, or threads). Since 1.0. */
 PGCACHE_API pgcache_status pgcache_janitor_start(pgcache_janitor **out, pgcache *cache, int64_t interval_ms,
@@ -594,7 +594,7 @@ typedef enum pgcache_limit_scope {
    and by pgcache_cleanup(), not by writes, which cost what they cost without: at the end of a walk what it found holds no
    more than the limit, and until the next walk it may grow beyond. What has expired goes first, then what was not
    used for the longest time; reads count as use, to the accuracy of the setting `access_stamp_ms`. A handle learns of the
-   first limit when it sets it or opens a connection: until then its reads are not counted.
+   first limit when it sets it, opens a connection or does a part of a walk: until then its reads are not counted.
    In: scope; max_entries; max_bytes, of keys and values as they are stored: > 0, or PGCACHE_LIMIT_NONE, PGCACHE_LIMIT_KEEP.
    Returns PGCACHE_OK or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_set_limits(pgcache *self, pgcache_limit_scope scope, int64_t max_entries,
@@ -615,8 +615,8 @@ typedef struct pgcache_usage {
 
 /* Counts what each namespace holds, a page at a time in the order of their names, first of all "" for all together; reads
    the whole table, so it is for people and monitors. With `null:` there is nothing.
-   Out: out, an array of out_len elements (1 to PGCACHE_BATCH_MAX), each with its struct_size set; count, how many were set,
-   fewer than out_len on the last page. In: after, only namespaces behind this one (NULL: from the beginning).
+   Out: out, an array of out_len elements (1 to PGCACHE_BATCH_MAX), each with the same struct_size set [rule:sizes]; count,
+   how many were set, fewer than out_len on the last page. In: after, only namespaces behind this one (NULL: from the beginning).
    Returns PGCACHE_OK or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_read_usage(pgcache *self, pgcache_usage *out, size_t out_len, size_t *count,
                                               const char *after, const pgcache_options *options, pgcache_error *error);

@@ -33,7 +33,9 @@
  *   [rule:unused]   The settings prepared, url and those of pool and breaker have no effect, but for the url `null:`, which
  *                   makes a handle that stores nothing and never asks for a connection. pool_open and pool_idle of
  *                   pgcache_stats() and the counters of connections are 0.
- *   pgcache_shutdown() wakes calls that wait for a connection; one that has it ends with its answer or its deadline.
+ *   pgcache_janitor_start() refuses a handle of pgcache_new_on_connection() (PGCACHE_INVALID): its thread would use the
+   connection at any time.
+   pgcache_shutdown() wakes calls that wait for a connection; one that has it ends with its answer or its deadline.
  */
 #ifndef PGCACHE_HOOKS_H
 #define PGCACHE_HOOKS_H

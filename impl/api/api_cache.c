@@ -31,6 +31,7 @@ static pgcache_status open_store(pgcache *self, const origin *from, pgcache_erro
   if (borrowing && strcmp(self->settings.url, "null:") != 0) {
     self->borrows = true;
     self->settings.cleanup_chance = 0; /* a slice would hold its locks until the end of the application's transaction */
+    self->single = from->connection != NULL;
     status = pgc_borrowing_store_new(&self->store, from->connection, from->hooks, &self->settings, error);
   } else if (address.kind == PGC_ADDRESS_NULL) {
     self->store = pgc_null_store_new();

@@ -35,6 +35,9 @@ pgcache_status pgcache_janitor_start(pgcache_janitor **out, pgcache *cache, int6
     return pgc_fail(error, PGCACHE_INVALID, "out or the handle is NULL");
   if (interval_ms < 1 || interval_ms > PGCACHE_JANITOR_INTERVAL_MAX)
     return pgc_fail(error, PGCACHE_INVALID, "interval_ms must be 1 to %lld", PGCACHE_JANITOR_INTERVAL_MAX);
+  if (cache->single) /* nobody can know when its thread is at it */
+    return pgc_fail(error, PGCACHE_INVALID,
+                    "a janitor needs a connection of its own; this handle has the application's only");
   return pgc_janitor_start(out, cache, interval_ms, error);
 }
 
@@ -75,11 +78,16 @@ pgcache_status pgcache_read_usage(pgcache *self, pgcache_usage *out, size_t out_
   status = pgc_call_set_usage(&call, "out_len", out_len, after);
   if (status != PGCACHE_OK)
     return status;
-  for (size_t i = 0; i < out_len; i++) {
-    if (out[i].struct_size != sizeof *out)
-      return pgc_fail(error, PGCACHE_INVALID, "element %zu: struct_size is not set; use PGCACHE_USAGE_INIT", i);
+  const size_t size = out->struct_size;
+  if (!PGC_MAKES_ARRAY(pgcache_usage, size, max_bytes, out_len))
+    return pgc_fail(error, PGCACHE_INVALID, "element 0: struct_size is not set; use PGCACHE_USAGE_INIT");
+  for (size_t i = 1; i < out_len; i++) {
+    if (((const pgcache_usage *)pgc_element(out, size, i))->struct_size != size)
+      return pgc_fail(error, PGCACHE_INVALID,
+                      "element %zu: struct_size differs from the first one's; use PGCACHE_USAGE_INIT for each", i);
   }
   call.op.u.usage.found = out;
+  call.op.u.usage.found_size = size;
   status = pgc_call_run(&call);
   if (status == PGCACHE_OK)
     *count = call.op.u.usage.count;

@@ -22,39 +22,33 @@ typedef struct finding {
 
 /* ---- Reading the report ------------------------------------------------------------------------------------------- */
 
-/* Reads the JSON string that begins at *rest, in place, and moves *rest behind it. The report is the library's own and
-   escapes nothing but quotes, backslashes and control characters, which are printed as spaces here. */
+/* Reads the JSON string that begins next behind *rest, in place, and moves *rest behind it. The report is the library's own:
+   it is whole, and escapes nothing but quotes, backslashes and control characters, which are printed as spaces here. */
 static char *take_string(char **rest) {
-  char *from = strchr(*rest, '"');
-  if (from == NULL)
-    return NULL;
-  char *text = ++from, *to = text;
-  while (*from != '"' && *from != '\0') {
-    if (*from == '\\' && from[1] == 'u' && strlen(from) > 6) {
-      from += 6;
+  char *text = strchr(*rest, '"') + 1, *from = text, *to = text;
+  while (*from != '"') {
+    if (strncmp(from, "\\u", 2) == 0) {
+      from += strlen("\\u0000");
       *to++ = ' ';
       continue;
     }
-    if (*from == '\\' && from[1] != '\0')
-      from++;
+    from += *from == '\\';
     *to++ = *from++;
   }
-  *rest = *from == '"' ? from + 1 : from;
+  *rest = from + 1;
   *to = '\0';
   return text;
 }
 
-/* Reads the next finding: its five members, in the order of the report. False at the end. */
+/* Reads the next finding: its five members, in the order of the report. False at the end of their array. */
 static bool take_finding(char **rest, finding *out) {
   const char **const members[] = {&out->severity, &out->check, &out->text, &out->evidence, &out->remedy};
-  char *open = strchr(*rest, '{'), *end = strchr(*rest, ']');
-  /* A bracket in a text stands behind the finding's brace. */
-  if (open == NULL || (end != NULL && end < open))
+  *rest += strcspn(*rest, "{]");
+  if (**rest == ']')
     return false;
-  *rest = open;
   for (size_t index = 0; index < sizeof members / sizeof members[0]; index++) {
-    if (take_string(rest) == NULL || (*members[index] = take_string(rest)) == NULL)
-      return false;
+    take_string(rest); /* its name */
+    *members[index] = take_string(rest);
   }
   return true;
 }
@@ -144,16 +138,15 @@ static void print_end(const char *worst) {
 static int print_report(const pgcache_value *report) {
   char *text = cli_memory(NULL, pgcache_value_size(report) + 1);
   memcpy(text, pgcache_value_data(report), pgcache_value_size(report) + 1);
-  char *rest = strchr(text, '['); /* the member `findings` comes first */
-  const char *worst = NULL;
+  char *rest = strchr(text, '['); /* the member `findings` comes first, */
   finding found;
   print_begin(PGCACHE_OK);
-  while (rest != NULL && take_finding(&rest, &found))
+  while (take_finding(&rest, &found))
     print(&found);
-  if (rest != NULL && take_string(&rest) != NULL) /* the name "worst" */
-    worst = take_string(&rest);
-  int code = code_of(worst != NULL ? worst : "error");
-  print_end(worst != NULL ? worst : "error");
+  take_string(&rest); /* then the name of `worst` */
+  const char *worst = take_string(&rest);
+  int code = code_of(worst);
+  print_end(worst);
   pgc_free(text);
   return code;
 }

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
  */
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -15,10 +16,6 @@
 #define KEY_SIZE 32
 #define ID_MAX 16
 #define TEXT_SIZE ((KEY_SIZE + 2) / 3 * 4)
-
-static bool fill_random(unsigned char *bytes, size_t size) {
-  return getrandom(bytes, size, 0) == (ssize_t)size; /* of up to 256 bytes all or nothing */
-}
 
 /* Base64 of KEY_SIZE bytes, whose last group is of two. */
 static void encode(char *text, const unsigned char *key) {
@@ -39,20 +36,18 @@ static bool is_id(const char *id) {
 
 int command_keygen(cli_session *session) {
   char made[ID_MAX + 1] = "k", text[TEXT_SIZE + 1];
-  unsigned char key[KEY_SIZE], number[4];
+  unsigned char key[KEY_SIZE + 4]; /* and the number in the id */
   const char *id = session->operand_count > 0 ? session->operands[0] : made;
   if (!is_id(id)) {
     out_error("an id has 1 to 16 of a-z, 0-9, _ and -");
     return CLI_USAGE;
   }
-  if (!fill_random(key, sizeof key) || !fill_random(number, sizeof number)) {
+  if (getrandom(key, sizeof key, 0) != (ssize_t)sizeof key) { /* of up to 256 bytes all or nothing */
     out_error("the system has no random numbers");
     return CLI_ERROR;
   }
-  for (size_t i = 0; i < sizeof number && id == made; i++) {
-    made[1 + 2 * i] = "0123456789abcdef"[number[i] >> 4];
-    made[2 + 2 * i] = "0123456789abcdef"[number[i] & 15];
-  }
+  const unsigned char *number = key + KEY_SIZE;
+  snprintf(made + 1, sizeof made - 1, "%02x%02x%02x%02x", number[0], number[1], number[2], number[3]);
   encode(text, key);
   if (out_is_json()) {
     json_open("keygen");

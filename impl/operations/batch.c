@@ -11,13 +11,14 @@
 
 #include "platform/memory.h"
 #include "pure/error.h"
+#include "pure/sizes.h"
 
 /* A statement of puts carries no more than this, so that neither side needs much memory at once. */
 #define PART_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
 /* Where outputs go. */
 static pgcache_item *item_at(pgcache_item *items, size_t index) {
-  return (pgcache_item *)(void *)((char *)items + index * items->struct_size);
+  return pgc_element(items, items->struct_size, index);
 }
 
 static int compare_sorted(const void *left, const void *right) {
@@ -136,8 +137,7 @@ static void reset_outputs(pgcache_item *items, size_t count, pgcache_status stat
 }
 
 pgcache_status pgc_batch_check_array(pgc_call *call, const pgcache_item *items, size_t count) {
-  if (items == NULL || items->struct_size < sizeof *items || items->struct_size % _Alignof(pgcache_item) != 0 ||
-      count > SIZE_MAX / 2 / items->struct_size)
+  if (items == NULL || !PGC_MAKES_ARRAY(pgcache_item, items->struct_size, result, count))
     return pgc_fail(call->error, PGCACHE_INVALID,
                     "items is NULL, or its struct_size or count is out of range; use PGCACHE_ITEM_INIT");
   return PGCACHE_OK;

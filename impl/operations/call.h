@@ -18,6 +18,7 @@ struct pgcache {
   pgc_store *store;
   bool borrows;       /* the application's connections */
   bool closed;        /* was shut down; this and the next two through __atomic functions */
+  bool single;        /* works on the one connection that the application gave it */
   pgc_office *office; /* NULL until there was a janitor */
   pgc_room *room;     /* NULL until there was a request */
   pgc_settings settings;

@@ -70,12 +70,13 @@ pgcache_status pgc_clean_some(pgc_call *call, pgcache_cleanup_progress *progress
   pgc_deadline end = pgc_deadline_in(budget_ms);
   bool anew = progress->restart != 0;
   pgcache_status status;
-  progress->restart = 0;
   do {
     status = pgc_clean_slice(call, anew, 0);
     if (status != PGCACHE_OK)
       return status;
     progress->busy = call->op.u.slice.busy;
+    if (!progress->busy)
+      progress->restart = 0;
     progress->finished = call->op.u.slice.finished;
     progress->evicting = call->op.u.slice.stage >= STAGE_EVICTING;
     progress->removed += call->op.u.slice.removed;

@@ -21,6 +21,9 @@
 #define LOOK_MAX_MS 1000
 #define LOOK_MIN_MS 10
 
+/* A walk that another one is at is looked after so often: it is left unfinished when that one's process ends. */
+#define BUSY_MS 2000
+
 /* After failures the pauses double from the first to the last of these, or to the interval if that is longer. */
 #define RETRY_FIRST_MS 200
 #define RETRY_LAST_MS 30000
@@ -145,8 +148,10 @@ static pgcache_status hand_stamps_over(pgcache_janitor *self, pgc_deadline *next
   return status == PGCACHE_OK ? pgc_call_run(&call) : status;
 }
 
-/* One walk, if one is due or under way, at the pace of the setting cleanup_share. *bounded: there is a bound to keep. */
-static pgcache_status walk(pgcache_janitor *self, int64_t due_ms, pgc_deadline *next_stamps, bool *bounded) {
+/* One walk, if one is due or under way, at the pace of the setting cleanup_share. *bounded: there is a bound to keep.
+   *busy: another one is at it. */
+static pgcache_status walk(pgcache_janitor *self, int64_t due_ms, pgc_deadline *next_stamps, bool *bounded,
+                           bool *busy) {
   int share = self->cache->settings.cleanup_share;
   for (;;) {
     pgc_call call;
@@ -156,9 +161,12 @@ static pgcache_status walk(pgcache_janitor *self, int64_t due_ms, pgc_deadline *
     if (status != PGCACHE_OK)
       return status;
     *bounded = call.op.u.slice.bounded;
+    *busy = call.op.u.slice.busy;
+    if (!sleep_until(self, 0)) /* whoever waits for the end waits for one statement */
+      return PGCACHE_OK;
     if (*bounded)
       status = hand_stamps_over(self, next_stamps);
-    if (status != PGCACHE_OK || call.op.u.slice.busy || call.op.u.slice.finished)
+    if (status != PGCACHE_OK || *busy || call.op.u.slice.finished)
       return status;
     int64_t pause_us = call.op.u.slice.spent_us * (100 - share) / share;
     if (pause_us > PAUSE_MAX_US)
@@ -174,10 +182,10 @@ static void *work(void *argument) {
   pgc_deadline next_stamps = 0;
   int64_t due_ms = 0; /* the first walk is at once */
   int failures = 0;
-  bool bounded = false;
+  bool bounded = false, busy = false;
   int64_t wait_ms;
   do {
-    pgcache_status status = walk(self, due_ms, &next_stamps, &bounded);
+    pgcache_status status = walk(self, due_ms, &next_stamps, &bounded, &busy);
     if (status == PGCACHE_CLOSED)
       break;
     if (status >= 0) {
@@ -186,6 +194,8 @@ static void *work(void *argument) {
       wait_ms = self->interval_ms;
       if (bounded && look_ms(self) < wait_ms)
         wait_ms = look_ms(self);
+      if (busy && wait_ms > BUSY_MS)
+        wait_ms = BUSY_MS;
     } else {
       pgc_count(&self->cache->store->counters.cleanup_failures);
       int64_t longest = self->interval_ms > RETRY_LAST_MS ? self->interval_ms : RETRY_LAST_MS;

@@ -25,9 +25,7 @@ static const char *problem_of_open(int number) {
 
 static const char *problem_of_file(int file) {
   struct stat facts;
-  if (fstat(file, &facts) != 0)
-    return "cannot be looked at";
-  if (!S_ISREG(facts.st_mode))
+  if (fstat(file, &facts) != 0 || !S_ISREG(facts.st_mode))
     return "is no regular file";
   if (facts.st_mode & (S_IRWXO | S_IWGRP))
     return "can be accessed by other users, or changed by its group; run chmod 600 (or 640) on it";

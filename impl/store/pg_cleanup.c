@@ -9,13 +9,16 @@
 
 #include "pure/codec.h"
 #include "pure/error.h"
+#include "pure/sizes.h"
 
 /* How many blocks one statement of a walk of one's own looks at: it takes about a millisecond, so that nobody waits. */
 #define CLEANUP_BLOCKS 128
 
 pgcache_status pgc_pg_cleanup(pgc_session *session, pgc_op *op) {
   int64_t blocks = 1;
-  for (int64_t first = 0; first < blocks; first += CLEANUP_BLOCKS) {
+  int64_t first = 0;
+  while (first < blocks) {
+    bool more = false;
     pgc_parameters parameters = {0};
     PGresult *result;
     int64_t removed = 0;
@@ -26,9 +29,13 @@ pgcache_status pgc_pg_cleanup(pgc_session *session, pgc_op *op) {
       status = pgc_session_int8(session, result, 0, 0, &removed);
     if (status == PGCACHE_OK)
       status = pgc_session_int8(session, result, 0, 1, &blocks);
+    if (status == PGCACHE_OK)
+      status = pgc_session_bool(session, result, 0, 2, &more);
     PQclear(result);
     op->u.removed += removed;
-    if (status == PGCACHE_OK && pgc_deadline_poll_ms(session->deadline) == 0 && first + CLEANUP_BLOCKS < blocks)
+    if (!more)
+      first += CLEANUP_BLOCKS;
+    if (status == PGCACHE_OK && pgc_deadline_poll_ms(session->deadline) == 0 && first < blocks)
       status = pgc_fail(session->error, PGCACHE_TIMEOUT, "the deadline passed before the whole table was looked at");
     if (status != PGCACHE_OK)
       return status;
@@ -153,8 +160,10 @@ pgcache_status pgc_pg_usage(pgc_session *session, pgc_op *op) {
     pgc_parameters_add_null(&parameters);
   pgc_parameters_add_int4(&parameters, (int32_t)op->u.usage.limit);
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_USAGE, &parameters, &result);
+  if (status == PGCACHE_OK)
+    status = pgc_session_rows(session, result, op->u.usage.limit);
   for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
-    status = read_usage(session, result, row, &op->u.usage.found[row]);
+    status = read_usage(session, result, row, pgc_element(op->u.usage.found, op->u.usage.found_size, (size_t)row));
     if (status == PGCACHE_OK)
       op->u.usage.count++;
   }

@@ -25,6 +25,7 @@ static const struct {
   bool unlogged; /* and some of them are unlogged: not on a standby */
 } checks[] = {
     {"grants", pgc_sql_statements_doctor_grants, false, false},
+    {"owner", pgc_sql_statements_doctor_owner, false, false},
     {"marker", pgc_sql_statements_doctor_marker, true, true},
     {"autovacuum", pgc_sql_statements_doctor_autovacuum, false, false},
     {"dead-rows", pgc_sql_statements_doctor_dead_rows, false, false},

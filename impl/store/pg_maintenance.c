@@ -22,6 +22,8 @@ pgcache_status pgc_pg_keys(pgc_session *session, pgc_op *op) {
   pgc_parameters_add_int4(&parameters, (int32_t)op->u.list.limit);
   int64_t sent_us = pgc_now_us();
   pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_KEYS, &parameters, &result);
+  if (status == PGCACHE_OK)
+    status = pgc_session_rows(session, result, op->u.list.limit);
   for (int row = 0; status == PGCACHE_OK && row < PQntuples(result); row++) {
     status = pgc_session_key(session, result, row, sent_us, &op->u.list.found[row]);
     if (status == PGCACHE_OK)

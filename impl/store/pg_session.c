@@ -156,6 +156,10 @@ pgcache_status pgc_session_run(pgc_session *self, const char *sql, PGresult **re
   return PGCACHE_OK;
 }
 
+pgcache_status pgc_session_rows(pgc_session *self, const PGresult *result, size_t limit) {
+  return (size_t)PQntuples(result) <= limit ? PGCACHE_OK : changed(self);
+}
+
 pgcache_status pgc_session_int8(pgc_session *self, const PGresult *result, int row, int column, int64_t *number) {
   if (pgc_decode_int8(PQgetvalue(result, row, column), PQgetlength(result, row, column), number))
     return PGCACHE_OK;

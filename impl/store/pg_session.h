@@ -60,6 +60,10 @@ pgcache_status pgc_session_leave(pgc_session *self, pgcache_status outcome);
    waiting, and a version of it could be given out again after a rollback and a crash. */
 pgcache_status pgc_session_refuse_epoch(pgc_session *self);
 
+/* Are there no more rows than asked for? To be called before rows are written to the caller's array, whatever LIMIT the
+   statement has: who answers need not be the server. PGCACHE_OK, PGCACHE_SCHEMA_CHANGED. */
+pgcache_status pgc_session_rows(pgc_session *self, const PGresult *result, size_t limit);
+
 /* The number in a field. PGCACHE_OK, or PGCACHE_SCHEMA_CHANGED if it is not one. */
 pgcache_status pgc_session_int8(pgc_session *self, const PGresult *result, int row, int column, int64_t *number);
 pgcache_status pgc_session_int4(pgc_session *self, const PGresult *result, int row, int column, int32_t *number);

@@ -133,6 +133,7 @@ struct pgc_op {
     struct {
       const char *after;    /* NULL: from the beginning */
       pgcache_usage *found; /* out; struct_size is left alone */
+      size_t found_size;    /* how far apart the elements lie */
       size_t limit, count;  /* count: out */
     } usage;
   } u;

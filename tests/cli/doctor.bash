@@ -79,10 +79,42 @@ expect_code 5
 grep -qF "pg_hba.conf" "$out" || fail "the remedy is not that of a refused log-in: $(cat "$out")"
 p doctor --url "$PGCACHE_TEST_URL user=no_such_role password=ShownNowhere"
 expect_out_lacks ShownNowhere
+sql "CREATE ROLE $schema LOGIN CONNECTION LIMIT 0" >/dev/null
+p doctor --url "$PGCACHE_TEST_URL user=$schema"
+expect_code 5
+grep -qF "raise max_connections" "$out" || fail "the remedy is not that of too many connections: $(cat "$out")"
+sql "DROP ROLE $schema" >/dev/null
 bare doctor
 expect_code 2
 bare doctor --url nonsense
 expect_code 1
+
+begin "doctor on a server that says nothing: the remedy is more time; Ctrl-C ends it sooner"
+mkdir "$work/silent"
+python3 -c 'import socket, sys, time
+one = socket.socket(socket.AF_UNIX)
+one.bind(sys.argv[1])
+one.listen(9)
+time.sleep(60)' "$work/silent/.s.PGSQL.5432" &
+silent=$!
+for _ in $(seq 100); do
+  [ ! -S "$work/silent/.s.PGSQL.5432" ] || break
+  sleep 0.1
+done
+bare doctor --url "host=$work/silent" --maintenance-timeout-ms 300
+expect_code 5
+grep -qP "^error\tconnection\t.*--maintenance-timeout-ms$" "$out" || fail "the line is: $(cat "$out")"
+env --default-signal "$PGCACHE_BIN" doctor --url "host=$work/silent" --maintenance-timeout-ms 20000 >"$out" 2>"$err" &
+pid=$!
+sleep 0.5
+kill -s INT "$pid"
+code=0
+wait "$pid" 2>/dev/null || code=$?
+expect_code 130
+expect_error "interrupted"
+expect_out ""
+kill "$silent"
+wait "$silent" 2>/dev/null
 
 begin "with a pooler in between, and prepared=on, the remedy is the setting and not the url"
 pooler=$(PATH=$PATH:/usr/sbin:/usr/local/sbin command -v pgbouncer) || fail "pgbouncer is not installed; ci/setup installs it"

@@ -66,8 +66,20 @@ expect_code 0
 p get k --encryption required --keys "file:$work/keys" --digests keyed --namespace hidden
 expect_out "XanaryValue"
 expect_equal "rows that show it" "$(sql "SELECT count(*) FROM $schema.entries WHERE encode(value, 'escape') LIKE '%anary%'")" 0
-p keygen "No Id"
-expect_code 2
+for bad in "No Id" "" seventeen_letters; do
+  p keygen "$bad"
+  expect_code 2
+  expect_error "an id has 1 to 16"
+done
+
+begin "keygen --json has the key's id, chosen or given, and never the same key twice"
+p keygen --json
+expect_code 0
+expect_json '__import__("re").fullmatch("k[0-9a-f]{8}", j["id"]) and len(__import__("base64").b64decode(j["key"])) == 32'
+first=$(cat "$out")
+p keygen mine --json
+expect_json 'j["command"] == "keygen" and j["status"] == "PGCACHE_OK" and j["id"] == "mine"'
+expect_json 'j["key"] not in """'"$first"'"""'
 chmod 644 "$work/keys"
 p get k --encryption required --keys "file:$work/keys"
 expect_code 1

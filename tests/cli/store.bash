@@ -177,6 +177,33 @@ expect_code 0
 p flush --yes --namespace bounded
 p limit --namespace bounded --max-entries none --max-bytes none
 
+begin "usage has as many namespaces as there are, however many"
+sql "SELECT $schema.put('k', 'v'::bytea, namespace => 'many' || i) FROM generate_series(1, 230) i" >/dev/null
+p usage
+expect_code 0
+expect_equal "namespaces" "$(grep -c '^many' "$out")" 230
+expect_equal "names" "$(cut -f 1 "$out" | sort -u | wc -l)" "$(wc -l <"$out")"
+p usage --json
+expect_code 0
+expect_json 'len({n["namespace"] for n in j["namespaces"]}) == len(j["namespaces"]) > 230'
+on_terminal "'$PGCACHE_BIN' usage"
+expect_equal "heads of the table" "$(grep -c NAMESPACE "$out")" 1
+expect_equal "rows of the table" "$(grep -c ' many' "$out")" 230
+PGCACHE_SCHEMA=$schema PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" usage >/dev/full 2>"$err" && fail "no room, and exit 0"
+sql "DELETE FROM $schema.entries WHERE namespace LIKE 'many%'" >/dev/null
+
+begin "commands that keep the cache small, on one that is not there: exit 1, in one object with --json"
+for words in cleanup usage "limit --max-entries 5"; do
+  # shellcheck disable=SC2086 # words
+  p $words --schema nowhere_at_all
+  expect_code 1
+  expect_error "pgcache init"
+  # shellcheck disable=SC2086
+  p $words --schema nowhere_at_all --json
+  expect_code 1
+  expect_json 'j["status"] == "PGCACHE_SCHEMA_MISSING"'
+done
+
 begin "stats: lines for tools, an object for machines, a table for people"
 p stats
 expect_code 0

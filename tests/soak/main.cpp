@@ -43,10 +43,12 @@ struct Options {
   int plant = NO_PLANT;
   bool faults = true;
   bool self_test = false;
+  bool help = false;
 };
 
 const char *const usage =
     "usage: soak [--seconds N] [--every N] [--seed N] [--slack-ms N] [--no-faults] [--plant NAME] [--self-test]\n"
+    "            [--help]\n"
     "  --seconds    how long it works (default: 60)\n"
     "  --every      seconds from fault to fault (default: 5)\n"
     "  --seed       repeats the order of faults and the operations of each thread; the one of a run is printed\n"
@@ -54,6 +56,7 @@ const char *const usage =
     "  --no-faults  nothing strikes\n"
     "  --plant      a bug that the soak must find; the run has to fail\n"
     "  --self-test  plants one after the other, and sees that each is found\n"
+    "  --help       prints this\n"
     "plants:";
 
 /* Forked before anything here has started a thread, and ended with this process. */
@@ -216,12 +219,24 @@ int self_test(Options options, test::PrivateServer &server) {
   return failed == 0 ? 0 : 1;
 }
 
+void print_usage(FILE *to) {
+  fputs(usage, to);
+  for (int plant = NO_PLANT + 1; plant < PLANTS; plant++)
+    fprintf(to, " %s", plants[plant].name);
+  fputc('\n', to);
+}
+
 bool parse(int argc, char **argv, Options *options) {
   static const struct option names[] = {
-      {"seconds", required_argument, nullptr, 's'}, {"every", required_argument, nullptr, 'e'},
-      {"seed", required_argument, nullptr, 'd'},    {"slack-ms", required_argument, nullptr, 'l'},
-      {"no-faults", no_argument, nullptr, 'n'},     {"plant", required_argument, nullptr, 'p'},
-      {"self-test", no_argument, nullptr, 't'},     {nullptr, 0, nullptr, 0},
+      {"seconds", required_argument, nullptr, 's'},
+      {"every", required_argument, nullptr, 'e'},
+      {"seed", required_argument, nullptr, 'd'},
+      {"slack-ms", required_argument, nullptr, 'l'},
+      {"no-faults", no_argument, nullptr, 'n'},
+      {"plant", required_argument, nullptr, 'p'},
+      {"self-test", no_argument, nullptr, 't'},
+      {"help", no_argument, nullptr, 'h'},
+      {nullptr, 0, nullptr, 0},
   };
   for (int option; (option = getopt_long(argc, argv, "", names, nullptr)) != -1;) {
     switch (option) {
@@ -251,6 +266,9 @@ bool parse(int argc, char **argv, Options *options) {
     case 't':
       options->self_test = true;
       break;
+    case 'h':
+      options->help = true;
+      break;
     default:
       return false;
     }
@@ -263,11 +281,12 @@ bool parse(int argc, char **argv, Options *options) {
 int main(int argc, char **argv) {
   Options options;
   if (!parse(argc, argv, &options)) {
-    fputs(usage, stderr);
-    for (int plant = NO_PLANT + 1; plant < PLANTS; plant++)
-      fprintf(stderr, " %s", plants[plant].name);
-    fputc('\n', stderr);
+    print_usage(stderr);
     return 2;
+  }
+  if (options.help) {
+    print_usage(stdout);
+    return 0;
   }
   if (options.seed == 0)
     options.seed = std::random_device{}();

@@ -11,7 +11,9 @@
 #include "support/proxy.hpp"
 #include "support/server.hpp"
 
+#include <algorithm>
 #include <functional>
+#include <iterator>
 #include <thread>
 
 using namespace test;
@@ -38,11 +40,16 @@ Answer many(Cache &cache, decltype(pgcache_get_many) *call) {
 
 Answer keys(Cache &cache) {
   Answer answer;
-  pgcache_value *found[4];
+  constexpr size_t limit = 4;
+  pgcache_value *found[3 * limit] = {}; /* more than the call is told of */
   size_t count = 9;
-  answer.status = pgcache_keys(cache.raw(), found, 4, &count, nullptr, 0, nullptr, 0, nullptr, &answer.error);
+  answer.status = pgcache_keys(cache.raw(), found, limit, &count, nullptr, 0, nullptr, 0, nullptr, &answer.error);
   if (answer.status < 0 && (count != 0 || found[0] != nullptr))
     throw std::runtime_error("a failed keys leaves something behind");
+  for (size_t i = limit; i < 3 * limit; i++) {
+    if (found[i] != nullptr)
+      throw std::runtime_error("keys wrote behind the array");
+  }
   for (size_t i = 0; i < count; i++)
     pgcache_value_free(found[i]);
   return answer;
@@ -59,11 +66,17 @@ Answer stats(Cache &cache) {
 
 Answer usage(Cache &cache) {
   Answer answer;
-  pgcache_usage out[4] = {PGCACHE_USAGE_INIT, PGCACHE_USAGE_INIT, PGCACHE_USAGE_INIT, PGCACHE_USAGE_INIT};
+  constexpr size_t limit = 3;
+  pgcache_usage out[3 * limit]; /* more than the call is told of */
+  std::fill(std::begin(out), std::end(out), pgcache_usage PGCACHE_USAGE_INIT);
   size_t count = 9;
-  answer.status = pgcache_read_usage(cache.raw(), out, 4, &count, nullptr, nullptr, &answer.error);
+  answer.status = pgcache_read_usage(cache.raw(), out, limit, &count, nullptr, nullptr, &answer.error);
   if (answer.status < 0 && count != 0)
     throw std::runtime_error("a failed usage leaves something behind");
+  for (size_t i = limit; i < 3 * limit; i++) {
+    if (out[i].entries != 0)
+      throw std::runtime_error("usage wrote behind the array");
+  }
   return answer;
 }
 
@@ -208,6 +221,8 @@ TEST_CASE("Rows of other keys, twice the same, too many and too few", "[answers]
       {"put_many", call("put_many"), of_another_key(2, 0), PGCACHE_SCHEMA_CHANGED},
       {"put_many doubled", call("put_many"), doubled, PGCACHE_SCHEMA_CHANGED},
       {"remove_many", call("remove_many"), of_another_key(2, 0), PGCACHE_SCHEMA_CHANGED},
+      {"keys doubled: more than fit", call("keys"), doubled, PGCACHE_SCHEMA_CHANGED},
+      {"usage doubled: more than fit", call("usage"), doubled, PGCACHE_SCHEMA_CHANGED},
       {"stats", call("stats"), without_rows(7), PGCACHE_SCHEMA_CHANGED},
       {"get", call("get"), without_rows(8), PGCACHE_MISS},
       {"remove", call("remove"), without_rows(1), PGCACHE_MISS},

@@ -288,6 +288,75 @@ TEST_CASE("Items of a larger size than ours are walked by their own size", "[rul
   CHECK(pgcache_get_many(store.cache.raw(), &items[0].item, 3, nullptr, nullptr) == PGCACHE_INVALID);
 }
 
+TEST_CASE("Usage of a larger size than ours is walked by its own size", "[rule:sizes][limits]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "12345") == PGCACHE_OK);
+  struct Larger {
+    pgcache_usage usage = PGCACHE_USAGE_INIT;
+    uint64_t new_field = 0x2323232323232323;
+  };
+  Larger found[4];
+  const auto read = [&](size_t len) {
+    size_t count = 9;
+    const pgcache_status status =
+        pgcache_read_usage(store.cache.raw(), &found[0].usage, len, &count, nullptr, nullptr, nullptr);
+    CHECK(count == (status == PGCACHE_OK ? 2U : 0U));
+    return status;
+  };
+  for (auto &one : found)
+    one.usage.struct_size = sizeof(Larger);
+  REQUIRE(read(4) == PGCACHE_OK);
+  for (size_t i = 0; i < 4; i++) {
+    INFO("element " << i);
+    CHECK(found[i].usage.struct_size == sizeof(Larger));
+    CHECK(found[i].usage.entries == (i < 2 ? 1 : 0));
+    CHECK(string(found[i].usage.namespace_name) == (i == 1 ? "default" : ""));
+    CHECK(found[i].new_field == 0x2323232323232323);
+  }
+  /* All elements have one size, which some version had and at which they can lie one behind the other. */
+  found[2].usage.struct_size = sizeof(pgcache_usage);
+  CHECK(read(2) == PGCACHE_OK);
+  CHECK(read(3) == PGCACHE_INVALID);
+  for (const size_t size : {size_t{0}, sizeof(pgcache_usage) - 8, sizeof(Larger) - 1, SIZE_MAX - 7}) {
+    for (auto &one : found)
+      one.usage.struct_size = size;
+    CHECK(read(2) == PGCACHE_INVALID);
+  }
+}
+
+TEST_CASE("What is read into larger structs than ours ends where ours does", "[rule:sizes]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "12345") == PGCACHE_OK);
+  const uint64_t mark = 0x2323232323232323;
+  struct {
+    pgcache_store_stats stats = PGCACHE_STORE_STATS_INIT;
+    uint64_t new_field = mark;
+  } stats;
+  stats.stats.struct_size = sizeof stats;
+  CHECK(pgcache_stats(store.cache.raw(), &stats.stats, nullptr, nullptr) == PGCACHE_OK);
+  CHECK(stats.stats.entries == 1);
+  CHECK(stats.stats.struct_size == sizeof stats);
+  CHECK(stats.new_field == mark);
+  struct {
+    pgcache_counters counters = PGCACHE_COUNTERS_INIT;
+    uint64_t new_field = mark;
+  } counters;
+  counters.counters.struct_size = sizeof counters;
+  CHECK(pgcache_read_counters(store.cache.raw(), &counters.counters, nullptr) == PGCACHE_OK);
+  CHECK(counters.counters.connections_opened == 1);
+  CHECK(counters.counters.struct_size == sizeof counters);
+  CHECK(counters.new_field == mark);
+  struct {
+    pgcache_cleanup_progress progress = PGCACHE_CLEANUP_PROGRESS_INIT;
+    uint64_t new_field = mark;
+  } cleanup;
+  cleanup.progress.struct_size = sizeof cleanup;
+  CHECK(pgcache_cleanup_some(store.cache.raw(), &cleanup.progress, 1000, nullptr, nullptr) == PGCACHE_OK);
+  CHECK(cleanup.progress.finished == 1);
+  CHECK(cleanup.progress.struct_size == sizeof cleanup);
+  CHECK(cleanup.new_field == mark);
+}
+
 TEST_CASE("Handles made from a configuration do not depend on it afterwards", "[rule:free][config]") {
   Store store;
   Config config = store.config();

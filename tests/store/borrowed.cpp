@@ -276,6 +276,18 @@ TEST_CASE("[A52] Removals from logged tables leave synchronous_commit as the app
   check_all(pg, cache);
 }
 
+TEST_CASE("[A50] No janitor's thread uses the application's only connection", "[A50][janitor][rule:refuse]") {
+  Store store;
+  Pg pg(url());
+  Cache cache = on_connection(store, pg.raw());
+  pgcache_janitor *janitor = reinterpret_cast<pgcache_janitor *>(1);
+  Error error;
+  CHECK(pgcache_janitor_start(&janitor, cache.raw(), 1, &error) == PGCACHE_INVALID);
+  CHECK(janitor == nullptr);
+  CHECK(error.text().find("connection of its own") != string::npos);
+  CHECK(cache.cleanup() == PGCACHE_OK);
+}
+
 TEST_CASE("[A52] An operation that fails leaves the application's transaction in use", "[A52][rule:inside]") {
   Store store;
   Pg pg(url());
@@ -821,6 +833,10 @@ TEST_CASE("Bad arguments, and settings that have no effect on borrowed connectio
   CHECK(pgcache_new_with_hooks(&self, nullptr, &hooks, nullptr) == PGCACHE_INVALID);
   hooks.struct_size = 0;
   CHECK(pgcache_new_with_hooks(&self, config.get(), &hooks, nullptr) == PGCACHE_INVALID);
+  hooks.struct_size = sizeof hooks + 8; /* a newer caller's: what we do not know is not looked at */
+  CHECK(pgcache_new_with_hooks(&self, config.get(), &hooks, nullptr) == PGCACHE_OK);
+  pgcache_free(self);
+  self = nullptr;
   hooks = lender.hooks();
   hooks.acquire = nullptr;
   CHECK(pgcache_new_with_hooks(&self, config.get(), &hooks, nullptr) == PGCACHE_INVALID);

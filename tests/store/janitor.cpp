@@ -137,6 +137,106 @@ TEST_CASE("One janitor is at work at a time: the others are told, and a dead one
   CHECK_FALSE(progress.busy);
 }
 
+TEST_CASE("A slice deletes a few megabytes and no more, however long the values are", "[cleanup][slices][limits]") {
+  Store store;
+  const int rows_of_a_megabyte = 60; /* in two blocks */
+  const auto fill_long = [&](const string &ttl) {
+    store.pg.exec(store.sql("SELECT count({s}.put('k' || i, decode(repeat('ab', 1048576), 'hex'), interval '" + ttl +
+                            "')) FROM generate_series(1, " + std::to_string(rows_of_a_megabyte) + ") i"));
+    sleep_ms(5);
+  };
+  const string walker = "'00000000-0000-0000-0000-000000000001'";
+  const auto slice = [&](bool anew) {
+    return store.pg.query(store.sql("SELECT now_removed + now_evicted, finished FROM {s}.clean_slice(" + walker +
+                                    ", 1, 0, 0, " + (anew ? "true" : "false") + ")"));
+  };
+  const auto walk = [&] {
+    int deleted = 0, slices = 0;
+    std::vector<Row> answer = slice(true);
+    for (;;) {
+      CHECK(std::stoi(answer.at(0).at(0)) <= 2);
+      deleted += std::stoi(answer.at(0).at(0));
+      if (answer.at(0).at(1) == "t" || ++slices > 1000)
+        return deleted;
+      answer = slice(false);
+    }
+  };
+  fill_long("1 ms");
+  CHECK(walk() == rows_of_a_megabyte);
+  fill_long("1 hour");
+  store.pg.exec(store.sql("UPDATE {s}.entries SET accessed_at = accessed_at - interval '1 hour'"));
+  REQUIRE(store.cache.set_limits(PGCACHE_LIMIT_ALL, 10, 0) == PGCACHE_OK);
+  CHECK(walk() == rows_of_a_megabyte - 10);
+  CHECK(rows(store) == "10");
+  CHECK(store.pg.one(store.sql("SELECT entries FROM {s}.janitor")) == "10");
+
+  /* A cleanup beside another janitor comes to its end, too. */
+  fill_long("1 ms");
+  begin_elsewhere(store, "60000");
+  const int waiting = std::stoi(expired(store));
+  REQUIRE(waiting > 10);
+  const Answer cleaned = store.cache.cleanup();
+  CHECK(cleaned == PGCACHE_OK);
+  CHECK(cleaned.number == waiting);
+  CHECK(expired(store) == "0");
+}
+
+TEST_CASE("Who is told that another is at work is not in its way", "[cleanup][slices]") {
+  Store store;
+  fill(store, 300);
+  const string slice = "SELECT busy FROM {s}.clean_slice($1::uuid, 1, 60000, 0, false)";
+  const string first = "00000000-0000-0000-0000-000000000001", second = "00000000-0000-0000-0000-000000000002";
+  REQUIRE(store.pg.one(store.sql(slice), {first}) == "f");
+  Pg other(url());
+  other.exec("BEGIN");
+  CHECK(other.one(store.sql(slice), {second}) == "t");
+  CHECK(store.pg.one(store.sql(slice), {first}) == "f");
+  other.exec("COMMIT");
+}
+
+TEST_CASE("A clock that was set back keeps nobody from walking", "[cleanup][slices]") {
+  Store store;
+  fill(store, 300);
+  begin_elsewhere(store, "60000");
+  store.pg.exec(store.sql("UPDATE {s}.janitor SET until = until + interval '1 hour', began_at = began_at + interval '1 "
+                          "hour'"));
+  pgcache_cleanup_progress progress = PGCACHE_CLEANUP_PROGRESS_INIT;
+  REQUIRE(store.cache.cleanup_some(progress, 60000) == PGCACHE_OK);
+  CHECK_FALSE(progress.busy);
+  CHECK(progress.finished);
+  CHECK(expired(store) == "0");
+  store.pg.exec(store.sql("UPDATE {s}.janitor SET ended_at = ended_at + interval '1 hour'"));
+  fill(store, 300);
+  Janitor janitor(store.cache, 1000);
+  CHECK(eventually([&] { return expired(store) == "0"; }));
+  CHECK(janitor.stop(5000) == PGCACHE_OK);
+}
+
+TEST_CASE("What was told busy begins anew the next time, if it was to", "[cleanup][slices]") {
+  Store store;
+  fill(store, 300);
+  begin_elsewhere(store, "60000");
+  pgcache_cleanup_progress progress = PGCACHE_CLEANUP_PROGRESS_INIT;
+  progress.restart = 1;
+  REQUIRE(store.cache.cleanup_some(progress, 60000) == PGCACHE_OK);
+  CHECK(progress.busy);
+  CHECK(progress.restart == 1);
+  store.pg.exec(store.sql("UPDATE {s}.janitor SET until = clock_timestamp(), next_block = 1000000"));
+  REQUIRE(store.cache.cleanup_some(progress, 60000) == PGCACHE_OK);
+  CHECK(progress.finished);
+  CHECK(progress.restart == 0);
+  CHECK(expired(store) == "0");
+}
+
+TEST_CASE("[A50] A janitor goes on with what a dead one left before its own interval is over", "[A50][janitor]") {
+  Store store;
+  fill(store, 2000);
+  begin_elsewhere(store, "500");
+  Janitor janitor(store.cache, 3600000);
+  CHECK(eventually([&] { return expired(store) == "0"; }, 20000));
+  CHECK(janitor.stop(5000) == PGCACHE_OK);
+}
+
 TEST_CASE("Nobody can hold the lease for longer than a minute", "[cleanup][slices]") {
   Store store;
   fill(store, 300);

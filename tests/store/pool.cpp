@@ -54,7 +54,13 @@ struct Named {
     std::atomic<int> failed{0};
     for (int i = 0; i < n; i++)
       writers.emplace_back([&] { failed += cache.put(key, "w", deadline(20000)) != PGCACHE_OK; });
-    const bool all = eventually([&] { return static_cast<int>(sessions().size()) == n; });
+    /* One that has only just logged in serves nobody yet, and a writer may get another's when that is given back. */
+    const bool all = eventually([&] {
+      return store.pg
+                 .query("SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'",
+                        {name})
+                 .size() == static_cast<size_t>(n);
+    });
     holder.exec("COMMIT");
     for (auto &writer : writers)
       writer.join();

@@ -106,6 +106,12 @@ TEST_CASE("damaged stored forms never become a value of another length", "[compr
   CHECK(pgc_compressed_claim("", 0) == 0);
   CHECK_FALSE(decompresses(static_cast<pgc_codec>(3), std::string("\0\0\0\1x", 5), 1));
   CHECK_FALSE(decompresses(PGC_CODEC_NONE, std::string("\0\0\0\1x", 5), 1));
+  /* More than the codecs' own numbers hold: refused before a byte is read. */
+  unsigned char nothing[8] = {};
+  const size_t beyond = static_cast<size_t>(INT32_MAX) + 1;
+  CHECK_FALSE(pgc_decompress(PGC_CODEC_LZ4, nothing, beyond, nothing, sizeof nothing));
+  CHECK_FALSE(pgc_decompress(PGC_CODEC_ZSTD, nothing, 1, nothing, beyond));
+  CHECK(compressed(PGC_CODEC_NONE, std::string(1000, 'v'), 900).empty());
 }
 
 TEST_CASE("a machine without the libraries", "[compression]") {

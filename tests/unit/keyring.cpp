@@ -7,6 +7,7 @@
  */
 #include "unit.hpp"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <sys/mman.h>
@@ -19,6 +20,18 @@
 
 using test::contains;
 using test::Variable;
+
+namespace {
+
+bool no_secret_memory = false;
+
+} // namespace
+
+/* libsodium's, unless a test is out of it. */
+extern "C" __attribute__((visibility("default"))) void *sodium_malloc(size_t size) {
+  static const auto real = reinterpret_cast<void *(*)(size_t)>(dlsym(RTLD_NEXT, "sodium_malloc"));
+  return no_secret_memory ? nullptr : real(size);
+}
 
 namespace {
 
@@ -205,6 +218,8 @@ TEST_CASE("bad lines are refused by their number, without their content", "[keyr
       {"a \xc3\xa4" + secret, "is not ID and base64"},
       {std::string("a\0", 2) + secret, "is not ID and base64"},
       {"digest nothing", "is not ID and base64"},
+      {"a{ " + secret, "is not ID and base64"},
+      {"a: " + secret, "is not ID and base64"},
       {"first " + secret, "has the id of a line before it"},
       {"digest " + key('1') + "\ndigest " + key('2'), "is a second digest key"},
   };
@@ -257,6 +272,53 @@ TEST_CASE("a key file must be a file that others neither read nor change", "[key
   pgc_keyring_free(keyring);
   File larger(content + std::string(PGC_KEY_FILE_MAX - content.size() + 1, '\n'));
   CHECK(contains(failure("file:" + larger.path), "the key file is too large"));
+}
+
+TEST_CASE("a key file that this process may not open, or cannot read", "[keyring][secrets]") {
+  File file("a " + key('a') + "\n");
+  if (geteuid() == 0) {
+    REQUIRE(seteuid(65534) == 0);
+    const std::string words = failure("file:" + file.path);
+    REQUIRE(seteuid(0) == 0);
+    CHECK(contains(words, "this process may not read it"));
+  } else {
+    CHECK(contains(failure("file:/etc/shadow"), "this process may not read it"));
+  }
+  CHECK(contains(failure("file:/proc/self/mem"), "the key file cannot be read")); /* nothing is at its beginning */
+  const std::string loop = file.path + "-loop";
+  REQUIRE(symlink(loop.c_str(), loop.c_str()) == 0);
+  CHECK(contains(failure("file:" + loop), "the key file cannot be opened"));
+  unlink(loop.c_str());
+}
+
+TEST_CASE("without locked memory there are no keys, and the status says why", "[keyring][allocation]") {
+  const std::string text = "a " + key('a');
+  Variable variable("PGCACHE_TEST_KEYS", text.c_str());
+  File file(text);
+  for (const std::string &source : {std::string("env:PGCACHE_TEST_KEYS"), "file:" + file.path}) {
+    pgc_keyring *keyring = nullptr;
+    no_secret_memory = true;
+    const pgcache_status without = pgc_keyring_load(&keyring, source.c_str(), nullptr);
+    no_secret_memory = false;
+    CHECK(without == PGCACHE_NO_MEMORY);
+    CHECK(keyring == nullptr);
+    CHECK(pgc_keyring_load(&keyring, source.c_str(), nullptr) == PGCACHE_OK);
+    pgc_keyring_free(keyring);
+  }
+}
+
+TEST_CASE("an id as long as the word digest is an id", "[keyring]") {
+  Keyring keyring("digits " + key('a') + "\nz9_-a0 " + key('b'));
+  CHECK(keyring.status == PGCACHE_OK);
+  CHECK(keyring.self->count == 2);
+  CHECK_FALSE(keyring.self->has_digest_key);
+}
+
+TEST_CASE("where keys may come from", "[keyring][environment]") {
+  for (const char *good : {"file:/a", "env:A", "env:_", "env:a0", "env:Z9", "env::"})
+    CHECK(pgc_keyring_source_ok(good) == (std::string(good) != "env::"));
+  for (const char *bad : {"", "a", "file:", "file:a", "env:", "env:0", "env:9a", "env:a b", "env:a="})
+    CHECK_FALSE(pgc_keyring_source_ok(bad));
 }
 
 TEST_CASE("keys come from an environment variable, too", "[keyring][environment]") {

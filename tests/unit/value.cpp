@@ -111,6 +111,22 @@ TEST_CASE("the last reference frees a value", "[value][allocation]") {
         }) == 1);
 }
 
+TEST_CASE("without memory for a value its owner is not given over", "[value][allocation]") {
+  static int freed;
+  freed = 0;
+  CHECK(test::fail_each_allocation([] {
+          pgcache_value *value = pgc_value_adopt("abc", 3, &freed, [](void *owner) { ++*static_cast<int *>(owner); });
+          if (value == nullptr) {
+            CHECK(freed == 0);
+            return PGCACHE_NO_MEMORY;
+          }
+          pgcache_value_free(value);
+          CHECK(freed == 1);
+          freed = 0;
+          return PGCACHE_OK;
+        }) == 1);
+}
+
 TEST_CASE("threads share a value", "[value][threads][rule:threads]") {
   const int threads = 16;
   const int rounds = 2000;

@@ -3,6 +3,7 @@
 -- library does it: 22023 a bad argument, 22004 no value, 54000 too long a value, 0A000 what only the library can read.
 -- These functions have the rights of their caller: what it may do is decided by which of library_* and restricted_* it may
 -- execute, see 0001_roles.sql. (PL/pgSQL looks for restricted_* when it gets there: they need not exist.)
+-- Each function says itself which it calls: a helper in between, or EXECUTE, which plans at each call, would slow them all.
 
 CREATE FUNCTION :"schema".unrestricted() RETURNS boolean
 LANGUAGE sql STABLE

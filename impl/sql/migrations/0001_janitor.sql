@@ -55,7 +55,8 @@ $$;
 -- For the library's janitors. Does the next slice of the walk, or begins one: at once if `anew`, else when the last one
 -- ended due_ms ago, or earlier when there is a bound and a twentieth of the entries may have come since.
 -- walker: who asks; while somebody else's lease lasts the answer is busy. lease_ms: how long the walker may then be silent.
--- budget_us: after that time no further part is begun. A part is at most 128 blocks, and as many as fit the budget.
+-- budget_us: after that time no further part is begun. A part is at most 128 blocks, and as many as fit the budget; it
+-- deletes a megabyte, because the server deletes a long value piece by piece, and then the same blocks are another part.
 -- Whoever may call it can do no more than what the owner's limits say, and holds the lease for a minute at most.
 -- finished: there is no walk any more. done_blocks, all_blocks: how far it has come in its stage.
 CREATE FUNCTION :"schema".clean_slice(walker uuid, budget_us integer, lease_ms integer, due_ms bigint, anew boolean,
@@ -70,6 +71,7 @@ DECLARE
   written bigint;
   own     :"schema".janitor;
   n       bigint;
+  more    boolean;                                    -- the part has left something to delete
 BEGIN
   busy := false;
   finished := false;
@@ -83,19 +85,26 @@ BEGIN
   lease_ms := least(lease_ms, 60000);
   bounded := :"schema".is_bounded();
 
-  -- The row lock is held by a slice under way, and the lease between slices; neither is waited for.
+  -- The row lock is held by a slice under way, and the lease between slices; neither is waited for. Only who may walk
+  -- takes the lock: others would be in the walker's way. A lease that ends later than any could is of a clock set back.
+  SELECT j.* INTO own FROM :"schema".janitor j;
+  busy := FOUND AND own.holder <> walker AND own.until > started AND own.until <= started + interval '1 minute';
+  IF busy THEN
+    RETURN;
+  END IF;
   SELECT j.* INTO own FROM :"schema".janitor j FOR UPDATE SKIP LOCKED;
   IF NOT FOUND AND NOT EXISTS (SELECT FROM :"schema".janitor) THEN
     INSERT INTO :"schema".janitor (holder, until) VALUES (walker, started) ON CONFLICT DO NOTHING;
     SELECT j.* INTO own FROM :"schema".janitor j FOR UPDATE SKIP LOCKED;
   END IF;
-  IF own.holder IS NULL OR (own.holder <> walker AND own.until > started) THEN
+  IF own.holder IS NULL OR (own.holder <> walker AND own.until > started
+                            AND own.until <= started + interval '1 minute') THEN
     busy := true;
     RETURN;
   END IF;
 
   written := coalesce(pg_sequence_last_value(:'version_seq'), 0);
-  IF anew OR (own.stage = 0 AND (own.ended_at + due_ms * interval '1 millisecond' <= started
+  IF anew OR (own.stage = 0 AND (own.ended_at + due_ms * interval '1 millisecond' <= started OR own.ended_at > started
                                  OR (bounded AND written - own.written >= greatest(64, own.entries / 20)))) THEN
     own.stage := 1;
     own.next_block := 0;
@@ -110,16 +119,20 @@ BEGIN
     IF own.next_block < all_blocks THEN
       part := clock_timestamp();
       IF own.stage = 1 THEN
-        n := :"schema".clean_part(own.next_block, own.next_block + step, own.began_at, bounded);
+        SELECT p.deleted, p.more INTO n, more
+          FROM :"schema".clean_part(own.next_block, own.next_block + step, own.began_at, bounded) p;
         own.removed := own.removed + n;
         now_removed := now_removed + n;
       ELSE
-        n := :"schema".evict_part(own.next_block, own.next_block + step, own.began_at, own.stage = 3);
+        SELECT p.deleted, p.more INTO n, more
+          FROM :"schema".evict_part(own.next_block, own.next_block + step, own.began_at, own.stage = 3) p;
         own.evicted := own.evicted + n;
         now_evicted := now_evicted + n;
       END IF;
-      own.next_block := own.next_block + step;
-      IF (clock_timestamp() - part) * 2 < budget_us * interval '1 microsecond' THEN
+      IF NOT more THEN
+        own.next_block := own.next_block + step;
+      END IF;
+      IF NOT more AND (clock_timestamp() - part) * 2 < budget_us * interval '1 microsecond' THEN
         step := least(step * 2, 128);
       END IF;
     END IF;
@@ -150,20 +163,32 @@ BEGIN
 END $$;
 
 -- Deletes what has expired in a range of blocks, and counts the rest. The expiry is looked at again while the row is
--- locked: an entry that was refreshed meanwhile stays.
-CREATE FUNCTION :"schema".clean_part(first bigint, behind bigint, began timestamptz, ages boolean) RETURNS bigint
+-- locked: an entry that was refreshed meanwhile stays. more: it was too much for one part, and nothing was counted yet.
+CREATE FUNCTION :"schema".clean_part(first bigint, behind bigint, began timestamptz, ages boolean,
+                                OUT deleted bigint, OUT more boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
   low  tid := format('(%s,0)', first)::tid;
   high tid := format('(%s,0)', behind)::tid;
-  n    bigint;
 BEGIN
-  DELETE FROM :"schema".entries e
-   WHERE e.ctid = ANY (ARRAY(SELECT x.ctid FROM :"schema".entries x
-                              WHERE x.ctid >= low AND x.ctid < high AND x.expires_at <= clock_timestamp()
-                                FOR UPDATE SKIP LOCKED))
-     AND e.expires_at <= clock_timestamp();
-  GET DIAGNOSTICS n = ROW_COUNT;
+  WITH found AS MATERIALIZED (
+    SELECT x.ctid AS place, octet_length(x.value) AS bytes FROM :"schema".entries x
+     WHERE x.ctid >= low AND x.ctid < high AND x.expires_at <= clock_timestamp()
+       FOR UPDATE SKIP LOCKED
+  ), counted AS (
+    SELECT f.place, coalesce(sum(f.bytes) OVER w, 0) AS bytes_before
+      FROM found f
+    WINDOW w AS (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+  ), gone AS (
+    DELETE FROM :"schema".entries e
+     WHERE e.ctid = ANY (ARRAY(SELECT c.place FROM counted c WHERE c.bytes_before < 1048576))
+       AND e.expires_at <= clock_timestamp()
+    RETURNING 1
+  )
+  SELECT (SELECT count(*) FROM gone), EXISTS (SELECT FROM counted c WHERE c.bytes_before >= 1048576) INTO deleted, more;
+  IF more THEN
+    RETURN;
+  END IF;
   INSERT INTO :"schema".tally AS t (namespace, age, entries, bytes)
   SELECT x.namespace, CASE WHEN ages THEN :"schema".coldness(began, x.accessed_at) ELSE 0 END, count(*),
          sum(octet_length(x.value) + coalesce(octet_length(x.key), 0))
@@ -171,7 +196,6 @@ BEGIN
    WHERE x.ctid >= low AND x.ctid < high AND x.expires_at > clock_timestamp()
    GROUP BY 1, 2
   ON CONFLICT (namespace, age) DO UPDATE SET entries = t.entries + EXCLUDED.entries, bytes = t.bytes + EXCLUDED.bytes;
-  RETURN n;
 END $$;
 
 -- From what was counted: from which age on entries must go so that the bounds hold. False: they hold.
@@ -203,13 +227,13 @@ BEGIN
 END $$;
 
 -- Evicts, in a range of blocks, what plan_eviction() found too much. How cold an entry is, is looked at again while the row
--- is locked: one that was used meanwhile stays, and so do all that came after the walk began.
-CREATE FUNCTION :"schema".evict_part(first bigint, behind bigint, began timestamptz, for_all boolean) RETURNS bigint
+-- is locked: one that was used meanwhile stays, and so do all that came after the walk began. more: as above.
+CREATE FUNCTION :"schema".evict_part(first bigint, behind bigint, began timestamptz, for_all boolean,
+                                OUT deleted bigint, OUT more boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
   low  tid := format('(%s,0)', first)::tid;
   high tid := format('(%s,0)', behind)::tid;
-  n    bigint;
 BEGIN
   WITH cold AS MATERIALIZED (
     SELECT x.ctid AS place, x.namespace, :"schema".coldness(began, x.accessed_at) AS age,
@@ -225,10 +249,15 @@ BEGIN
     SELECT c.*, count(*) OVER w AS entries_before, coalesce(sum(c.bytes) OVER w, 0) AS bytes_before
       FROM cold c
     WINDOW w AS (PARTITION BY c.scope, c.certain ORDER BY c.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+  ), chosen AS (
+    SELECT c.*, coalesce(sum(c.bytes) OVER v, 0) AS part_before
+      FROM counted c
+     WHERE c.certain OR c.entries_before < c.more_entries OR c.bytes_before < c.more_bytes
+    WINDOW v AS (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
   ), gone AS (
     DELETE FROM :"schema".entries e
-     USING counted c
-     WHERE e.ctid = c.place AND (c.certain OR c.entries_before < c.more_entries OR c.bytes_before < c.more_bytes)
+     USING chosen c
+     WHERE e.ctid = c.place AND c.part_before < 1048576
     RETURNING c.namespace, c.age, c.bytes, c.scope, c.certain
   ), spent AS (
     UPDATE :"schema".eviction o SET entries = o.entries - s.entries, bytes = o.bytes - s.bytes
@@ -239,8 +268,7 @@ BEGIN
       FROM (SELECT g.namespace, g.age, count(*) AS entries, sum(g.bytes) AS bytes FROM gone g GROUP BY 1, 2) s
      WHERE t.namespace = s.namespace AND t.age = s.age
   )
-  SELECT count(*) INTO n FROM gone;
-  RETURN n;
+  SELECT (SELECT count(*) FROM gone), EXISTS (SELECT FROM chosen c WHERE c.part_before >= 1048576) INTO deleted, more;
 END $$;
 
 -- Bounds a namespace, or with NULL all of them together: the most entries, and the most bytes of keys and values as stored;

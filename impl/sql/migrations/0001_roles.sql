@@ -33,7 +33,7 @@ BEGIN
   END IF;
   EXECUTE format('GRANT USAGE, CREATE ON SCHEMA :"schema" TO %I', owner); -- CREATE: to be given the functions below
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".entries TO %I', owner);
-  EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache, :"schema".namespaces TO %I', owner);
+  EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache TO %I', owner);
   EXECUTE format('GRANT USAGE ON SEQUENCE :"schema".version_seq TO %I', owner);
   EXECUTE format('GRANT EXECUTE ON FUNCTION :"schema".granted_namespaces(), :"schema".digest(bytea, text) TO %I', owner);
   DROP POLICY IF EXISTS restricted ON :"schema".entries;
@@ -114,7 +114,7 @@ BEGIN
   END LOOP;
   IF grants = 'tables' THEN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".entries TO %I', role);
-    EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache, :"schema".namespaces TO %I', role);
+    EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache TO %I', role);
     EXECUTE format('GRANT USAGE ON SEQUENCE :"schema".version_seq TO %I', role);
     IF namespaces IS NULL THEN
       EXECUTE format('CREATE POLICY %I ON :"schema".entries TO %I USING (true)', policy, role);

@@ -21,7 +21,7 @@ WITH place AS (
   SELECT p.reading AND NOT (c.relname = 'cache' AND l.told), p.privilege, format('TABLE %I.%I', l.nspname, c.relname), has_table_privilege(c.oid, p.privilege)
     FROM (VALUES ('cache', 'SELECT', true), ('entries', 'SELECT', true), ('entries', 'INSERT', false),
                  ('entries', 'UPDATE', false), ('entries', 'DELETE', false), ('marker', 'SELECT', false),
-                 ('marker', 'INSERT', false), ('cache', 'UPDATE', false), ('namespaces', 'SELECT', true)) p (relname, privilege, reading)
+                 ('marker', 'INSERT', false), ('cache', 'UPDATE', false)) p (relname, privilege, reading)
     JOIN place l ON l.functions IS NULL
     JOIN pg_class c ON c.relnamespace = l.oid AND c.relname = p.relname AND c.relkind IN ('r', 'p')
    -- The last two are those of new_epoch(), unless it runs with its owner's privileges.
