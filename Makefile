@@ -209,7 +209,18 @@ $(B)/examples/async_libuv: EXAMPLE_LIBS := $(UV_LIBS)
 # The texts of the statements are no part of the interface: the bare loops have a copy of their own.
 $(B)/bench: $(BENCH_OBJECTS) $(B)/obj/gen/pgc_sql.o $(SHARED_LINKS)
 	$(SAY) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(BENCH_OBJECTS) $(B)/obj/gen/pgc_sql.o -L$(B) -lpgcache $(PQ_LIBS) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(BENCH_OBJECTS) $(B)/obj/gen/pgc_sql.o -L$(B) -lpgcache \
+	  $(PQ_LIBS) $(HIREDIS_LIBS) -lm
+# The comparison with Redis alone needs hiredis. Whether it is there is asked each time, so that installing it is enough.
+HIREDIS_CFLAGS = $(patsubst -I%,-isystem %,$(shell pkg-config --exists hiredis && echo -DBENCH_HIREDIS && \
+  pkg-config --cflags hiredis))
+HIREDIS_LIBS = $(shell pkg-config --exists hiredis && pkg-config --libs hiredis)
+$(B)/obj/tests/bench/redis.o: ALL_CPPFLAGS += $(HIREDIS_CFLAGS)
+$(B)/obj/tests/bench/redis.o: $(B)/hiredis
+$(B)/hiredis: FORCE
+	@mkdir -p $(@D)
+	@echo '$(HIREDIS_CFLAGS)' >$@.tmp
+	@cmp -s $@.tmp $@ && rm -f $@.tmp || mv $@.tmp $@
 
 # ---- Tests -----------------------------------------------------------------------------------------------------------------------
 

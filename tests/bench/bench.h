@@ -10,6 +10,7 @@
 #define PGCACHE_BENCH_H
 
 #include <libpq-fe.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +54,8 @@ typedef struct measurement {
   double target; /* 0: none */
   bool at_most;  /* the target is a most, not a least */
   bool pinned;
+  int in_flight, connections; /* 0 where they mean nothing */
+  double p50_us, p99_us;      /* of a request in flight */
 } measurement;
 
 void report_open(const bench *self, const char *path);
@@ -85,7 +88,8 @@ void dataset_open(dataset *self, const bench *of, const char *schema); /* makes 
 void dataset_open_as(dataset *self, const bench *of, const char *schema, const setting *settings, const char *user);
 void dataset_fill(dataset *self, int64_t keys, size_t value_bytes); /* empties it, then stores keys 0 to keys - 1 */
 void dataset_disconnect(dataset *self);                             /* so that its backends publish their figures */
-void dataset_share(dataset *self, const dataset *other);            /* the same entries, through a handle of its own */
+/* The same entries, through a handle of its own; settings NULL: those of the other one. */
+void dataset_share(dataset *self, const dataset *other, const setting *settings);
 void dataset_unshare(dataset *self);
 void dataset_close(dataset *self);             /* drops the schema */
 double dataset_bytes(const dataset *self);     /* on disk, index and TOAST included */
@@ -110,6 +114,34 @@ void side_updates(dataset *data, int64_t updates); /* that many puts on random k
 double median(double *numbers, int count); /* sorts them */
 void compare(bench *of, side *a, side *b, int threads, measurement *result);
 
+/* ---- flight.c: requests in flight ----------------------------------------------------------------------------------------- */
+
+typedef struct latency {
+  double p50_us, p99_us;
+} latency;
+
+typedef struct flight_plan {
+  const dataset *data;
+  operation what;             /* GET or PUT */
+  int callers, in_flight;     /* threads; requests that all of them keep in flight */
+  double seconds;             /* how long to count */
+  const atomic_bool *stop;    /* NULL, or: goes on until this is true */
+  const char *namespace_name; /* NULL: the default */
+  bool dispatch;              /* take completions by callbacks, so that nobody else takes them; one caller */
+} flight_plan;
+
+double fly(const flight_plan *plan, latency *times); /* operations a second; times may be NULL */
+latency latency_of(int64_t *samples, size_t count);  /* of nanoseconds, which it sorts */
+
+/* ---- redis.c ---------------------------------------------------------------------------------------------------------------- */
+
+typedef struct redis redis;
+
+redis *redis_open(const dataset *data, const char **missing); /* with the same entries; NULL: says what is missing */
+double redis_run(redis *self, operation what, int callers,
+                 double seconds); /* GETs or SETs a second, 32 in a pipeline */
+void redis_close(redis *self);    /* NULL is a no-op */
+
 /* ---- The cases ------------------------------------------------------------------------------------------------------------ */
 
 void case_speed(bench *self, operation what); /* cases_speed.c */
@@ -118,7 +150,17 @@ void case_size(bench *self);
 void case_profile(bench *self);
 void case_churn(bench *self); /* cases_churn.c */
 void case_churn_inline(bench *self);
-void case_latency(bench *self);  /* cases_latency.c */
-void case_settings(bench *self); /* cases_operations.c */
+void case_latency(bench *self);   /* cases_latency.c */
+void case_settings(bench *self);  /* cases_operations.c */
+void case_async_get(bench *self); /* cases_async.c */
+void case_async_put(bench *self);
+void case_async_lone(bench *self); /* cases_async_ways.c */
+void case_async_fair(bench *self);
+void case_async_many(bench *self);
+
+/* Theirs: requests take less long to be measured, and there are many cases. A handle for each number of connections. */
+enum { ASYNC_ROUNDS = 5, ASYNC_KEYS = 100000 };
+int async_rounds(const bench *self);
+void async_handle(dataset *self, const dataset *of, int connections);
 
 #endif /* PGCACHE_BENCH_H */

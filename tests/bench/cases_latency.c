@@ -238,7 +238,7 @@ void case_latency(bench *self) {
   int64_t keys = full ? 1000000 : 100000, rows = keys / 10;
   dataset_open(&data, self, "latency");
   dataset_fill(&data, keys, VALUE_BYTES);
-  dataset_share(&keeper, &data);
+  dataset_share(&keeper, &data, NULL);
   measure(self, &data, &keeper,
           &(load){.name = "p99_cleanup", .prepare = add_expired, .maintain = clean_up, .rows = rows, .next = keys});
   pgcache_error error = PGCACHE_ERROR_INIT;

@@ -81,8 +81,11 @@ void dataset_disconnect(dataset *self) {
   connect_cache(self, self->user);
 }
 
-void dataset_share(dataset *self, const dataset *other) {
+void dataset_share(dataset *self, const dataset *other, const setting *settings) {
   *self = *other;
+  if (settings != NULL) {
+    memcpy(self->settings, settings, sizeof self->settings);
+  }
   connect_cache(self, self->user);
 }
 

@@ -65,9 +65,16 @@ static void print_row(const measurement *what, bool ok) {
     snprintf(target, sizeof target, "%s %.2f", what->at_most ? "<=" : ">=", what->target);
   }
   int digits = what->value < 1000 ? 2 : 0;
-  printf("%-15s %8s %8s %9lld %13.*f %13.*f %-7s %7.3f %8s %s\n", what->name, threads, bytes, (long long)what->keys,
+  printf("%-15s %8s %8s %9lld %13.*f %13.*f %-7s %7.3f %8s %-6s", what->name, threads, bytes, (long long)what->keys,
          digits, what->value, digits, what->floor, what->unit, what->ratio, target,
          what->target > 0 ? (ok ? "ok" : "MISSED") : "");
+  if (what->in_flight > 0) {
+    printf(" %5d in flight over %d", what->in_flight, what->connections);
+  }
+  if (what->p50_us > 0) {
+    printf(", p50 %.0f us, p99 %.0f us", what->p50_us, what->p99_us);
+  }
+  printf("\n");
   fflush(stdout);
 }
 
@@ -88,12 +95,13 @@ void report(const bench *self, const measurement *what) {
   fprintf(
       json,
       "{\"case\":\"%s\",\"threads\":%d,\"value_bytes\":%zu,\"keys\":%lld,\"value\":%.3f,\"unit\":\"%s\",\"floor\":%.3f,"
-      "\"ratio\":%.4f,\"target\":%s,\"target_is\":\"%s\",\"ok\":%s,\"pinned\":%s,\"rounds\":%d,\"seconds\":%g,"
+      "\"ratio\":%.4f,\"target\":%s,\"target_is\":\"%s\",\"ok\":%s,\"pinned\":%s,\"in_flight\":%d,\"connections\":%d,"
+      "\"p50_us\":%.1f,\"p99_us\":%.1f,\"rounds\":%d,\"seconds\":%g,"
       "\"library\":\"%s\",\"server\":%d,\"time\":\"%s\"}\n",
       what->name, what->threads, what->value_bytes, (long long)what->keys, what->value, what->unit, what->floor,
       what->ratio, target, what->at_most ? "most" : "least", what->target > 0 ? (ok ? "true" : "false") : "null",
-      what->pinned ? "true" : "false", self->rounds, self->seconds, pgcache_version(), PQserverVersion(self->admin),
-      when);
+      what->pinned ? "true" : "false", what->in_flight, what->connections, what->p50_us, what->p99_us, self->rounds,
+      self->seconds, pgcache_version(), PQserverVersion(self->admin), when);
   if (fflush(json) != 0) {
     die("%s: %s", json_path, strerror(errno));
   }
