@@ -2,7 +2,7 @@
  * flight.c - keeps requests in flight: callers that submit, wait for the descriptor, take, and submit again.
  *
  * Owns the callers and their clocks. Each completion is looked at: a get's by the size of its value, a put's by its
- * version. Nothing is counted before the requests in flight have all come back once, nor, of their rate, while the last ones come in.
+ * version. Nothing is counted before the requests in flight have all come back once; the rate ends where submitting does.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -154,7 +154,7 @@ double fly(const flight_plan *plan, latency *times) {
   int64_t *samples = malloc((size_t)plan->callers * SAMPLES * sizeof *samples);
   all.sent_ns = calloc((size_t)plan->in_flight, sizeof *all.sent_ns);
   atomic_init(&all.outstanding, plan->in_flight);
-  atomic_init(&all.counted_ns, 0);
+  atomic_init(&all.counted_ns, plan->stop != NULL ? now_ns() : 0); /* a background is counted as a whole */
   if (callers == NULL || samples == NULL || all.sent_ns == NULL) {
     die("out of memory");
   }
