@@ -197,7 +197,7 @@ TEST_CASE("The order holds while backends are killed", "[rule:key_order][rule:on
   Pg killer(url());
   int64_t next = now_ms() + 20;
   int killed = 0;
-  run_model(store, cache, 20, static_cast<uint64_t>(longer(15000, 300000)), 2000, true, [&](uint64_t) {
+  run_model(store, cache, 20, static_cast<uint64_t>(longer(50000, 500000)), 2000, true, [&](uint64_t) {
     if (now_ms() < next)
       return;
     next = now_ms() + 20;
