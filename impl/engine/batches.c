@@ -240,8 +240,8 @@ static void hand_to_crew(pgc_engine *self, batch *back) {
 bool pgc_batches_receive(pgc_engine *self, pgc_sent *sent) {
   batch *back = (batch *)(void *)sent;
   bool ends_round = back->ends_round;
-  /* A row that another transaction has locked: the crew waits for it, and the lane goes on. */
-  bool locked = back->count == 1 && sent->status == PGCACHE_TIMEOUT;
+  /* Something that another transaction has locked: the crew waits for it, and the lane goes on. */
+  bool locked = sent->status == PGCACHE_TIMEOUT && (back->count == 1 || !pgc_op_writes(sent->op.kind));
   if (sent->delivery == PGC_RUN_AGAIN || (sent->delivery == PGC_DELIVERED && locked))
     hand_to_crew(self, back);
   else if (sent->delivery == PGC_LOST)

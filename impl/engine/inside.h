@@ -241,6 +241,8 @@ struct pgc_engine {
   int failures;
   pgcache_error last_failure;
   bool closing;
+  bool stamping; /* the crew is at it */
+  pgc_job stamp_job;
   pgc_crew crew;
 };
 

@@ -104,6 +104,27 @@ static void take_back_jobs(pgc_engine *self) {
   }
 }
 
+/* Notes in the store which entries were read, when there is a limit to be kept. What fails is not tried again. */
+#define STAMP_MS 1000
+
+static void stamp(pgc_job *job) {
+  pgc_engine *self = (pgc_engine *)((char *)job - offsetof(pgc_engine, stamp_job));
+  pgc_op op = {.kind = PGC_OP_STAMP, .deadline = pgc_deadline_in(STAMP_MS)};
+  (void)self->store->run(self->store, &op, NULL);
+}
+
+static void stamped(pgc_job *job) {
+  ((pgc_engine *)((char *)job - offsetof(pgc_engine, stamp_job)))->stamping = false;
+}
+
+static void stamp_if_due(pgc_engine *self) {
+  if (self->store->is_stamp_due == NULL || self->stamping || self->closing || !self->store->is_stamp_due(self->store))
+    return;
+  self->stamp_job = (pgc_job){.work = stamp, .done = stamped};
+  self->stamping = pgc_crew_hand(&self->crew, &self->stamp_job);
+  self->away += self->stamping;
+}
+
 static void look_at_clock(pgc_engine *self, int64_t now_us) {
   bool late = false;
   for (pgc_request *due; (due = pgc_timers_pop(&self->timers, now_us)) != NULL;) {
@@ -164,6 +185,7 @@ void *pgc_engine_loop(void *engine) {
     else
       pgc_lanes_feed(self, now_us);
     pgc_engine_hand_over(self);
+    stamp_if_due(self);
     pgc_deadline tidy = pgc_lanes_tidy(self, now_us);
     if (self->closing && self->under_way == 0 && self->away == 0 && pgc_lanes_shut(self))
       break;

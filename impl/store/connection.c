@@ -207,20 +207,41 @@ static pgc_reply prepare(pgc_connection *self, pgc_statement_id id, const char *
   return reply;
 }
 
-pgc_reply pgc_connection_allow_scans(pgc_connection *self, bool allowed, pgc_deadline deadline) {
-  pgc_reply reply = pgc_connection_run_with(self, pgc_sql_statements_allow_scans, allowed ? "on" : "off", deadline);
+/* A setting of the session. A RESULT reply is spent. */
+static pgc_reply set(pgc_connection *self, const char *sql, const char *value, pgc_deadline deadline) {
+  pgc_reply reply = pgc_connection_run_with(self, sql, value, deadline);
   reply.sent = false;
   if (reply.kind == PGC_REPLY_RESULT) {
     PQclear(reply.result);
     reply.result = NULL;
-    self->scans_allowed = allowed;
   }
+  return reply;
+}
+
+pgc_reply pgc_connection_allow_scans(pgc_connection *self, bool allowed, pgc_deadline deadline) {
+  pgc_reply reply = set(self, pgc_sql_statements_allow_scans, allowed ? "on" : "off", deadline);
+  if (reply.kind == PGC_REPLY_RESULT)
+    self->scans_allowed = allowed;
+  return reply;
+}
+
+pgc_reply pgc_connection_make_impatient(pgc_connection *self, bool impatient, pgc_deadline deadline) {
+  char wait_ms[12];
+  snprintf(wait_ms, sizeof wait_ms, "%d", impatient ? PGC_LOCK_MS : 0);
+  pgc_reply reply = set(self, pgc_sql_statements_lock_timeout, wait_ms, deadline);
+  if (reply.kind == PGC_REPLY_RESULT)
+    self->impatient = impatient;
   return reply;
 }
 
 static pgc_reply execute_prepared(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
                                   const char *schema, bool logged, pgc_deadline deadline) {
   const pgc_statement *statement = pgc_statement_get(id);
+  if (self->impatient) {
+    pgc_reply reply = pgc_connection_make_impatient(self, false, deadline);
+    if (reply.kind != PGC_REPLY_RESULT)
+      return reply;
+  }
   if (statement->scans != self->scans_allowed) {
     pgc_reply reply = pgc_connection_allow_scans(self, statement->scans, deadline);
     if (reply.kind != PGC_REPLY_RESULT)
@@ -295,6 +316,11 @@ pgc_reply pgc_connection_execute(pgc_connection *self, pgc_statement_id id, cons
 }
 
 pgc_reply pgc_connection_run(pgc_connection *self, const char *sql, pgc_deadline deadline) {
+  if (self->impatient) {
+    pgc_reply reply = pgc_connection_make_impatient(self, false, deadline);
+    if (reply.kind != PGC_REPLY_RESULT)
+      return reply;
+  }
   if (!PQsendQuery(self->pg, sql))
     return not_queued(self);
   return finish_exchange(self, deadline);

@@ -35,6 +35,7 @@ typedef struct pgc_connection {
   pgc_access access;           /* this is how we may work with it, */
   bool keyed_digests;          /* and this is noted for the handle's namespace */
   bool scans_allowed;          /* see allow_scans.sql */
+  bool impatient;              /* a channel's: its statements wait for locks only for a moment */
   bool doomed;                 /* the server has said that it will close the connection */
   int slot;                    /* the pool's */
   int64_t idle_since_us;       /* the pool's; on pgc_monotonic_us()'s clock */
@@ -81,6 +82,11 @@ pgc_reply pgc_connection_execute(pgc_connection *self, pgc_statement_id id, cons
 
 /* Lets the planner read whole tables in order, or forbids it again. A RESULT reply is spent. */
 pgc_reply pgc_connection_allow_scans(pgc_connection *self, bool allowed, pgc_deadline deadline);
+
+/* On a channel nobody waits for a lock longer than PGC_LOCK_MS (SQLSTATE 55P03), because all that was sent behind would wait,
+   too. The next statement that is executed outside of one takes that back. In mode PREPARED. */
+#define PGC_LOCK_MS 100
+pgc_reply pgc_connection_make_impatient(pgc_connection *self, bool impatient, pgc_deadline deadline);
 
 /* For a pipeline: the text of a statement with its NUL, in an empty buffer; false, and an empty buffer, when out of memory.
    And local_settings.sql, which goes before each unprepared statement, into libpq's queue; false if libpq refused it. */

@@ -10,17 +10,20 @@
 
 /* Brings a connection to where a statement can be sent at once. */
 static pgcache_status make_ready(pgc_session *session) {
-  pgcache_status status = session->connection->checked ? PGCACHE_OK : pgc_schema_check(session);
-  if (status == PGCACHE_OK && session->connection->scans_allowed) {
-    pgc_reply reply = pgc_connection_allow_scans(session->connection, false, session->deadline);
-    if (reply.kind != PGC_REPLY_RESULT)
-      status = pgc_session_explain(session, &reply);
-  }
-  return status;
+  pgc_connection *connection = session->connection;
+  pgcache_status status = connection->checked ? PGCACHE_OK : pgc_schema_check(session);
+  pgc_reply reply = {.kind = PGC_REPLY_RESULT};
+  if (status == PGCACHE_OK && connection->scans_allowed)
+    reply = pgc_connection_allow_scans(connection, false, session->deadline);
+  if (status == PGCACHE_OK && reply.kind == PGC_REPLY_RESULT && !connection->impatient &&
+      connection->mode == PGC_MODE_PREPARED)
+    reply = pgc_connection_make_impatient(connection, true, session->deadline);
+  return reply.kind == PGC_REPLY_RESULT ? status : pgc_session_explain(session, &reply);
 }
 
 static bool is_ready(const pgc_connection *connection) {
-  return connection->checked && !connection->scans_allowed;
+  return connection->checked && !connection->scans_allowed &&
+         (connection->impatient || connection->mode != PGC_MODE_PREPARED);
 }
 
 /* One attempt on one connection. *retry: another one may succeed. */
@@ -100,9 +103,8 @@ pgcache_status pgc_pg_open_channel(pgc_store *base, pgc_channel **out, pgc_deadl
     status = attempt(self, here, out, deadline, &failure, &fault, &retry);
   }
   if (status == PGCACHE_OK)
-    return PGCACHE_OK; /* its operations tell the breaker how the server is */
-  if (fault != PGC_FAULT_NONE)
-    pgc_pg_leave_breaker(self, here, PGC_BREAKER_PASS, fault, &failure);
+    return PGCACHE_OK;
+  /* The breaker is not told: what is queued waits for a connection up to its deadline, and that counts. */
   return pgc_fail_sql(error, status, failure.sqlstate, "%s", failure.message);
 }
 
