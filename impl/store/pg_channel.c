@@ -31,21 +31,20 @@ static void keep_back(pgc_pg_channel *self, pgc_sent *sent, pgc_delivery deliver
   pgc_channel_pass_kept_back(self);
 }
 
-static bool sync_group(pgc_pg_channel *self) {
-  if (!PQpipelineSync(self->session.connection->pg)) {
-    pgc_channel_lose(self); /* it may have left all the same */
-    return false;
-  }
-  self->syncs++;
-  return true;
+static bool sync(pgc_pg_channel *self) {
+  if (PQpipelineSync(self->session.connection->pg))
+    return true;
+  pgc_channel_lose(self); /* it may have left all the same */
+  return false;
 }
 
-static bool end_reads(pgc_pg_channel *self) {
+static bool end_group(pgc_pg_channel *self) {
   if (self->open == NULL)
     return true;
   self->open->marks |= PGC_SENT_ENDS;
   self->open = NULL;
-  return sync_group(self);
+  self->groups++;
+  return sync(self);
 }
 
 /* libpq did not take a statement. Without a sync behind it what it has taken of it has no effect. */
@@ -60,13 +59,13 @@ static bool refused(pgc_pg_channel *self) {
 /* Prepares the statement if need be: in a group of its own, which no other statement's error can spoil. */
 static bool queue_preparation(pgc_pg_channel *self, pgc_sent *sent, pgc_statement_id id, const char *text) {
   pgc_connection *connection = self->session.connection;
-  if (!end_reads(self))
+  if (!end_group(self))
     return false;
   if (!PQsendPrepare(connection->pg, pgc_statement_get(id)->name, text, 0, NULL))
     return refused(self);
   connection->prepared |= UINT32_C(1) << id;
   sent->marks |= PGC_SENT_PREPARES;
-  return sync_group(self);
+  return sync(self);
 }
 
 static bool queue_statement(pgc_pg_channel *self, pgc_sent *sent, const pgc_question *question, const char *text) {
@@ -87,7 +86,7 @@ static bool queue_statement(pgc_pg_channel *self, pgc_sent *sent, const pgc_ques
 static bool queue(pgc_pg_channel *self, pgc_sent *sent, const pgc_question *question, const char *text) {
   int64_t now_us = pgc_now_us();
   bool in_group = !question->writes && self->open != NULL && now_us - self->open_since_us < GROUP_US;
-  if (!in_group && !end_reads(self))
+  if (!in_group && !end_group(self))
     return false;
   if (text != NULL && self->session.connection->mode == PGC_MODE_PREPARED &&
       !queue_preparation(self, sent, question->id, text))
@@ -103,7 +102,7 @@ static bool queue(pgc_pg_channel *self, pgc_sent *sent, const pgc_question *ques
     pgc_channel_begin_reading(self, sent);
   self->open = sent;
   if (question->writes)
-    (void)end_reads(self); /* if not, it is broken, and the write's answer is PGCACHE_UNKNOWN */
+    (void)end_group(self); /* if not, it is broken, and the write's answer is PGCACHE_UNKNOWN */
   return true;
 }
 
@@ -138,7 +137,7 @@ static void flush(pgc_pg_channel *self) {
 
 static bool channel_push(pgc_channel *base) {
   pgc_pg_channel *self = (pgc_pg_channel *)base;
-  if (!self->broken && (self->ending || end_reads(self)))
+  if (!self->broken && (self->ending || end_group(self)))
     flush(self);
   return !self->broken;
 }

@@ -85,7 +85,7 @@ void pgc_channel_break_off(pgc_pg_channel *self, pgc_reply_kind how, const char 
 
 /* Reads of a group that got no sync are lost with it. */
 void pgc_channel_break_if_ended(pgc_pg_channel *self) {
-  if (self->ending && self->syncs == 0)
+  if (self->ending && self->groups == 0)
     pgc_channel_break_off(self, PGC_REPLY_LOST, NULL);
 }
 
@@ -111,8 +111,8 @@ static bool breaks(pgc_pg_channel *self, const PGresult *result) {
 /* What the answer says about the connection, beside the operation. */
 static void look_at_connection(pgc_pg_channel *self, pgcache_status status) {
   pgc_session *session = &self->session;
-  if (!session->connection
-           ->checked) /* the role may not do what it could; run() looks at that, also for those behind it */
+  /* The role may not do what it could. run() looks into that, also for those behind it. */
+  if (!session->connection->checked)
     session->connection->checked = session->broken = true;
   if (session->broken)
     self->ending = true;
@@ -168,11 +168,11 @@ void pgc_channel_begin_reading(pgc_pg_channel *self, pgc_sent *sent) {
 }
 
 static void take_sync(pgc_pg_channel *self) {
-  self->syncs--;
   if (self->next == PGC_NEXT_PREPARED_SYNC) {
     self->next = PGC_NEXT_ANSWER;
     return;
   }
+  self->groups--;
   pgc_sent *sent;
   do {
     sent = pgc_sent_take_first(&self->under_way);
@@ -194,9 +194,8 @@ static void take_result(pgc_pg_channel *self, PGresult *result) {
     self->next = PGC_NEXT_END;
   } else if (self->next == PGC_NEXT_SYNC && !good) {
     take_back_group(self, result);
-  } else if (self->next == PGC_NEXT_PREPARED_SYNC ||
-             self->next == PGC_NEXT_SYNC) { /* one answer more than there were statements */
-    PQclear(result);
+  } else if (self->next == PGC_NEXT_PREPARED_SYNC || self->next == PGC_NEXT_SYNC) {
+    PQclear(result); /* one answer more than there were statements */
     pgc_channel_break_off(self, PGC_REPLY_LOST, NULL);
   } else { /* if it failed, the statement itself cannot be executed, and tells */
     PQclear(result);

@@ -58,7 +58,7 @@ typedef struct pgc_pg_channel {
   pgc_next next;
   pgc_sent *open;        /* the last read of the group that has no sync yet; NULL: there is no such group */
   int64_t open_since_us; /* on pgc_now_us()'s clock */
-  unsigned syncs;        /* on their way */
+  size_t groups;         /* that have their sync and are not answered */
   bool full;             /* the socket did not take all */
   bool ending;           /* nothing more is sent, no sync either; broken as soon as those on their way are there */
   bool broken;
@@ -85,7 +85,7 @@ void pgc_channel_break_off(pgc_pg_channel *self, pgc_reply_kind how, const char 
 /* The connection is gone; what it had brought is still good. */
 void pgc_channel_lose(pgc_pg_channel *self);
 
-/* Breaks it off if it is ending and nothing more can be answered. */
+/* Breaks it off if it is ending and no answer counts any more. */
 void pgc_channel_break_if_ended(pgc_pg_channel *self);
 
 #endif

@@ -7,7 +7,9 @@
  * Copyright (c) 2026 the pgcache authors
  */
 #include "support/alloc_fail.hpp"
+#include "support/answers.hpp"
 #include "support/catch.hpp"
+#include "support/keys.hpp"
 #include "support/private_server.hpp"
 #include "support/proxy.hpp"
 #include "support/server.hpp"
@@ -21,9 +23,10 @@ extern "C" {
 #pragma GCC diagnostic pop
 
 #include <algorithm>
+#include <atomic>
+#include <cstring>
 #include <list>
 #include <poll.h>
-#include <set>
 #include <thread>
 
 using namespace test;
@@ -35,6 +38,7 @@ namespace {
 struct Sent : pgc_sent {
   std::vector<string> names, values;
   std::vector<pgc_op_key> keys;
+  bool refused = false; /* by send() */
 
   Sent(pgcache *cache, pgc_op_kind kind, std::vector<string> all, std::vector<string> contents = {})
       : pgc_sent(), names(std::move(all)), values(std::move(contents)) {
@@ -125,10 +129,19 @@ public:
   Sent &make(pgc_op_kind kind, std::vector<string> names, std::vector<string> values = {}) {
     return all_.emplace_back(cache_, kind, std::move(names), std::move(values));
   }
+  bool try_send(Sent &sent) {
+    const bool taken = self_->send(self_, &sent);
+    sent.refused = !taken;
+    under_way_ += taken ? 1 : 0;
+    return taken;
+  }
   Sent &send(Sent &sent) {
-    REQUIRE(self_->send(self_, &sent));
-    under_way_++;
+    REQUIRE(try_send(sent));
     return sent;
+  }
+  /* As the engine does with what is to run again. */
+  pgcache_status run(Sent &sent, pgcache_error *why) {
+    return store_->run(store_, &sent.op, why);
   }
   Sent &send(pgc_op_kind kind, const string &name) {
     return send(make(kind, {name}));
@@ -179,12 +192,12 @@ public:
     return out;
   }
   bool in_order() const {
-    auto next = all_.begin();
-    for (const Sent *sent : received) {
-      if (next == all_.end() || sent != &*next++)
+    size_t next = 0;
+    for (const Sent &sent : all_) {
+      if (!sent.refused && next < received.size() && received[next++] != &sent)
         return false;
     }
-    return true;
+    return next == received.size();
   }
   pgc_channel *raw() const {
     return self_;
@@ -209,6 +222,13 @@ private:
 };
 
 using Ends = std::vector<string>;
+
+/* What the statements need, and not the functions that stand in for them. */
+void let_in(Store &store, const string &role) {
+  for (const char *what : {"USAGE ON SCHEMA {s}", "ALL ON ALL TABLES IN SCHEMA {s}",
+                           "ALL ON ALL SEQUENCES IN SCHEMA {s}", "EXECUTE ON FUNCTION {s}.check_schema(text)"})
+    store.pg.exec(store.sql(string("GRANT ") + what + " TO \"" + role + "\""));
+}
 
 } // namespace
 
@@ -274,4 +294,556 @@ TEST_CASE("All kinds of operations in one push: each has its own answer, in the 
     CHECK(store.cache.get("added1").bytes() == "c");
     CHECK(store.cache.counters().connections_lost == 0);
   }
+}
+
+TEST_CASE("One operation fails, and its neighbours in the same push do not", "[channel]") {
+  for (const bool prepared : {true, false}) {
+    INFO((prepared ? "prepared" : "whole"));
+    Store store(Settings{{"prepared", prepared ? "on" : "off"}});
+    store.pg.exec(store.sql("CREATE FUNCTION {s}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+                            "IF NEW.key = 'bad' THEN RAISE EXCEPTION 'no' USING ERRCODE = '22000'; END IF; "
+                            "IF NEW.key = 'conflict' THEN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END IF; "
+                            "RETURN NEW; END$$"));
+    store.pg.exec(
+        store.sql("CREATE TRIGGER refuse BEFORE INSERT ON {s}.entries FOR EACH ROW EXECUTE FUNCTION {s}.refuse()"));
+    store.pg.exec(store.sql("CREATE FUNCTION {s}.refuse_late() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+                            "IF NEW.key = 'late' THEN RAISE EXCEPTION 'no' USING ERRCODE = '22000'; END IF; "
+                            "RETURN NULL; END$$"));
+    store.pg.exec(
+        store.sql("CREATE CONSTRAINT TRIGGER refuse_late AFTER INSERT ON {s}.entries DEFERRABLE INITIALLY DEFERRED "
+                  "FOR EACH ROW EXECUTE FUNCTION {s}.refuse_late()"));
+    Channel channel(store.cache);
+    REQUIRE(channel.status == PGCACHE_OK);
+    for (int round = 0; round < 2; round++) {
+      INFO("round " << round);
+      const string value = "v" + std::to_string(round);
+      channel.send(PGC_OP_PUT, "a", value);
+      const Sent &bad = channel.send(PGC_OP_PUT, "bad", "v");
+      channel.send(PGC_OP_PUT, "b", value);
+      channel.send(PGC_OP_GET, "bad");
+      const Sent &conflict = channel.send(PGC_OP_ADD, "conflict", "v");
+      const Sent &late = channel.send(PGC_OP_PUT, "late", "v"); /* refused at its commit, behind its result */
+      const Sent &batch = channel.send(channel.make(PGC_OP_PUT_MANY, {"c", "bad"}, {"v", "v"}));
+      const Sent &read = channel.send(PGC_OP_GET, "a");
+      channel.send(PGC_OP_PUT, "d", value);
+      REQUIRE(channel.finish());
+      CHECK(channel.ends(static_cast<size_t>(9 * round)) ==
+            Ends{"OK", "SERVER_ERROR", "OK", "MISS", "again", "SERVER_ERROR", "SERVER_ERROR", "OK", "OK"});
+      CHECK((bad.error.status == PGCACHE_SERVER_ERROR && string(bad.error.sqlstate) == "22000"));
+      CHECK((bad.version() == 0 && conflict.version() == 0 && late.version() == 0));
+      CHECK((batch.keys[0].version == 0 && batch.keys[1].version == 0));
+      CHECK(read.bytes() == value);
+    }
+    CHECK(channel.in_order());
+    CHECK_FALSE(channel.broken());
+    channel.close();
+    CHECK(store.cache.get("c") == PGCACHE_MISS);
+    CHECK(store.cache.get("late") == PGCACHE_MISS);
+    CHECK(store.cache.get("d").bytes() == "v1");
+    CHECK(store.cache.counters().connections_lost == 0);
+  }
+}
+
+TEST_CASE("A read that fails does not fail those of its group: they are asked again", "[channel]") {
+  Store store;
+  Role role("LOGIN");
+  let_in(store, role.name());
+  store.pg.exec(
+      store.sql("ALTER TABLE {s}.entries ENABLE ROW LEVEL SECURITY; CREATE POLICY torn ON {s}.entries USING (CASE "
+                "WHEN key = 'torn' THEN 1 / (flags & 0) = 1 ELSE true END)"));
+  Cache cache = store.open({{"url", url_with({{"user", role.name()}})}});
+  for (const char *key : {"a", "torn"})
+    REQUIRE(store.cache.put(key, "v") == PGCACHE_OK);
+  Channel channel(cache);
+  INFO(channel.error.text());
+  REQUIRE(channel.status == PGCACHE_OK);
+  for (int round = 0; round < 2; round++) { /* what the first has prepared is there in the second */
+    channel.send(PGC_OP_GET, "a");
+    channel.send(PGC_OP_GET, "torn");
+    channel.send(PGC_OP_GET, "a");
+    channel.send(PGC_OP_EXISTS, "a");
+    channel.send(PGC_OP_PUT, "b", "v");
+    channel.send(PGC_OP_GET, "b");
+    REQUIRE(channel.finish());
+    /* To prepare `exists` ends a group. */
+    CHECK(channel.ends(static_cast<size_t>(6 * round)) ==
+          Ends{"OK", "SERVER_ERROR", "again", round == 0 ? "OK" : "again", "OK", "OK"});
+  }
+  CHECK(channel.in_order());
+  CHECK_FALSE(channel.broken());
+}
+
+TEST_CASE("A connection that is killed in the middle: what was sent and writes is UNKNOWN or done, reads are lost",
+          "[channel][rule:unknown]") {
+  for (const bool prepared : {true, false}) {
+    INFO((prepared ? "prepared" : "whole"));
+    Store store(Settings{{"prepared", prepared ? "on" : "off"}});
+    store.cache.put("locked", "old");
+    Channel channel(store.cache);
+    REQUIRE(channel.status == PGCACHE_OK);
+    channel.send(PGC_OP_GET, "locked");
+    channel.send(PGC_OP_PUT, "before", "v");
+    REQUIRE(channel.finish());
+    const string pid =
+        store.pg.one("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'pgcache%' AND state = 'idle'"
+                     " AND pid <> pg_backend_pid() ORDER BY state_change DESC LIMIT 1");
+    store.pg.exec("BEGIN");
+    store.pg.exec(store.sql("SELECT 1 FROM {s}.entries WHERE key = 'locked' FOR UPDATE"));
+    channel.send(PGC_OP_GET, "before");
+    channel.send(PGC_OP_PUT, "done", "v");
+    channel.send(PGC_OP_PUT, "locked", "new");
+    channel.send(PGC_OP_GET, "before");
+    channel.send(PGC_OP_PUT, "behind", "v");
+    channel.send(PGC_OP_GET, "before"); /* without a sync */
+    REQUIRE(eventually([&] {
+      return Pg(url()).one("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = " + pid) ==
+             "1";
+    }));
+    channel.take(100);
+    Pg(url()).exec("SELECT pg_terminate_backend(" + pid + ")");
+    REQUIRE(channel.take());
+    CHECK(channel.broken());
+    CHECK(channel.ends(2) == Ends{"OK", "OK", "UNKNOWN", "lost", "UNKNOWN", "lost"});
+    CHECK(channel.in_order());
+    for (const Sent *sent : channel.received) {
+      if (sent->status < 0)
+        CHECK((sent->error.status == sent->status && sent->keys[0].version == 0 && strlen(sent->error.message) > 20));
+    }
+    Sent &late = channel.make(PGC_OP_GET, {"before"});
+    CHECK_FALSE(channel.raw()->send(channel.raw(), &late));
+    CHECK_FALSE(channel.push());
+    channel.close();
+    store.pg.exec("ROLLBACK");
+    CHECK(store.cache.get("locked").bytes() == "old");
+    CHECK(store.cache.get("behind") == PGCACHE_MISS);
+    CHECK(store.cache.get("done").bytes() == "v");
+    CHECK(store.cache.counters().connections_lost == 1);
+  }
+}
+
+TEST_CASE("Wherever a connection is cut, what was lost did not happen and what is OK did", "[channel][rule:unknown]") {
+  Store store;
+  Proxy proxy;
+  int seen_lost = 0, seen_unknown = 0, seen_ok = 0;
+  for (const Proxy::Direction direction : {Proxy::TO_SERVER, Proxy::TO_CLIENT}) {
+    bool was_cut = true;
+    for (int64_t at = 1; was_cut; at += longer(97, 3)) {
+      INFO((direction == Proxy::TO_SERVER ? "to the server" : "to the client") << ", after byte " << at);
+      store.pg.exec(store.sql("DELETE FROM {s}.entries"));
+      REQUIRE(store.cache.put("old", "v") == PGCACHE_OK);
+      Cache cache = store.open({{"url", proxy.conninfo()}, {"pool_max", "1"}, {"breaker_failures", "0"}});
+      Channel channel(cache);
+      REQUIRE(channel.status == PGCACHE_OK);
+      const int64_t passed = proxy.bytes(direction);
+      proxy.cut_after(direction, at);
+      struct Write {
+        string key;
+        Sent *sent;
+        bool taken;
+      };
+      std::vector<Write> writes;
+      const auto write = [&](pgc_op_kind kind, const string &key) {
+        Sent &sent = channel.make(kind, {key}, {"new " + key});
+        writes.push_back({key, &sent, channel.try_send(sent)});
+      };
+      channel.try_send(channel.make(PGC_OP_GET, {"old"}));
+      write(PGC_OP_PUT, "a");
+      write(PGC_OP_ADD, "b");
+      Sent &read = channel.make(PGC_OP_GET, {"a"});
+      const bool asked = channel.try_send(read);
+      write(PGC_OP_PUT, "c");
+      if (!channel.broken())
+        channel.push();
+      REQUIRE(channel.take());
+      CHECK(channel.in_order());
+      for (const Write &each : writes) {
+        const string there = each.taken ? each.sent->end() : "refused";
+        INFO(each.key << ": " << there);
+        const int64_t version = store.cache.get(each.key).version;
+        if (there == "OK") {
+          CHECK(version == each.sent->version());
+          seen_ok++;
+        } else if (there == "UNKNOWN") {
+          seen_unknown++;
+        } else {
+          CHECK((there == "lost" || there == "refused"));
+          CHECK(version == -1);
+          seen_lost++;
+        }
+      }
+      if (asked && read.end() == "OK")
+        CHECK(read.bytes() == "new a");
+      else if (asked)
+        CHECK((read.end() == "lost" || read.end() == "MISS"));
+      was_cut = proxy.bytes(direction) - passed >= at;
+      channel.close();
+      proxy.cut_after(direction, INT64_MAX / 2);
+    }
+  }
+  CHECK(seen_unknown > 0);
+  CHECK(seen_ok > 0);
+}
+
+TEST_CASE("A lost marker: writes are to run again, which makes a new epoch, and the channel goes on",
+          "[channel][epoch]") {
+  Store store;
+  REQUIRE(store.cache.put("old", "v") == PGCACHE_OK);
+  Channel channel(store.cache);
+  store.pg.exec(store.sql("DELETE FROM {s}.marker"));
+  Sent &put = channel.send(PGC_OP_PUT, "a", "v");
+  channel.send(PGC_OP_GET, "old");
+  channel.send(PGC_OP_TOUCH, "old");
+  channel.send(PGC_OP_COMPARE_AND_SWAP, "old", "v");
+  channel.increment("n", 1);
+  channel.send(channel.make(PGC_OP_PUT_MANY, {"b", "c"}, {"v", "v"}));
+  channel.send(PGC_OP_REMOVE, "old");
+  REQUIRE(channel.finish());
+  CHECK(channel.ends() == Ends{"again", "OK", "again", "again", "again", "again", "OK"});
+  CHECK(store.pg.one(store.sql("SELECT count(*) FROM {s}.entries")) == "0");
+  Error error;
+  CHECK(channel.run(put, &error) == PGCACHE_OK);
+  CHECK(put.version() > 0);
+  channel.send(PGC_OP_PUT, "b", "v");
+  REQUIRE(channel.finish());
+  CHECK(channel.ends(7) == Ends{"OK"});
+}
+
+TEST_CASE("A crash of the server: the channel breaks, and one that is opened later finds the marker gone",
+          "[channel][crash]") {
+  PrivateServer server;
+  Config config;
+  config.set("url", server.conninfo()).set("breaker_failures", "0");
+  Cache cache(config);
+  REQUIRE(cache.init() == PGCACHE_OK);
+  const int64_t version = cache.put("k", "v").version;
+  Channel channel(cache);
+  REQUIRE(channel.status == PGCACHE_OK);
+  channel.send(PGC_OP_PUT, "k", "w");
+  REQUIRE(channel.finish());
+  channel.send(PGC_OP_GET, "k");
+  server.crash();
+  channel.push();
+  REQUIRE(channel.take());
+  CHECK(channel.broken());
+  CHECK(channel.ends() == Ends{"OK", "lost"});
+  channel.close();
+  CHECK(Channel(cache, 300).status == PGCACHE_UNAVAILABLE);
+  server.start();
+  pgcache_status opened = PGCACHE_OK;
+  CHECK(eventually(
+      [&] {
+        Channel later(cache);
+        opened = later.status;
+        if (opened != PGCACHE_OK)
+          return false;
+        later.send(PGC_OP_GET, "k");
+        Sent &put = later.send(PGC_OP_PUT, "k", "new");
+        REQUIRE(later.finish());
+        CHECK(later.ends() == Ends{"MISS", "again"});
+        CHECK(later.run(put, nullptr) == PGCACHE_OK);
+        CHECK(put.version() > version);
+        return true;
+      },
+      30000));
+}
+
+TEST_CASE("A statement is prepared once for a connection, whoever uses it", "[channel]") {
+  Store store;
+  Proxy proxy;
+  std::atomic<int> prepared{0};
+  proxy.rewrite([&](Proxy::Direction direction, string &data) {
+    if (direction == Proxy::TO_SERVER && data.find("INSERT INTO") != string::npos)
+      prepared++;
+  });
+  Cache cache = store.open({{"url", proxy.conninfo()}, {"pool_max", "1"}});
+  for (int i = 0; i < 3; i++) {
+    Channel channel(cache);
+    REQUIRE(channel.status == PGCACHE_OK);
+    for (int j = 0; j < 10; j++)
+      channel.send(PGC_OP_PUT, "k", "v");
+    REQUIRE(channel.finish());
+    CHECK(channel.ends() == Ends(10, "OK"));
+    channel.close();
+    REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+  }
+  CHECK(prepared == 1);
+  CHECK(cache.counters().connections_opened == 1);
+}
+
+TEST_CASE("Large operations go through a full socket without waiting for it", "[channel]") {
+  Store store;
+  Proxy proxy;
+  Cache cache = store.open({{"url", proxy.conninfo()}});
+  Channel channel(cache);
+  REQUIRE(channel.status == PGCACHE_OK);
+  const string large(300000, 'x');
+  proxy.delay(2);
+  const int64_t began = now_ms();
+  for (int i = 0; i < 8; i++)
+    channel.send(PGC_OP_PUT, "k" + std::to_string(i), large);
+  for (int i = 0; i < 8; i++)
+    channel.send(PGC_OP_GET, "k" + std::to_string(i));
+  REQUIRE(channel.push());
+  CHECK(now_ms() - began < 3000);
+  CHECK(channel.raw()->is_full(channel.raw()));
+  REQUIRE(channel.take(60000));
+  CHECK_FALSE(channel.raw()->is_full(channel.raw()));
+  CHECK(channel.ends() == Ends(16, "OK"));
+  CHECK(channel.received.back()->bytes() == large);
+  CHECK(channel.in_order());
+}
+
+TEST_CASE("A channel that is severed or shut down gives back all that is under way", "[channel][rule:unknown]") {
+  for (const bool severed : {true, false}) {
+    INFO((severed ? "severed" : "shut down"));
+    Store store;
+    Proxy proxy;
+    Cache cache = store.open({{"url", proxy.conninfo()}});
+    Channel channel(cache);
+    REQUIRE(channel.status == PGCACHE_OK);
+    channel.send(PGC_OP_GET, "k");
+    REQUIRE(channel.finish());
+    proxy.black_hole(true);
+    channel.send(PGC_OP_GET, "k");
+    channel.send(PGC_OP_PUT, "k", "v");
+    REQUIRE(channel.push());
+    CHECK_FALSE(channel.take(50));
+    if (severed)
+      channel.raw()->sever(channel.raw());
+    else
+      cache.shutdown();
+    REQUIRE(channel.take(1000));
+    CHECK(channel.broken());
+    CHECK(channel.ends() == Ends{"MISS", "lost", "UNKNOWN"});
+    CHECK_FALSE(cache.raw()->store->is_troubled(cache.raw()->store));
+    channel.close();
+    if (!severed)
+      CHECK(Channel(cache, 0).status == PGCACHE_CLOSED);
+    if (!severed)
+      CHECK(Channel(cache).status == PGCACHE_CLOSED);
+  }
+}
+
+TEST_CASE("Opened at once is what lies ready; others wait for a connection as calls do", "[channel][pool]") {
+  Store store(Settings{{"pool_max", "1"}});
+  Cache cache = store.open();
+  CHECK(Channel(cache, 0).status == PGCACHE_TIMEOUT); /* none is open */
+  REQUIRE(eventually([&] { return cache.counters().connections_opened == 1; }));
+  CHECK(
+      eventually([&] { return Channel(cache, 0).error.text().find("not ready") != string::npos; })); /* not looked at */
+  REQUIRE(cache.get("k") == PGCACHE_MISS);
+  (void)cache.stats(); /* which allows scans */
+  CHECK(Channel(cache, 0).status == PGCACHE_TIMEOUT);
+  REQUIRE(Channel(cache).status == PGCACHE_OK);
+  Channel channel(cache, 0);
+  REQUIRE(channel.status == PGCACHE_OK);
+  CHECK(Channel(cache, 0).status == PGCACHE_TIMEOUT);
+  CHECK_FALSE(channel.raw()->is_wanted(channel.raw()));
+  Answer waiting;
+  std::thread other([&] { waiting = cache.get("k", deadline(10000)); });
+  CHECK(eventually([&] { return channel.raw()->is_wanted(channel.raw()); }));
+  channel.close();
+  other.join();
+  CHECK(waiting == PGCACHE_MISS);
+  CHECK(cache.counters().connections_opened == 1);
+  CHECK(cache.counters().connections_lost == 0);
+  CHECK_FALSE(cache.raw()->store->is_troubled(cache.raw()->store));
+}
+
+TEST_CASE("What channels meet counts for the breaker", "[channel][breaker]") {
+  Store store;
+  Proxy proxy;
+  Cache cache = store.open({{"url", proxy.conninfo()}, {"breaker_failures", "2"}, {"timeout_ms", "200"}});
+  pgc_store *raw = cache.raw()->store;
+  for (int i = 0; i < 2; i++) {
+    CHECK_FALSE(raw->is_troubled(raw));
+    Channel channel(cache);
+    REQUIRE(channel.status == PGCACHE_OK);
+    channel.send(PGC_OP_GET, "k");
+    proxy.cut();
+    channel.push();
+    REQUIRE(channel.take());
+    CHECK(channel.ends() == Ends{"lost"});
+  }
+  CHECK(raw->is_troubled(raw));
+  CHECK(cache.counters().breaker_opened == 1);
+  Channel healed(cache);
+  REQUIRE(healed.status == PGCACHE_OK);
+  healed.send(PGC_OP_GET, "k");
+  REQUIRE(healed.finish());
+  CHECK_FALSE(raw->is_troubled(raw));
+  raw->waited_in_vain(raw);
+  CHECK_FALSE(raw->is_troubled(raw));
+  raw->waited_in_vain(raw);
+  CHECK(raw->is_troubled(raw));
+  CHECK(cache.counters().breaker_opened == 2);
+}
+
+TEST_CASE("A role that loses its privileges: what it asks is to run again, and the channel ends", "[channel][roles]") {
+  Store store;
+  Role role("LOGIN");
+  let_in(store, role.name());
+  Cache cache = store.open({{"url", url_with({{"user", role.name()}})}});
+  Channel channel(cache);
+  INFO(channel.error.text());
+  REQUIRE(channel.status == PGCACHE_OK);
+  channel.send(PGC_OP_PUT, "k", "v");
+  REQUIRE(channel.finish());
+  store.pg.exec(store.sql("REVOKE ALL ON {s}.entries FROM \"" + role.name() + "\""));
+  Sent &get = channel.send(PGC_OP_GET, "k");
+  Sent &put = channel.send(PGC_OP_PUT, "k", "v");
+  REQUIRE(channel.finish());
+  CHECK(channel.ends() == Ends{"OK", "again", "again"});
+  CHECK(channel.broken());
+  channel.close();
+  Error error;
+  CHECK(channel.run(get, &error) == PGCACHE_DENIED);
+  CHECK(error.text().find("privilege") != string::npos);
+  CHECK(channel.run(put, nullptr) == PGCACHE_DENIED);
+}
+
+TEST_CASE("A namespace that is not noted as having keyed digests is noted by a call first", "[channel][digests]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  const KeyFile keys(key_line("digest", 'B'));
+  Cache cache = store.open({{"digests", "keyed"}, {"keys", keys.source()}, {"namespace", "secret"}});
+  Channel channel(cache);
+  INFO(channel.error.text());
+  REQUIRE(channel.status == PGCACHE_OK);
+  channel.send(PGC_OP_GET, "k");
+  Sent &put = channel.send(PGC_OP_PUT, "k", "v");
+  channel.send(PGC_OP_GET, "k");
+  REQUIRE(channel.finish());
+  CHECK(channel.ends() == Ends{"MISS", "again", "MISS"});
+  CHECK(channel.in_order());
+  REQUIRE(channel.run(put, nullptr) == PGCACHE_OK);
+  channel.send(PGC_OP_PUT, "k", "w");
+  channel.send(PGC_OP_GET, "k");
+  REQUIRE(channel.finish());
+  CHECK(channel.ends(3) == Ends{"OK", "OK"});
+  CHECK(channel.received.back()->bytes() == "w");
+  /* And a handle without the secret says so. */
+  Cache plain = store.open({{"namespace", "secret"}});
+  Channel without(plain);
+  Sent &get = without.send(PGC_OP_GET, "k");
+  REQUIRE(without.finish());
+  CHECK(without.ends() == Ends{"again"});
+  CHECK(without.run(get, nullptr) == PGCACHE_SCHEMA_DIFFERS);
+}
+
+TEST_CASE("Reads on a channel are noted as use, and handed over by whoever may wait", "[channel][stamps]") {
+  Store store;
+  Cache cache = store.open({{"access_stamp_ms", "1"}, {"cleanup_share", "100"}});
+  REQUIRE(cache.set_limits(PGCACHE_LIMIT_ALL, 1000, 0) == PGCACHE_OK);
+  REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+  pgc_store *raw = cache.raw()->store;
+  const string stamp = store.sql("SELECT accessed_at FROM {s}.entries WHERE key = 'k'");
+  const string before = store.pg.one(stamp);
+  Channel channel(cache);
+  REQUIRE(eventually([&] {
+    sleep_ms(5);
+    channel.send(PGC_OP_GET, "k");
+    REQUIRE(channel.finish());
+    return raw->is_stamp_due(raw);
+  }));
+  CHECK(store.pg.one(stamp) == before);
+  pgc_op op = {};
+  op.kind = PGC_OP_STAMP;
+  op.deadline = pgc_deadline_in(5000);
+  CHECK(raw->run(raw, &op, nullptr) == PGCACHE_OK);
+  CHECK_FALSE(raw->is_stamp_due(raw));
+  CHECK(store.pg.one(stamp) > before);
+}
+
+TEST_CASE("Each allocation of a channel fails once: its operation was not done, or again is, and the others are",
+          "[channel][memory]") {
+  for (const bool prepared : {true, false}) {
+    INFO((prepared ? "prepared" : "whole"));
+    Store store(Settings{{"prepared", prepared ? "on" : "off"}});
+    REQUIRE(store.cache.put("k", string(500, 'v')) == PGCACHE_OK);
+    long failed = 1, points = 0;
+    for (long n = 1; failed > 0; n++) {
+      INFO("allocation " << n);
+      pgcache_status opened;
+      Ends ends;
+      std::vector<bool> taken;
+      int64_t put = 0, many = 0;
+      store.pg.exec(store.sql("DELETE FROM {s}.entries WHERE key <> 'k'"));
+      REQUIRE(store.cache.get("k") == PGCACHE_OK);
+      {
+        Allocations allocations(n, Failing::Once);
+        {
+          Channel channel(store.cache);
+          opened = channel.status;
+          if (opened == PGCACHE_OK) {
+            taken.push_back(channel.try_send(channel.make(PGC_OP_GET, {"k"})));
+            taken.push_back(channel.try_send(channel.make(PGC_OP_PUT, {"a"}, {"v"})));
+            taken.push_back(channel.try_send(channel.make(PGC_OP_PUT_MANY, {"b", "c"}, {"v", "v"})));
+            taken.push_back(channel.try_send(channel.make(PGC_OP_GET_MANY, {"k", "none"})));
+            REQUIRE(channel.finish());
+            REQUIRE_FALSE(channel.broken());
+            ends = channel.ends();
+          }
+        }
+        failed = Allocations::failed();
+        CHECK(Allocations::alive() == 0);
+      }
+      if (failed > 0)
+        points++;
+      put = store.cache.get("a").version;
+      many = store.cache.get("b").version;
+      if (opened != PGCACHE_OK) {
+        CHECK(opened == PGCACHE_NO_MEMORY);
+        continue;
+      }
+      long wrong = 0;
+      size_t next = 0;
+      for (size_t i = 0; i < taken.size(); i++) {
+        const string end = taken[i] ? ends[next++] : "NO_MEMORY";
+        INFO(i << ": " << end);
+        CHECK((end == "OK" || end == "NO_MEMORY"));
+        wrong += end == "OK" ? 0 : 1;
+        if (i == 1)
+          CHECK((put > 0) == (end == "OK"));
+        if (i == 2)
+          CHECK((many > 0) == (end == "OK"));
+      }
+      CHECK(wrong == (failed > 0 ? 1 : 0));
+    }
+    CHECK(points >= 8);
+  }
+}
+
+TEST_CASE("An answer of another shape ends the channel; those before it have theirs", "[channel]") {
+  Store store;
+  Proxy proxy;
+  Cache cache = store.open({{"url", proxy.conninfo()}});
+  REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+  const auto ends_with = [&](const Answers::Edit &edit) {
+    Channel channel(cache);
+    REQUIRE(channel.status == PGCACHE_OK);
+    channel.send(PGC_OP_GET, "k");
+    REQUIRE(channel.finish());
+    {
+      Answers forged(proxy, edit);
+      channel.send(PGC_OP_EXISTS, "k");
+      channel.send(PGC_OP_GET, "k");
+      channel.send(PGC_OP_PUT, "k", "w");
+      channel.push();
+      REQUIRE(channel.take());
+    }
+    CHECK(channel.broken());
+    CHECK(channel.in_order());
+    return channel.ends(1);
+  };
+  CHECK(ends_with(Answers::rows([](Columns &columns) {
+          if (columns.size() == 8)
+            columns[1].reset();
+          return true;
+        })) == Ends{"OK", "SCHEMA_CHANGED", "OK"});
+  CHECK(ends_with(Answers::rows([](Columns &columns) {
+          if (columns.size() == 1)
+            columns.emplace_back("more");
+          return true;
+        })) == Ends{"lost", "lost", "UNKNOWN"});
 }
