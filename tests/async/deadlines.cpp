@@ -1,0 +1,202 @@
+/*
+ * deadlines.cpp - a request whose deadline passes is completed then, whatever it was doing; and nothing is left behind that
+ * hurts the next one.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "support/catch.hpp"
+#include "support/private_server.hpp"
+#include "support/proxy.hpp"
+#include "support/requests.hpp"
+
+#include <thread>
+
+using namespace test;
+using std::string;
+
+namespace {
+
+/* Later than its deadline by this many milliseconds a completion may be on a busy machine. */
+const int64_t LATE_MS = 150;
+
+class Locked {
+public:
+  explicit Locked(const Store &store, const string &what = "LOCK TABLE {s}.entries IN ACCESS EXCLUSIVE MODE")
+      : pg_(url()) {
+    pg_.exec(store.sql("BEGIN; " + what));
+  }
+  void end() {
+    pg_.exec("COMMIT");
+  }
+
+private:
+  Pg pg_;
+};
+
+} // namespace
+
+TEST_CASE("A write that waits for a lock is UNKNOWN at its deadline, a read TIMEOUT; then the handle works on",
+          "[rule:late][deadline]") {
+  Store store;
+  const Requests requests(store.cache);
+  REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
+  for (const int64_t milliseconds : {1, 20, 200, 700}) {
+    INFO(milliseconds << " ms");
+    Locked locked(store);
+    const int64_t start = now_ms();
+    const Submitted put = requests.put("k", "new", deadline(milliseconds));
+    const Submitted get = requests.get("other", deadline(milliseconds));
+    const Submitted behind = requests.get("k", deadline(milliseconds));
+    const Completion written = requests.wait(put.id, PGCACHE_DEADLINE_DEFAULT);
+    const Completion read = requests.wait(get.id, PGCACHE_DEADLINE_DEFAULT);
+    const Completion unsent = requests.wait(behind.id, PGCACHE_DEADLINE_DEFAULT);
+    const int64_t took = now_ms() - start;
+    CHECK(took >= milliseconds);
+    CHECK(took <= milliseconds + LATE_MS);
+    if (milliseconds >= 200)
+      CHECK(written == PGCACHE_UNKNOWN);
+    else
+      CHECK((written == PGCACHE_UNKNOWN || written == PGCACHE_TIMEOUT)); /* whether it was sent by then */
+    CHECK(written.message().size() > 20);
+    CHECK(read == PGCACHE_TIMEOUT);
+    CHECK(read.message().size() > 20);
+    CHECK(unsent == PGCACHE_TIMEOUT);
+    CHECK(unsent.message().size() > 20);
+    locked.end();
+    CHECK(requests.wait(requests.put("k", "after").id) == PGCACHE_OK);
+    CHECK(requests.wait(requests.get("k").id).bytes() == "after");
+    CHECK_FALSE(requests.take());
+  }
+  CHECK(store.cache.counters().connections_lost == 0);
+}
+
+TEST_CASE("Deadlines are kept to by tens of milliseconds, many at once", "[rule:late][deadline]") {
+  Store store;
+  const Requests requests(store.cache);
+  Locked locked(store);
+  std::map<uint64_t, int64_t> due;
+  for (int i = 0; i < 1000; i++) {
+    const int64_t milliseconds = 1 + i;
+    const string key = "k" + std::to_string(i);
+    const Submitted submitted =
+        i % 2 == 0 ? requests.put(key, "v", deadline(milliseconds)) : requests.get(key, deadline(milliseconds));
+    REQUIRE(submitted == PGCACHE_OK);
+    due.emplace(submitted.id, now_ms() + milliseconds);
+  }
+  int64_t latest = 0, earliest = 0;
+  for (size_t i = 0; i < 1000; i++) {
+    const Completion completion = requests.next();
+    REQUIRE(completion);
+    const int64_t off = now_ms() - due.at(completion.id());
+    latest = std::max(latest, off);
+    earliest = std::min(earliest, off);
+    if (completion != PGCACHE_TIMEOUT && completion != PGCACHE_UNKNOWN)
+      FAIL_CHECK(completion);
+  }
+  CHECK(earliest >= -1);
+  CHECK(latest < LATE_MS);
+  locked.end();
+  CHECK(requests.wait(requests.put("k", "v").id) == PGCACHE_OK);
+}
+
+TEST_CASE("Deadline 0 asks nobody", "[rule:deadline][deadline]") {
+  Store store;
+  const Requests requests(store.cache);
+  REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
+  const int64_t start = now_ms();
+  for (const Submitted &submitted :
+       {requests.get("k", deadline(0)), requests.put("k", "new", deadline(0)),
+        requests.flush(PGCACHE_FLUSH_NAMESPACE, deadline(0)), requests.whole(pgcache_submit_stats, deadline(0)),
+        requests.whole(pgcache_submit_doctor, deadline(0))}) {
+    REQUIRE(submitted == PGCACHE_OK);
+    const Completion completion = requests.wait(submitted.id);
+    CHECK(completion == PGCACHE_TIMEOUT);
+    CHECK(completion.message().size() > 20);
+  }
+  Items items;
+  items.add("k", "new");
+  items.add("l", "new");
+  const Completion many = requests.wait(requests.many(pgcache_submit_put_many, items, deadline(0)).id);
+  CHECK(many == PGCACHE_TIMEOUT);
+  REQUIRE(many.count() == 2);
+  CHECK(many.item(1)->status == PGCACHE_TIMEOUT);
+  CHECK(now_ms() - start < 1000);
+  CHECK(store.cache.get("k").bytes() == "old");
+  CHECK(store.cache.get("l") == PGCACHE_MISS);
+}
+
+TEST_CASE("While there is no server requests wait for their deadline, or for the server", "[rule:late][unavailable]") {
+  Store store;
+  Proxy proxy;
+  const Cache cache = store.open({{"url", proxy.conninfo()}, {"breaker_failures", "0"}});
+  const Requests requests(cache);
+  proxy.refuse(true);
+  const int64_t start = now_ms();
+  const Submitted put = requests.put("k", "v", deadline(400)), get = requests.get("k", deadline(400));
+  const Submitted patient = requests.put("k", "patient", deadline(20000));
+  const Submitted reader = requests.get("k", deadline(20000));
+  const Completion written = requests.wait(put.id), read = requests.wait(get.id);
+  const int64_t took = now_ms() - start;
+  CHECK(written == PGCACHE_TIMEOUT); /* it was not sent */
+  CHECK(read == PGCACHE_TIMEOUT);
+  CHECK(written.message().find("connection") != string::npos);
+  CHECK(took >= 400);
+  CHECK(took < 400 + LATE_MS);
+  sleep_ms(300);
+  CHECK_FALSE(requests.take());
+  proxy.refuse(false);
+  const int64_t up = now_ms();
+  CHECK(requests.wait(patient.id) == PGCACHE_OK);
+  CHECK(requests.wait(reader.id).bytes() == "patient");
+  CHECK(now_ms() - up < 3000);
+}
+
+TEST_CASE("A server that is silent: each request ends at its deadline, and the connection is given up",
+          "[rule:late][deadline]") {
+  Store store;
+  Proxy proxy;
+  const Cache cache = store.open({{"url", proxy.conninfo()}, {"breaker_failures", "0"}});
+  const Requests requests(cache);
+  REQUIRE(requests.wait(requests.put("k", "old").id) == PGCACHE_OK);
+  proxy.black_hole(true);
+  const int64_t start = now_ms();
+  const Submitted put = requests.put("k", "new", deadline(300));
+  sleep_ms(20);
+  const Submitted get = requests.get("l", deadline(1300)), blocked = requests.get("k", deadline(1300));
+  CHECK(requests.wait(put.id) == PGCACHE_UNKNOWN);
+  CHECK(now_ms() - start < 300 + LATE_MS);
+  CHECK(requests.wait(get.id) == PGCACHE_TIMEOUT);
+  CHECK(requests.wait(blocked.id) == PGCACHE_TIMEOUT);
+  CHECK(now_ms() - start < 1320 + LATE_MS);
+  proxy.cut();
+  proxy.black_hole(false);
+  CHECK(requests.wait(requests.put("k", "after").id) == PGCACHE_OK);
+  CHECK(requests.wait(requests.get("k").id).bytes() == "after");
+}
+
+TEST_CASE("A large value that comes slowly is not silence", "[rule:late][deadline]") {
+  Store store;
+  Proxy proxy;
+  const Cache cache = store.open({{"url", proxy.conninfo()}, {"async_connections", "1"}});
+  const Requests requests(cache);
+  const string large(8 * 1000 * 1000, 'x');
+  REQUIRE(store.cache.put("large", large) == PGCACHE_OK);
+  REQUIRE(requests.wait(requests.get("none").id) == PGCACHE_MISS);
+  proxy.rewrite([](Proxy::Direction direction, string &data) {
+    if (direction == Proxy::TO_CLIENT && data.size() > 1000)
+      sleep_ms(static_cast<int>(data.size() / 3000)); /* 3 MB a second */
+  });
+  const Submitted get = requests.get("large", deadline(20000));
+  sleep_ms(1300);
+  const Submitted impatient = requests.get("none", deadline(200)); /* its end is a reason to look at the connection */
+  CHECK(requests.wait(impatient.id).status() != PGCACHE_OK);
+  const Completion completion = requests.wait(get.id);
+  CHECK(completion == PGCACHE_OK);
+  CHECK(completion.bytes() == large);
+  proxy.rewrite(nullptr);
+  CHECK(cache.raw() != nullptr);
+  pgcache_counters counters = PGCACHE_COUNTERS_INIT;
+  REQUIRE(pgcache_read_counters(cache.raw(), &counters, nullptr) == PGCACHE_OK);
+  CHECK(counters.connections_lost == 0);
+}
