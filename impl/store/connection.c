@@ -287,11 +287,12 @@ static int server_limit_ms(pgc_deadline deadline) {
   return left_ms - margin_ms > 0 ? left_ms - margin_ms : 1;
 }
 
-bool pgc_connection_queue_settings(pgc_connection *self, pgc_deadline deadline) {
-  char limit[16];
-  const char *const limits[] = {limit};
+bool pgc_connection_queue_settings(pgc_connection *self, bool impatient, pgc_deadline deadline) {
+  char limit[16], lock_limit[16];
+  const char *const limits[] = {limit, impatient ? lock_limit : NULL};
   snprintf(limit, sizeof limit, "%d", server_limit_ms(deadline));
-  return queue(self, pgc_sql_statements_local_settings, 1, limits);
+  snprintf(lock_limit, sizeof lock_limit, "%d", PGC_LOCK_MS);
+  return queue(self, pgc_sql_statements_local_settings, 2, limits);
 }
 
 static pgc_reply execute_unprepared(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
@@ -302,7 +303,7 @@ static pgc_reply execute_unprepared(pgc_connection *self, pgc_statement_id id, c
   bool queued = PQenterPipelineMode(self->pg) == 1;
   if (queued && self->mode == PGC_MODE_NESTED && !self->entered)
     queued = self->entered = queue(self, "SAVEPOINT pgcache", 0, NULL);
-  queued = queued && pgc_connection_queue_settings(self, deadline) &&
+  queued = queued && pgc_connection_queue_settings(self, false, deadline) &&
            PQsendQueryParams(self->pg, (const char *)sql.data, parameters->count, NULL, parameters->values,
                              parameters->lengths, parameters->formats, 1) == 1;
   pgc_buffer_clear(&sql);

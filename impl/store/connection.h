@@ -89,10 +89,11 @@ pgc_reply pgc_connection_allow_scans(pgc_connection *self, bool allowed, pgc_dea
 pgc_reply pgc_connection_make_impatient(pgc_connection *self, bool impatient, pgc_deadline deadline);
 
 /* For a pipeline: the text of a statement with its NUL, in an empty buffer; false, and an empty buffer, when out of memory.
-   And local_settings.sql, which goes before each unprepared statement, into libpq's queue; false if libpq refused it. */
+   And local_settings.sql, which goes before each unprepared statement, into libpq's queue; false if libpq refused it.
+   impatient: see above. */
 bool pgc_connection_text(const pgc_connection *self, pgc_buffer *out, pgc_statement_id id, const char *schema,
                          bool logged);
-bool pgc_connection_queue_settings(pgc_connection *self, pgc_deadline deadline);
+bool pgc_connection_queue_settings(pgc_connection *self, bool impatient, pgc_deadline deadline);
 
 /* Runs SQL text as it stands; several statements are one transaction. The result is the last one's. */
 pgc_reply pgc_connection_run(pgc_connection *self, const char *sql, pgc_deadline deadline);

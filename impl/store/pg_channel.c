@@ -76,7 +76,7 @@ static bool queue_statement(pgc_pg_channel *self, pgc_sent *sent, const pgc_ques
                                parameters->values, parameters->lengths, parameters->formats, 1) == 1 ||
            refused(self);
   sent->marks |= PGC_SENT_SETS;
-  return (pgc_connection_queue_settings(connection, sent->op.deadline) &&
+  return (pgc_connection_queue_settings(connection, true, sent->op.deadline) &&
           PQsendQueryParams(connection->pg, text, parameters->count, NULL, parameters->values, parameters->lengths,
                             parameters->formats, 1) == 1) ||
          refused(self);

@@ -28,37 +28,29 @@ static bool is_ready(const pgc_connection *connection) {
 
 /* One attempt on one connection. *retry: another one may succeed. */
 static pgcache_status attempt(pgc_pg_store *self, pgc_process *here, pgc_channel **out, pgc_deadline deadline,
-                              pgcache_error *error, pgc_fault *fault, bool *retry) {
+                              pgcache_error *error, bool *retry) {
   pgc_source *source = here->source;
   pgc_session session = pgc_pg_session(self, here, deadline, error);
   const pgc_channel_place place = {source, &here->breaker, &self->base.counters};
   bool busy;
   *retry = false;
-  int64_t began_us = pgc_monotonic_us();
   pgcache_status status = source->acquire(source, &session.connection, deadline, &busy, error);
-  if (status != PGCACHE_OK) {
-    *fault = pgc_pg_fault_of_acquire(status, !busy && pgc_monotonic_us() - began_us >= self->patience_us);
+  if (status != PGCACHE_OK)
     return status;
-  }
-  began_us = pgc_monotonic_us();
+  int64_t began_us = pgc_monotonic_us();
   status = make_ready(&session);
   if (status == PGCACHE_OK) {
     *out = pgc_pg_channel_new(&session, &place);
     if (*out != NULL)
       return PGCACHE_OK;
     status = pgc_fail_memory(error);
-    session.fault = PGC_FAULT_NOBODYS;
   }
   source->release(source, session.connection, !session.broken);
-  if (session.fault == PGC_FAULT_SILENT && pgc_monotonic_us() - began_us < self->patience_us)
-    session.fault = PGC_FAULT_NOBODYS;
-  if (session.fault == PGC_FAULT_SILENT)
+  if (session.fault == PGC_FAULT_SILENT && pgc_monotonic_us() - began_us >= self->patience_us)
     source->distrust(source, began_us);
   else if ((status == PGCACHE_READ_ONLY || (status == PGCACHE_DENIED && session.retry)) && session.broken)
     source->distrust(source, PGC_NO_DEADLINE);
-  bool closed = source->closed(source);
-  *fault = closed ? PGC_FAULT_NOBODYS : session.fault;
-  if ((status == PGCACHE_UNAVAILABLE || status == PGCACHE_TIMEOUT) && closed)
+  if ((status == PGCACHE_UNAVAILABLE || status == PGCACHE_TIMEOUT) && source->closed(source))
     return pgc_fail(error, PGCACHE_CLOSED, "the handle was shut down");
   *retry = session.retry;
   return status;
@@ -95,12 +87,11 @@ pgcache_status pgc_pg_open_channel(pgc_store *base, pgc_channel **out, pgc_deadl
     return open_at_once(self, here, out, error);
   pgcache_error failure = PGCACHE_ERROR_INIT; /* of attempts that a later one makes good */
   pgcache_status status = PGCACHE_OK;
-  pgc_fault fault = PGC_FAULT_NONE;
   bool retry = true;
   for (int number = 1; retry && number <= PGC_ATTEMPTS_MAX; number++) {
     if (number > 1 && pgc_deadline_poll_ms(deadline) == 0)
       break;
-    status = attempt(self, here, out, deadline, &failure, &fault, &retry);
+    status = attempt(self, here, out, deadline, &failure, &retry);
   }
   if (status == PGCACHE_OK)
     return PGCACHE_OK;

@@ -47,9 +47,6 @@ pgc_process *pgc_pg_process(pgc_pg_store *self);
 /* What an attempt begins with; it has no connection yet. */
 pgc_session pgc_pg_session(pgc_pg_store *self, pgc_process *here, pgc_deadline deadline, pgcache_error *error);
 
-/* What it says about the server that there was no connection. */
-pgc_fault pgc_pg_fault_of_acquire(pgcache_status status, bool waited_enough);
-
 /* Tells the breaker how a call, or what stands for one, has ended. */
 void pgc_pg_leave_breaker(pgc_pg_store *self, pgc_process *here, pgc_breaker_verdict verdict, pgc_fault fault,
                           const pgcache_error *failure);

@@ -66,7 +66,8 @@ pgc_process *pgc_pg_process(pgc_pg_store *self) {
   return known;
 }
 
-pgc_fault pgc_pg_fault_of_acquire(pgcache_status status, bool waited_enough) {
+/* Why there was no connection. */
+static pgc_fault fault_of_acquire(pgcache_status status, bool waited_enough) {
   switch (status) {
   case PGCACHE_UNAVAILABLE:
   case PGCACHE_TOO_MANY_CONNECTIONS:
@@ -106,7 +107,7 @@ static pgcache_status attempt(pgc_pg_store *self, pgc_process *here, pgc_op *op,
   int64_t began_us = pgc_monotonic_us();
   pgcache_status status = source->acquire(source, &session.connection, op->deadline, &busy, error);
   if (status != PGCACHE_OK) {
-    *fault = pgc_pg_fault_of_acquire(status, !busy && pgc_monotonic_us() - began_us >= self->patience_us);
+    *fault = fault_of_acquire(status, !busy && pgc_monotonic_us() - began_us >= self->patience_us);
     return status;
   }
   began_us = pgc_monotonic_us();

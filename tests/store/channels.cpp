@@ -10,6 +10,7 @@
 #include "support/answers.hpp"
 #include "support/catch.hpp"
 #include "support/keys.hpp"
+#include "support/libpq_fails.hpp"
 #include "support/private_server.hpp"
 #include "support/proxy.hpp"
 #include "support/server.hpp"
@@ -378,25 +379,27 @@ TEST_CASE("A connection that is killed in the middle: what was sent and writes i
   for (const bool prepared : {true, false}) {
     INFO((prepared ? "prepared" : "whole"));
     Store store(Settings{{"prepared", prepared ? "on" : "off"}});
-    store.cache.put("locked", "old");
+    store.cache.put("slow", "old");
     Channel channel(store.cache);
     REQUIRE(channel.status == PGCACHE_OK);
-    channel.send(PGC_OP_GET, "locked");
+    channel.send(PGC_OP_GET, "slow");
     channel.send(PGC_OP_PUT, "before", "v");
     REQUIRE(channel.finish());
     const string pid =
         store.pg.one("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'pgcache%' AND state = 'idle'"
                      " AND pid <> pg_backend_pid() ORDER BY state_change DESC LIMIT 1");
-    store.pg.exec("BEGIN");
-    store.pg.exec(store.sql("SELECT 1 FROM {s}.entries WHERE key = 'locked' FOR UPDATE"));
+    store.pg.exec(store.sql("CREATE FUNCTION {s}.sleep() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+                            "IF NEW.key = 'slow' THEN PERFORM pg_sleep(20); END IF; RETURN NEW; END$$"));
+    store.pg.exec(store.sql("CREATE TRIGGER sleep BEFORE INSERT OR UPDATE ON {s}.entries FOR EACH ROW EXECUTE FUNCTION "
+                            "{s}.sleep()"));
     channel.send(PGC_OP_GET, "before");
     channel.send(PGC_OP_PUT, "done", "v");
-    channel.send(PGC_OP_PUT, "locked", "new");
+    channel.send(PGC_OP_PUT, "slow", "new");
     channel.send(PGC_OP_GET, "before");
     channel.send(PGC_OP_PUT, "behind", "v");
     channel.send(PGC_OP_GET, "before"); /* without a sync */
     REQUIRE(eventually([&] {
-      return Pg(url()).one("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND pid = " + pid) ==
+      return Pg(url()).one("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND pid = " + pid) ==
              "1";
     }));
     channel.take(100);
@@ -413,11 +416,82 @@ TEST_CASE("A connection that is killed in the middle: what was sent and writes i
     CHECK_FALSE(channel.raw()->send(channel.raw(), &late));
     CHECK_FALSE(channel.push());
     channel.close();
-    store.pg.exec("ROLLBACK");
-    CHECK(store.cache.get("locked").bytes() == "old");
+    CHECK(store.cache.get("slow").bytes() == "old");
     CHECK(store.cache.get("behind") == PGCACHE_MISS);
     CHECK(store.cache.get("done").bytes() == "v");
     CHECK(store.cache.counters().connections_lost == 1);
+  }
+}
+
+TEST_CASE("A row that somebody else has locked keeps a channel waiting for a moment only", "[channel]") {
+  for (const bool prepared : {true, false}) {
+    INFO((prepared ? "prepared" : "whole"));
+    Store store(Settings{{"prepared", prepared ? "on" : "off"}, {"pool_max", "1"}});
+    REQUIRE(store.cache.put("locked", "old") == PGCACHE_OK);
+    Channel channel(store.cache);
+    REQUIRE(channel.status == PGCACHE_OK);
+    store.pg.exec("BEGIN");
+    store.pg.exec(store.sql("SELECT 1 FROM {s}.entries WHERE key = 'locked' FOR UPDATE"));
+    channel.send(PGC_OP_PUT, "locked", "new");
+    channel.send(PGC_OP_PUT, "other", "new");
+    const int64_t began = now_ms();
+    REQUIRE(channel.finish());
+    CHECK(now_ms() - began < 5000);
+    CHECK(channel.ends() == Ends{"TIMEOUT", "OK"});
+    CHECK(string(channel.received[0]->error.sqlstate) == "55P03");
+    channel.close();
+    /* A call on the same connection waits up to its deadline. */
+    std::thread other([&] {
+      sleep_ms(500);
+      Pg(url()).exec("SELECT pg_terminate_backend(" + std::to_string(store.pg.pid()) + ")");
+    });
+    CHECK(store.cache.put("locked", "newer", deadline(10000)) == PGCACHE_OK);
+    other.join();
+    CHECK(store.cache.counters().connections_opened == 1);
+  }
+}
+
+TEST_CASE("Each call of libpq fails once for want of memory: what was refused or lost did not happen",
+          "[channel][memory][libpq]") {
+  for (const bool prepared : {true, false}) {
+    Store store(Settings{{"prepared", prepared ? "on" : "off"}});
+    bool failed = true;
+    long points = 0;
+    for (long n = 1; failed; n++) {
+      store.pg.exec(store.sql("DELETE FROM {s}.entries"));
+      REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+      Cache cache = store.open();
+      Channel channel(cache);
+      REQUIRE(channel.status == PGCACHE_OK);
+      const std::vector<string> keys = {"k", "a", "b", "k", "k", "c"};
+      std::vector<Sent *> all;
+      {
+        LibpqFails fails(n);
+        for (size_t i = 0; i < keys.size(); i++) {
+          all.push_back(&channel.make(keys[i] == "k" ? PGC_OP_GET : PGC_OP_PUT, {keys[i]}, {"v"}));
+          channel.try_send(*all.back());
+        }
+        channel.push();
+        failed = LibpqFails::failed();
+        INFO((prepared ? "prepared" : "whole") << ", call " << n << ", " << LibpqFails::who());
+        REQUIRE(channel.take());
+        CHECK(channel.in_order());
+        CHECK(channel.broken() == failed);
+        failed = LibpqFails::failed();
+      }
+      points += failed ? 1 : 0;
+      for (size_t i = 0; i < keys.size(); i++) {
+        const string end = all[i]->refused ? "refused" : all[i]->end();
+        INFO((prepared ? "prepared" : "whole") << ", call " << n << ", operation " << i << ": " << end);
+        if (end == "OK" || keys[i] == "k")
+          CHECK(store.cache.get(keys[i]) == PGCACHE_OK);
+        else if (end != "UNKNOWN")
+          CHECK(store.cache.get(keys[i]) == PGCACHE_MISS);
+        CHECK((failed || end == "OK"));
+        CHECK((end == "OK" || end == "refused" || end == "lost" || end == "UNKNOWN"));
+      }
+    }
+    CHECK(points >= 6);
   }
 }
 
