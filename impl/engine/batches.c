@@ -85,9 +85,12 @@ static size_t pick(pgc_parts *queue, sortable *picked, size_t limit) {
   return count;
 }
 
-static void put_back(pgc_engine *self, sortable *picked, size_t count) {
-  while (count > 0)
-    pgc_part_make_ready(self, picked[--count].part, true);
+/* Waiting for memory would be waiting for nobody knows what. */
+static void end_for_memory(pgc_engine *self, const sortable *picked, size_t count) {
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  pgc_fail_memory(&error);
+  for (size_t i = 0; i < count; i++)
+    pgc_part_end(self, picked[i].part, PGCACHE_NO_MEMORY, &error);
 }
 
 /* The same key twice: only gets, because of one key no two writes are ready. */
@@ -125,18 +128,20 @@ static void fill(batch *made, const sortable *picked, size_t count) {
   }
 }
 
-/* The next statement from a queue; NULL when there is none, or no memory. */
+/* The next statement from a queue; NULL when there is none. */
 static batch *next_batch(pgc_engine *self, int queue, size_t limit) {
   sortable picked[KEYS_MAX];
   if (queue == PGC_QUEUE_SINGLE)
     limit = 1;
-  size_t count = pick(&self->ready[queue], picked, limit < KEYS_MAX ? limit : KEYS_MAX);
-  if (count == 0)
-    return NULL;
-  batch *made = batch_new(self, count);
-  if (made == NULL) {
-    put_back(self, picked, count);
-    return NULL;
+  batch *made = NULL;
+  size_t count = 0;
+  while (made == NULL) {
+    count = pick(&self->ready[queue], picked, limit < KEYS_MAX ? limit : KEYS_MAX);
+    if (count == 0)
+      return NULL;
+    made = batch_new(self, count);
+    if (made == NULL)
+      end_for_memory(self, picked, count);
   }
   if (count > 1)
     qsort(picked, count, sizeof *picked, compare);
