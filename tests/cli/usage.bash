@@ -14,7 +14,8 @@ for word in $commands; do
   grep -qE "^  $word " "$out" || fail "help does not list $word"
 done
 for word in --url --schema --namespace --table --values --prepared --pool-min --pool-max --pool-max-lifetime-ms \
-  --pool-idle-ms --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes \
+  --pool-idle-ms --async-connections --async-requests-max --async-bytes-max \
+  --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes \
   --cleanup-share --cleanup-chance --access-stamp-ms; do
   grep -qE "^  $word .*PGCACHE_" "$out" || fail "help does not list $word"
 done

@@ -9,7 +9,8 @@ _pgcache() {
   local local_commands='start stop status url psql'
   local settings='--url --schema --namespace --table --values --prepared --app-role --app-namespaces
     --grants --owner-role --pool-min --pool-max --pool-max-lifetime-ms
-    --pool-idle-ms --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes
+    --pool-idle-ms --async-connections --async-requests-max --async-bytes-max
+    --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes
     --compression --compression-min-bytes --encryption --digests --keys --cleanup-share --cleanup-chance --access-stamp-ms'
   local command='' local_command='' word index
   COMPREPLY=()
@@ -96,7 +97,8 @@ _pgcache() {
       return
       ;;
     --if-version | --initial | --limit | --after | --page-size | --schema | --namespace | --pool-min | --pool-max | \
-      --app-role | --app-namespaces | --owner-role | --pool-max-lifetime-ms | --pool-idle-ms | --breaker-failures | --breaker-pause-ms | --timeout-ms | \
+      --app-role | --app-namespaces | --owner-role | --pool-max-lifetime-ms | --pool-idle-ms | \
+      --async-connections | --async-requests-max | --async-bytes-max | --breaker-failures | --breaker-pause-ms | --timeout-ms | \
       --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes | --compression-min-bytes | --keys | \
       --cleanup-share | --cleanup-chance | --access-stamp-ms | --max-entries | --max-bytes)
       return
