@@ -390,6 +390,13 @@ TEST_CASE("A handle on the application's connections has no requests, and says w
   CHECK(pgcache_dispatch(cache.raw(), &count, 10000, &error) == PGCACHE_OK);
   CHECK(count == 0);
   CHECK(pgcache_wait(cache.raw(), reinterpret_cast<pgcache_completion **>(&made), 1, 10000, &error) == PGCACHE_MISS);
+
+  /* Switched off it asks for no connection. */
+  REQUIRE(pgcache_new_on_connection(&made, store.config({{"url", "null:"}}).get(), pg.raw(), nullptr) == PGCACHE_OK);
+  Cache off(made);
+  uint64_t id = 0;
+  CHECK(pgcache_submit_get(off.raw(), &id, "k", 1, nullptr, nullptr) == PGCACHE_OK);
+  CHECK(await(off, id) == PGCACHE_MISS);
 }
 
 TEST_CASE("Requests give what the calls give", "[requests]") {
