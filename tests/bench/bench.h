@@ -159,7 +159,7 @@ void case_async_fair(bench *self);
 void case_async_many(bench *self);
 
 /* Theirs: requests take less long to be measured, and there are many cases. A handle for each number of connections. */
-enum { ASYNC_ROUNDS = 5, ASYNC_KEYS = 100000 };
+enum { ASYNC_ROUNDS = 4, ASYNC_KEYS = 100000 };
 int async_rounds(const bench *self);
 void async_handle(dataset *self, const dataset *of, int connections);
 
