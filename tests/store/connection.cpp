@@ -69,7 +69,7 @@ TEST_CASE("What cannot be sent was not sent: the connection is lost, or else lib
   {
     Connection busy(url());
     REQUIRE(busy.self != nullptr);
-    REQUIRE(PQsendQuery(busy.self->pg, "SELECT pg_sleep(60)") == 1);
+    REQUIRE(PQsendQuery(busy.self->pg, "SELECT pg_sleep(5)") == 1);
     check_not_sent(busy.self, PGC_REPLY_NO_MEMORY);
   }
 }
