@@ -88,10 +88,10 @@
  *   [rule:submit]   pgcache_submit_X() takes the inputs of pgcache_X(), copies them, and returns at once with an id, which
  *                   is positive and does not come again in this process. What pgcache_X() refuses without asking the server it
  *                   refuses, too, with the same status and message; then there is no id and no completion. It never waits:
- *                   with `async_requests_max` requests or `async_bytes_max` bytes of them under way or waiting to be
- *                   taken it gives PGCACHE_QUEUE_FULL (a request that is larger is taken when there is no other). An engine
- *                   of one thread, and at most `async_connections` connections of the handle's, do all requests; what waits is
- *                   sent together.
+ *                   with `async_requests_max` requests (one of many keys counts as so many) or `async_bytes_max` bytes of
+ *                   keys and values under way or waiting to be taken it gives PGCACHE_QUEUE_FULL; a request that is
+ *                   larger is taken when there is no other. An engine of one thread, and at most `async_connections`
+ *                   connections of the handle's, do all requests; what waits is sent together.
  *   [rule:once]     Each id has exactly one completion, whatever happens to it: it is cancelled, its deadline passes, the
  *                   connection is lost, the handle is shut down. A completion goes to one taker: pgcache_take(), the
  *                   callback of its options through pgcache_dispatch(), or pgcache_wait() for its id. Its status is what

@@ -62,13 +62,14 @@ static bool grow_by_id(pgc_engine *self) {
 
 /* At least half of the places are free, so that the next free one is near. */
 static bool give_id(pgc_engine *self, pgc_request *request) {
-  if (self->requests >= self->by_id_size / 2 && !grow_by_id(self))
+  if (self->in_table >= self->by_id_size / 2 && !grow_by_id(self))
     return false;
   do {
     self->last_id++;
   } while (self->last_id == 0 || *place_of(self, self->last_id) != NULL);
   request->id = self->last_id;
   *place_of(self, request->id) = request;
+  self->in_table++;
   return true;
 }
 
@@ -81,11 +82,26 @@ static void show_event(pgc_engine *self) {
   self->fd_set = waiting;
 }
 
+/* One of many keys counts as so many. */
+static size_t weight_of(const pgc_request *request) {
+  return request->part_count > 0 ? request->part_count : 1;
+}
+
+static void discount(pgc_engine *self, const pgc_request *request) {
+  self->requests -= weight_of(request);
+  self->bytes -= request->bytes;
+}
+
 /* It leaves the engine; with the lock held. */
 static void let_go(pgc_engine *self, pgc_request *request) {
   *place_of(self, request->id) = NULL;
-  self->requests--;
-  self->bytes -= request->bytes;
+  self->in_table--;
+  discount(self, request);
+}
+
+/* What is under way, and what comes to it: one is always let in. */
+static bool is_too_much(size_t there, size_t more, size_t most) {
+  return there > 0 && (there >= most || more > most - there);
 }
 
 /* ---- Submitting ---- */
@@ -98,13 +114,12 @@ pgcache_status pgc_engine_submit(pgc_engine *self, pgc_request *request, uint64_
   pgcache_status status = PGCACHE_OK;
   if (self->closed)
     status = pgc_fail(error, PGCACHE_CLOSED, "the handle was shut down");
-  else if (self->requests >= self->limits.requests_max)
+  else if (is_too_much(self->requests, weight_of(request), self->limits.requests_max))
     status = pgc_fail(error, PGCACHE_QUEUE_FULL,
                       "%zu requests are under way or wait to be taken; take completions first, or raise "
                       "async_requests_max",
                       self->requests);
-  else if (self->bytes > 0 && request->bytes > 0 && /* one is always let in, and may be larger than all of it */
-           (self->bytes >= self->limits.bytes_max || request->bytes > self->limits.bytes_max - self->bytes))
+  else if (request->bytes > 0 && is_too_much(self->bytes, request->bytes, self->limits.bytes_max))
     status = pgc_fail(error, PGCACHE_QUEUE_FULL,
                       "requests of %zu bytes are under way or wait to be taken; take completions first, or raise "
                       "async_bytes_max",
@@ -113,7 +128,7 @@ pgcache_status pgc_engine_submit(pgc_engine *self, pgc_request *request, uint64_
     status = pgc_fail_memory(error);
   bool wake = false;
   if (status == PGCACHE_OK) {
-    self->requests++;
+    self->requests += weight_of(request);
     self->bytes += request->bytes;
     if (id != NULL)
       *id = request->id;
@@ -160,8 +175,7 @@ static void forget_cancelled(pgc_engine *self) {
 /* Gives one that has ended to whoever waits for it; with the lock held. True: it is nobody's, and to be freed. */
 static bool hand_over_one(pgc_engine *self, pgc_request *request) {
   if (request->state == PGC_REQUEST_ABANDONED) { /* its place is that of the completion that went ahead, or of nobody */
-    self->requests--;
-    self->bytes -= request->bytes;
+    discount(self, request);
     return true;
   }
   request->state = PGC_REQUEST_COMPLETE;

@@ -223,7 +223,8 @@ struct pgc_engine {
   pgc_request **by_id;    /* under way or complete: at index id modulo by_id_size */
   size_t by_id_size;      /* a power of two */
   uint64_t last_id;
-  size_t requests, bytes; /* in by_id; and abandoned ones */
+  size_t in_table;
+  size_t requests, bytes; /* of these, and of abandoned ones; a request of many keys counts as so many */
   pgc_requests complete, with_callback;
   int dispatchers; /* who wait in dispatch() */
   bool fd_used, fd_set;
