@@ -90,8 +90,9 @@
  *                   refuses, too, with the same status and message; then there is no id and no completion. It never waits:
  *                   with `async_requests_max` requests (one of many keys counts as so many) or `async_bytes_max` bytes of
  *                   keys and values under way or waiting to be taken it gives PGCACHE_QUEUE_FULL; a request that is
- *                   larger is taken when there is no other. An engine of one thread, and at most `async_connections`
- *                   connections of the handle's, do all requests; what waits is sent together.
+ *                   larger is taken when there is no other. An engine of one thread does all requests on keys over at most
+ *                   `async_connections` connections of the handle's; what waits is sent together. Up to four connections more
+ *                   are borrowed while there are requests on the cache as a whole, and keys that others have locked.
  *   [rule:once]     Each id has exactly one completion, whatever happens to it: it is cancelled, its deadline passes, the
  *                   connection is lost, the handle is shut down. A completion goes to one taker: pgcache_take(), the
  *                   callback of its options through pgcache_dispatch(), or pgcache_wait() for its id. Its status is what
@@ -877,7 +878,8 @@ PGCACHE_API const pgcache_store_stats *pgcache_completion_stats(const pgcache_co
 /* The namespace number index that read_usage gives; NULL where there is none. Since 1.0. */
 PGCACHE_API const pgcache_usage *pgcache_completion_usage(const pgcache_completion *completion, size_t index);
 
-/* What cleanup_some gives, also after an error; NULL of any other request. Since 1.0. */
+/* What cleanup_some gives, also after an error; NULL of any other request, and of one that was cancelled while it ran.
+   Since 1.0. */
 PGCACHE_API const pgcache_cleanup_progress *pgcache_completion_progress(const pgcache_completion *completion);
 
 /* Frees a completion with all that it holds. NULL is a no-op. Since 1.0. */

@@ -157,7 +157,7 @@ static void end_key(pgc_engine *self, batch *back, size_t index, pgcache_status 
   pgc_op_key *key = &op->keys[index];
   for (pgc_part *part = back->parts[index], *twin; part != NULL; part = twin) {
     twin = part->twin;
-    part->key.version = key->version;
+    part->key.version = key->found != NULL ? key->found->version : key->version;
     part->key.found = key->found;
     if (twin != NULL && key->found != NULL)
       pgc_value_retain(key->found);

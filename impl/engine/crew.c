@@ -9,8 +9,8 @@
 #include "engine/inside.h"
 #include "platform/sync.h"
 
-void pgc_crew_init(pgc_crew *self, void (*notify)(void *), void *context) {
-  *self = (pgc_crew){.notify = notify, .context = context};
+void pgc_crew_init(pgc_crew *self, int most, void (*notify)(void *), void *context) {
+  *self = (pgc_crew){.most = most < PGC_CREW_MAX ? most : PGC_CREW_MAX, .notify = notify, .context = context};
   pthread_mutex_init(&self->lock, NULL);
   pgc_cond_init(&self->wanted);
 }
@@ -49,7 +49,7 @@ static void *serve(void *argument) {
 
 bool pgc_crew_hand(pgc_crew *self, pgc_job *job) {
   pthread_mutex_lock(&self->lock);
-  if (self->idle <= self->waiting && self->thread_count < PGC_CREW_MAX &&
+  if (self->idle <= self->waiting && self->thread_count < self->most &&
       pgc_thread_start(&self->threads[self->thread_count], serve, self))
     self->thread_count++;
   bool there = self->thread_count > 0;

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -16,6 +17,11 @@
 
 #define BY_ID_FIRST 64
 #define DISPATCH_MAX 1000
+
+/* Threads that may wait. Lanes are opened one at a time; what waits for another reason must not keep them from it. */
+#define OPENERS_MAX 1
+#define CREW_MAX 2
+#define KEEPERS_MAX 2
 
 static void raise_event(int fd) {
   uint64_t one = 1;
@@ -60,16 +66,19 @@ static bool grow_by_id(pgc_engine *self) {
   return true;
 }
 
+/* So that no two handles of a process give the same. */
+static _Atomic uint64_t last_id;
+
 /* At least half of the places are free, so that the next free one is near. */
 static bool give_id(pgc_engine *self, pgc_request *request) {
   if (self->in_table >= self->by_id_size / 2 && !grow_by_id(self))
     return false;
   do {
-    self->last_id++;
-  } while (self->last_id == 0 || *place_of(self, self->last_id) != NULL);
-  request->id = self->last_id;
+    request->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+  } while (*place_of(self, request->id) != NULL);
   *place_of(self, request->id) = request;
   self->in_table++;
+  self->incomplete++;
   return true;
 }
 
@@ -179,6 +188,7 @@ static bool hand_over_one(pgc_engine *self, pgc_request *request) {
     return true;
   }
   request->state = PGC_REQUEST_COMPLETE;
+  self->incomplete--;
   if (request->discarded) {
     let_go(self, request);
     return true;
@@ -207,7 +217,7 @@ void pgc_engine_hand_over(pgc_engine *self) {
   }
   forget_cancelled(self);
   show_event(self);
-  if (self->dispatchers > 0 && self->with_callback.first != NULL)
+  if (self->dispatchers > 0)
     pthread_cond_broadcast(&self->dispatchable);
   pthread_mutex_unlock(&self->lock);
   while (nobodys.first != NULL) {
@@ -278,7 +288,7 @@ size_t pgc_engine_dispatch(pgc_engine *self, pgc_deadline until) {
   bool in_time = true;
   pthread_mutex_lock(&self->lock);
   self->dispatchers++;
-  while (self->with_callback.first == NULL && in_time)
+  while (self->with_callback.first == NULL && in_time && !(self->closed && self->incomplete == 0))
     in_time = pgc_cond_wait_until(&self->dispatchable, &self->lock, until);
   self->dispatchers--;
   while (count < DISPATCH_MAX) {
@@ -296,6 +306,12 @@ size_t pgc_engine_dispatch(pgc_engine *self, pgc_deadline until) {
 }
 
 /* ---- Beginning and end ---- */
+
+static void end_crews(pgc_engine *self) {
+  pgc_crew_end(&self->openers);
+  pgc_crew_end(&self->crew);
+  pgc_crew_end(&self->keepers);
+}
 
 static void free_all(pgc_engine *self) {
   if (self->event_fd >= 0)
@@ -333,9 +349,11 @@ pgcache_status pgc_engine_new(pgc_engine **out, pgc_store *store, const pgc_engi
   }
   pthread_mutex_init(&self->lock, NULL);
   pgc_cond_init(&self->dispatchable);
-  pgc_crew_init(&self->crew, pgc_engine_wake, self);
+  pgc_crew_init(&self->openers, OPENERS_MAX, pgc_engine_wake, self);
+  pgc_crew_init(&self->crew, CREW_MAX, pgc_engine_wake, self);
+  pgc_crew_init(&self->keepers, KEEPERS_MAX, pgc_engine_wake, self);
   if (!pgc_thread_start(&self->thread, pgc_engine_loop, self)) {
-    pgc_crew_end(&self->crew);
+    end_crews(self);
     pthread_cond_destroy(&self->dispatchable);
     pthread_mutex_destroy(&self->lock);
     free_all(self);
@@ -348,13 +366,14 @@ pgcache_status pgc_engine_new(pgc_engine **out, pgc_store *store, const pgc_engi
 void pgc_engine_shutdown(pgc_engine *self) {
   pthread_mutex_lock(&self->lock);
   self->closed = true;
+  pthread_cond_broadcast(&self->dispatchable);
   pthread_mutex_unlock(&self->lock);
   pgc_engine_wake(self);
 }
 
 void pgc_engine_free(pgc_engine *self) {
   pthread_join(self->thread, NULL);
-  pgc_crew_end(&self->crew);
+  end_crews(self);
   for (size_t i = 0; i < self->by_id_size; i++)
     pgc_request_free(self->by_id[i]); /* complete, and never taken */
   pthread_cond_destroy(&self->dispatchable);

@@ -152,13 +152,13 @@ pgc_deadline pgc_timers_next(const pgc_timers *self);
 
 /* ---- crew.c ---- */
 
-#define PGC_CREW_MAX 4
+#define PGC_CREW_MAX 4 /* at most, whatever it is made with */
 
 typedef struct pgc_crew {
   pthread_mutex_t lock;
   pthread_cond_t wanted;
   pthread_t threads[PGC_CREW_MAX];
-  int thread_count, idle;
+  int most, thread_count, idle;
   bool ending;
   int waiting;
   pgc_job *first, *last;  /* to be done */
@@ -167,7 +167,7 @@ typedef struct pgc_crew {
   void *context;
 } pgc_crew;
 
-void pgc_crew_init(pgc_crew *self, void (*notify)(void *), void *context);
+void pgc_crew_init(pgc_crew *self, int most, void (*notify)(void *), void *context);
 
 /* Hands a job over. False: there is no thread to do it. */
 bool pgc_crew_hand(pgc_crew *self, pgc_job *job);
@@ -222,8 +222,7 @@ struct pgc_engine {
   pgc_request *cancelled; /* by next_cancelled */
   pgc_request **by_id;    /* under way or complete: at index id modulo by_id_size */
   size_t by_id_size;      /* a power of two */
-  uint64_t last_id;
-  size_t in_table;
+  size_t in_table, incomplete;
   size_t requests, bytes; /* of these, and of abandoned ones; a request of many keys counts as so many */
   pgc_requests complete, with_callback;
   int dispatchers; /* who wait in dispatch() */
@@ -244,7 +243,9 @@ struct pgc_engine {
   bool closing;
   bool stamping; /* the crew is at it */
   pgc_job stamp_job;
-  pgc_crew crew;
+  pgc_crew openers; /* open lanes */
+  pgc_crew crew;    /* does again what needs more than a statement, waits for what is locked, and notes what was read */
+  pgc_crew keepers; /* does what concerns the cache as a whole */
 };
 
 void *pgc_engine_loop(void *engine);         /* loop.c */
@@ -256,6 +257,8 @@ void pgc_engine_hand_over(pgc_engine *self); /* engine.c: what has ended */
 void pgc_part_end(pgc_engine *self, pgc_part *part, pgcache_status status, const pgcache_error *error);
 /* Queues a part that may be sent; first: it was on its way already. */
 void pgc_part_make_ready(pgc_engine *self, pgc_part *part, bool first);
+/* A request has its outcome. */
+void pgc_request_over(pgc_engine *self, pgc_request *request);
 /* The end of a request without parts. */
 void pgc_request_end(pgc_engine *self, pgc_request *request, pgcache_status status, const pgcache_error *error);
 /* PGCACHE_TIMEOUT or PGCACHE_CANCELLED, [rule:late]: its completion comes at once, if memory allows. */

@@ -69,12 +69,14 @@ static void lane_opened(pgc_job *job) {
     begin(lane, lane->opened);
     return;
   }
+  if (!may_pass(lane->status)) { /* whoever comes next is to be told, too, and by a new attempt */
+    pgc_engine_fail_ready(self, lane->status, &lane->error);
+    return;
+  }
   self->last_failure = lane->error;
   self->retry_at_us =
       pgc_monotonic_us() + pgc_backoff_us(self->failures, BACKOFF_FIRST_US, BACKOFF_MAX_US, pgc_random_u64());
   self->failures++;
-  if (!may_pass(lane->status))
-    pgc_engine_fail_ready(self, lane->status, &lane->error);
 }
 
 /* Takes a connection that lies ready, or has the crew get one. */
@@ -97,7 +99,7 @@ static void open_one(pgc_engine *self, int64_t now_us) {
     return;
   }
   closed->job = (pgc_job){.work = open_lane, .done = lane_opened};
-  if (pgc_crew_hand(&self->crew, &closed->job)) {
+  if (pgc_crew_hand(&self->openers, &closed->job)) {
     closed->opening = true;
     self->away++;
   } else {
@@ -114,9 +116,8 @@ static void shut(pgc_lane *lane) {
   lane->channel = NULL;
 }
 
-static void receive(pgc_engine *self, pgc_lane *lane, int64_t now_us) {
+static void receive(pgc_engine *self, pgc_lane *lane) {
   for (pgc_sent *sent; (sent = lane->channel->receive(lane->channel)) != NULL;) {
-    lane->heard_us = now_us;
     lane->sent--;
     if (pgc_batches_receive(self, sent))
       lane->rounds--;
@@ -126,10 +127,11 @@ static void receive(pgc_engine *self, pgc_lane *lane, int64_t now_us) {
 }
 
 void pgc_lane_serve(pgc_engine *self, pgc_lane *lane, int64_t now_us) {
+  lane->heard_us = now_us; /* it takes bytes, or gives some */
   lane->channel->read(lane->channel);
   if (!lane->channel->is_broken(lane->channel) && lane->channel->is_full(lane->channel))
     lane->channel->push(lane->channel);
-  receive(self, lane, now_us);
+  receive(self, lane);
 }
 
 /* False: nothing was sent, for want of memory or because the lane broke. */
@@ -140,7 +142,7 @@ static bool feed(pgc_engine *self, pgc_lane *lane, size_t share, int64_t now_us)
   bool sound = pgc_batches_send(self, lane, share);
   bool some = lane->sent > sent;
   if (!sound)
-    receive(self, lane, now_us); /* what was sent comes back */
+    receive(self, lane); /* what was sent comes back */
   return sound && some;
 }
 
@@ -184,7 +186,7 @@ void pgc_lanes_suspect(pgc_engine *self, int64_t now_us) {
     if (lane->channel != NULL && lane->sent > 0 && now_us - lane->heard_us > SILENT_US) {
       self->store->waited_in_vain(self->store);
       lane->channel->sever(lane->channel);
-      receive(self, lane, now_us);
+      receive(self, lane);
     }
     connected = connected || lane->channel != NULL;
   }

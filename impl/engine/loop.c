@@ -19,8 +19,7 @@ static void run_request(pgc_job *job) {
 
 static void run_ended(pgc_job *job) {
   pgc_request *request = (pgc_request *)((char *)job - offsetof(pgc_request, job));
-  request->over = true;
-  pgc_requests_append(&request->engine->ended, request);
+  pgc_request_over(request->engine, request);
 }
 
 /* Takes in a request without parts. */
@@ -31,10 +30,13 @@ static void take_in_job(pgc_engine *self, pgc_request *request) {
     return;
   }
   request->job = (pgc_job){.work = run_request, .done = run_ended};
-  if (pgc_crew_hand(&self->crew, &request->job))
+  if (pgc_crew_hand(&self->keepers, &request->job)) {
     self->away++;
-  else
+    pgc_timers_add(&self->timers, request);
+    request->timed = true;
+  } else {
     pgc_request_end(self, request, pgc_fail(&error, PGCACHE_NO_MEMORY, "no thread is left for the request"), &error);
+  }
 }
 
 static void take_in_parts(pgc_engine *self, pgc_request *request, int64_t now_us) {
@@ -94,8 +96,8 @@ static void take_in(pgc_engine *self, int64_t now_us) {
   }
 }
 
-static void take_back_jobs(pgc_engine *self) {
-  pgc_job *job = pgc_crew_done(&self->crew);
+static void take_back_jobs(pgc_engine *self, pgc_crew *crew) {
+  pgc_job *job = pgc_crew_done(crew);
   while (job != NULL) {
     pgc_job *next = job->next;
     self->away--;
@@ -178,7 +180,9 @@ void *pgc_engine_loop(void *engine) {
   for (;;) {
     int64_t now_us = pgc_monotonic_us();
     take_in(self, now_us);
-    take_back_jobs(self);
+    take_back_jobs(self, &self->openers);
+    take_back_jobs(self, &self->crew);
+    take_back_jobs(self, &self->keepers);
     look_at_clock(self, now_us);
     if (self->closing)
       pgc_engine_end_unsent(self);

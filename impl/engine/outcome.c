@@ -18,8 +18,7 @@ void pgc_part_make_ready(pgc_engine *self, pgc_part *part, bool first) {
     pgc_parts_append(queue, part);
 }
 
-/* Whatever the request still was to the engine, it has an outcome now. */
-static void finish(pgc_engine *self, pgc_request *request) {
+void pgc_request_over(pgc_engine *self, pgc_request *request) {
   if (request->timed)
     pgc_timers_remove(&self->timers, request);
   request->timed = false;
@@ -59,15 +58,15 @@ void pgc_part_end(pgc_engine *self, pgc_part *part, pgcache_status status, const
     if (whole != request->status)
       pgc_request_settle(request, whole, NULL);
   } else if (status >= 0) {
-    request->version = status == PGCACHE_OK ? part->key.version : 0;
+    request->version = status == PGCACHE_OK && pgc_op_writes(request->kind) ? part->key.version : 0;
     pgc_request_settle(request, status, NULL);
   }
-  finish(self, request);
+  pgc_request_over(self, request);
 }
 
 void pgc_request_end(pgc_engine *self, pgc_request *request, pgcache_status status, const pgcache_error *error) {
   pgc_request_settle(request, status, error);
-  finish(self, request);
+  pgc_request_over(self, request);
 }
 
 /* ---- Giving up ---- */
@@ -115,7 +114,7 @@ static void complete_ahead(pgc_engine *self, pgc_request *request, pgcache_statu
 void pgc_request_give_up(pgc_engine *self, pgc_request *request, pgcache_status status) {
   pgcache_error error = PGCACHE_ERROR_INIT;
   if (request->parts_left == 0) { /* it has a job */
-    if (pgc_crew_take_back(&self->crew, &request->job)) {
+    if (pgc_crew_take_back(&self->keepers, &request->job)) {
       self->away--;
       status = explain_unsent(self, status, &error);
       pgc_request_end(self, request, status, &error);
