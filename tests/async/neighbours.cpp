@@ -239,6 +239,54 @@ TEST_CASE("As many locked rows as there are connections, and the others' request
   locked.end();
 }
 
+TEST_CASE("Many rows that others have locked: their neighbours are written in time all the same",
+          "[rule:parts][rule:late][neighbours]") {
+  Store store;
+  const int count = 400;
+  put_all(store, count);
+  Locked locked(store, "key IN ('k10', 'k50', 'k90', 'k130', 'k170', 'k210', 'k250', 'k290', 'k330', 'k370')");
+  const Requests requests(store.cache);
+  const int64_t start = now_ms();
+  std::vector<uint64_t> puts;
+  for (int i = 0; i < count; i++)
+    puts.push_back(requests.put(key_of(i), "new", deadline(4000)).id);
+  int wrong = 0;
+  for (int i = 0; i < count; i++) {
+    if (i % 40 != 10)
+      wrong += requests.wait(puts[static_cast<size_t>(i)]) != PGCACHE_OK;
+  }
+  CHECK(wrong == 0);
+  CHECK(now_ms() - start < 3000);
+  locked.end();
+  for (int i = 10; i < count; i += 40)
+    CHECK(requests.wait(puts[static_cast<size_t>(i)]) == PGCACHE_OK);
+}
+
+TEST_CASE("While writes wait for locks, new connections can be opened", "[rule:late][neighbours][direct]") {
+  Store store;
+  put_all(store, 100);
+  const Cache cache = store.open({{"url", url_with({{"application_name", store.schema()}})}});
+  const Requests requests(cache);
+  Locked locked(store, "key IN ('k0', 'k1', 'k2', 'k3', 'k4', 'k5', 'k6', 'k7')");
+  std::vector<uint64_t> stuck;
+  for (int i = 0; i < 8; i++)
+    stuck.push_back(requests.put(key_of(i), "new", deadline(8000)).id);
+  sleep_ms(1500); /* they are where writes wait */
+  store.pg.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND state = 'idle'",
+      {store.schema()});
+  const int64_t start = now_ms();
+  for (int i = 50; i < 60; i++) {
+    const Completion completion = requests.wait(requests.get(key_of(i), deadline(2000)).id);
+    INFO(completion);
+    CHECK(completion.bytes() == "old");
+  }
+  CHECK(now_ms() - start < 2000);
+  locked.end();
+  for (const uint64_t id : stuck)
+    CHECK(requests.wait(id) == PGCACHE_OK);
+}
+
 TEST_CASE("Gets make progress while large puts flood the handle", "[rule:parts][fairness]") {
   Store store;
   put_all(store, 100);
