@@ -8,6 +8,7 @@
 #include "support/answers.hpp"
 #include "support/catch.hpp"
 #include "support/private_server.hpp"
+#include "support/requests.hpp"
 #include "support/proxy.hpp"
 #include "support/server.hpp"
 
@@ -171,6 +172,23 @@ TEST_CASE("TLS works as in any client of libpq: required, verified, and refused 
           throw std::runtime_error("lost over TLS: " + key);
       }
     });
+    /* Requests read what TLS has decrypted and poll() does not see: values of many sizes about that of a record. */
+    const Requests requests(cache);
+    std::vector<std::pair<string, uint64_t>> under_way;
+    for (int i = 0; i < 60; i++) {
+      const string value(static_cast<size_t>(16384 - 600 + 20 * i), 'x');
+      REQUIRE(cache.put("r" + std::to_string(i), value) == PGCACHE_OK);
+    }
+    for (int round = 0; round < 3; round++) {
+      for (int i = 0; i < 60; i++)
+        under_way.emplace_back(std::to_string(i), requests.get("r" + std::to_string(i)).id);
+      for (const auto &one : under_way) {
+        const Completion got = requests.wait(one.second);
+        CHECK(got == PGCACHE_OK);
+        CHECK(got.bytes().size() == static_cast<size_t>(16384 - 600 + 20 * std::stoi(one.first)));
+      }
+      under_way.clear();
+    }
     /* The server goes away while connections are open: over TLS that looks different on the wire, and to us the same. */
     server.stop();
     CHECK(cache.get("k") == PGCACHE_UNAVAILABLE);
