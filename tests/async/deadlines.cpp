@@ -10,7 +10,7 @@
 #include "support/proxy.hpp"
 #include "support/requests.hpp"
 
-#include <thread>
+#include <ctime>
 
 using namespace test;
 using std::string;
@@ -46,9 +46,9 @@ TEST_CASE("A write that waits for a lock is UNKNOWN at its deadline; then the ha
     Locked locked(store, "UPDATE {s}.entries SET expires_at = expires_at WHERE key = 'k'");
     const int64_t start = now_ms();
     const Submitted put = requests.put("k", "new", deadline(milliseconds));
-    const Submitted behind = requests.get("k", deadline(milliseconds));
-    const Completion written = requests.wait(put.id, PGCACHE_DEADLINE_DEFAULT);
+    const Submitted behind = requests.get("k", deadline(milliseconds - 50));
     const Completion unsent = requests.wait(behind.id, PGCACHE_DEADLINE_DEFAULT);
+    const Completion written = requests.wait(put.id, PGCACHE_DEADLINE_DEFAULT);
     const int64_t took = now_ms() - start;
     CHECK(took >= milliseconds);
     CHECK(took <= milliseconds + LATE_MS);
@@ -98,6 +98,33 @@ TEST_CASE("Everything behind a locked table ends at its deadline: what was not d
     CHECK(requests.wait(requests.put("k", "after").id) == PGCACHE_OK);
     CHECK(requests.wait(requests.get("k").id).bytes() == "after");
     CHECK_FALSE(requests.take());
+  }
+}
+
+TEST_CASE("A write that was given up does not come behind a later one of its key",
+          "[rule:key_order][rule:late][deadline]") {
+  Store store;
+  const Requests requests(store.cache);
+  REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
+  for (const bool cancel : {false, true}) {
+    INFO((cancel ? "cancelled" : "too late"));
+    Locked locked(store, "UPDATE {s}.entries SET expires_at = expires_at WHERE key = 'k'");
+    const Submitted first = requests.put("k", "first", deadline(cancel ? 20000 : 400));
+    const Submitted second = requests.put("k", "second", deadline(20000));
+    const Submitted get = requests.get("k", deadline(20000));
+    sleep_ms(300);
+    if (cancel)
+      CHECK(requests.cancel(first.id) == PGCACHE_OK);
+    CHECK(requests.wait(first.id) == PGCACHE_UNKNOWN);
+    sleep_ms(500);
+    locked.end();
+    const Completion written = requests.wait(second.id);
+    CHECK(written == PGCACHE_OK);
+    CHECK(requests.wait(get.id).bytes() == "second");
+    sleep_ms(300);
+    const Answer last = store.cache.get("k");
+    CHECK(last.bytes() == "second");
+    CHECK(last.version == written.version());
   }
 }
 
@@ -229,4 +256,93 @@ TEST_CASE("A large value that comes slowly is not silence", "[rule:late][deadlin
   pgcache_counters counters = PGCACHE_COUNTERS_INIT;
   REQUIRE(pgcache_read_counters(cache.raw(), &counters, nullptr) == PGCACHE_OK);
   CHECK(counters.connections_lost == 0);
+}
+
+TEST_CASE("Deadlines and timeouts of any length are understood", "[rule:deadline][deadline]") {
+  Store store;
+  const Requests requests(store.cache);
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  for (const int64_t milliseconds : {int64_t{86400000}, int64_t{1} << 40, INT64_MAX}) {
+    INFO(milliseconds);
+    const Submitted get = requests.get("k", deadline(milliseconds));
+    REQUIRE(get == PGCACHE_OK);
+    CHECK(requests.wait(get.id, milliseconds).bytes() == "v");
+    const Submitted stats = requests.whole(pgcache_submit_stats, deadline(milliseconds));
+    CHECK(requests.wait(stats.id, milliseconds) == PGCACHE_OK);
+    int called = 0;
+    const Callback callback([&](const pgcache_completion *) { called++; });
+    REQUIRE(requests.get("k", callback.options()) == PGCACHE_OK);
+    CHECK(requests.dispatch(milliseconds) == 1);
+  }
+}
+
+TEST_CASE("Deadlines that lie far apart: each at its time, whatever the order", "[rule:late][deadline]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
+  const Requests requests(store.cache);
+  Locked locked(store, "UPDATE {s}.entries SET expires_at = expires_at WHERE key = 'k'");
+  const Submitted first = requests.put("k", "new", deadline(60000)); /* the others stand behind it */
+  const int64_t start = now_ms();
+  std::map<uint64_t, int64_t> due;
+  for (const int64_t milliseconds : {4300, 4200, 100, 4195, 8500, 20000, 4097, 250, 8400, 4400}) {
+    const Submitted get = requests.get("k", deadline(milliseconds));
+    REQUIRE(get == PGCACHE_OK);
+    due.emplace(get.id, milliseconds);
+  }
+  const size_t expected = is_long() ? 9 : 7; /* up to 4,400 ms, or 8,500 ms */
+  for (size_t i = 0; i < expected; i++) {
+    const Completion completion = requests.next();
+    REQUIRE(completion);
+    const int64_t late = now_ms() - start - due.at(completion.id());
+    INFO(due.at(completion.id()));
+    CHECK(completion == PGCACHE_TIMEOUT);
+    CHECK(late >= 0);
+    CHECK(late < LATE_MS);
+  }
+  locked.end();
+  CHECK(requests.wait(first.id) == PGCACHE_OK);
+  CHECK(requests.collect(due.size() - expected).size() == due.size() - expected);
+}
+
+TEST_CASE("An engine that waits does not spin", "[rule:late][idle]") {
+  Store store;
+  Proxy proxy;
+  REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
+  const Cache cache = store.open({{"url", proxy.conninfo()}, {"breaker_failures", "0"}});
+  const Requests requests(cache);
+  const auto busy_ms = [] { /* of this process's processor time, in 500 ms */
+                            const auto spent = [] {
+                              struct timespec now = {};
+                              clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+                              return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+                            };
+                            const int64_t before = spent();
+                            sleep_ms(500);
+                            return spent() - before;
+  };
+  REQUIRE(requests.wait(requests.get("k").id) == PGCACHE_OK);
+  CHECK(busy_ms() < 60); /* idle, and gives its connection back */
+  REQUIRE(requests.get("k") == PGCACHE_OK);
+  CHECK(busy_ms() < 60); /* with a completion that nobody takes */
+  REQUIRE(requests.next());
+  {
+    Locked locked(store, "UPDATE {s}.entries SET expires_at = expires_at WHERE key = 'k'");
+    REQUIRE(requests.put("k", "new", deadline(5000)) == PGCACHE_OK);
+    REQUIRE(requests.get("k", deadline(5000)) == PGCACHE_OK);
+    sleep_ms(300);
+    CHECK(busy_ms() < 60); /* behind a lock */
+    locked.end();
+  }
+  REQUIRE(requests.collect(2).size() == 2);
+  proxy.refuse(true);
+  proxy.cut();
+  REQUIRE(requests.get("k", deadline(2500)) == PGCACHE_OK);
+  sleep_ms(500);
+  CHECK(busy_ms() < 100); /* without a server, between attempts */
+  proxy.refuse(false);
+  CHECK(requests.next().bytes() == "new");
+  proxy.black_hole(true);
+  REQUIRE(requests.get("k", deadline(1200)) == PGCACHE_OK);
+  CHECK(busy_ms() < 60); /* with a server that is silent */
+  CHECK(requests.next() == PGCACHE_TIMEOUT);
 }

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
+#include <pthread.h>
 #include <fstream>
 #include <sys/wait.h>
 #include <thread>
@@ -253,6 +254,46 @@ TEST_CASE("The engine's threads block all signals", "[rule:signals]") {
   }
   CHECK(eventually([] { return caught >= 1; }));
   sigaction(SIGUSR2, &before, nullptr);
+}
+
+TEST_CASE("No function of requests is a cancellation point", "[rule:signals][threads]") {
+  Store store;
+  const Requests requests(store.cache);
+  const auto survives = [](const std::function<void()> &call) {
+    struct State {
+      const std::function<void()> &call;
+      std::atomic<bool> returned{false};
+    } state{call};
+    pthread_t thread;
+    const auto body = [](void *argument) -> void * {
+      auto *self = static_cast<State *>(argument);
+      pthread_cancel(pthread_self()); /* pending: the next cancellation point ends the thread */
+      self->call();
+      self->returned = true;
+      return nullptr;
+    };
+    REQUIRE(pthread_create(&thread, nullptr, body, &state) == 0);
+    pthread_join(thread, nullptr);
+    return state.returned.load();
+  };
+  CHECK(survives([&] { requests.fd(); }));
+  std::vector<uint64_t> ids(4);
+  for (uint64_t &id : ids) {
+    sleep_ms(30); /* the engine's thread sleeps, and has to be woken */
+    CHECK(survives([&] { pgcache_submit_get(store.cache.raw(), &id, "k", 1, nullptr, nullptr); }));
+  }
+  CHECK(survives([&] { requests.cancel(ids[0]); }));
+  CHECK(survives([&] { requests.take(); }));
+  pgcache_completion *out = nullptr;
+  CHECK(survives([&] { requests.wait_for(ids[1], 1000, &out); }));
+  pgcache_completion_free(out);
+  CHECK(survives([&] { requests.dispatch(10); }));
+  Items items;
+  items.add("k", "v");
+  sleep_ms(30);
+  CHECK(survives([&] { requests.many(pgcache_submit_put_many, items); }));
+  sleep_ms(30);
+  CHECK(survives([&] { requests.whole(pgcache_submit_stats); }));
 }
 
 TEST_CASE("A child has an engine of its own, and the parent's requests complete undisturbed",
