@@ -5,6 +5,7 @@
  * Copyright (c) 2026 the pgcache authors
  */
 #include "support/catch.hpp"
+#include "support/fork.hpp"
 #include "support/requests.hpp"
 
 #include <atomic>
@@ -53,33 +54,6 @@ int count_descriptors() {
     count += fcntl(fd, F_GETFD) >= 0;
   return count;
 }
-
-/* 0: the child's steps were all right; n: step n was not; 1000 + signal: it was killed (14: it hung). */
-int in_child(const std::function<int()> &body) {
-  fflush(nullptr);
-  const pid_t child = fork();
-  if (child == 0) {
-    alarm(30);
-    _exit(body());
-  }
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
-
-/* See tests/store/fork.cpp: the sanitizers' own locks are not made free in a child that was forked beside other threads. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-const bool can_fork_among_threads = false;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-const bool can_fork_among_threads = false;
-#else
-const bool can_fork_among_threads = true;
-#endif
-#else
-const bool can_fork_among_threads = true;
-#endif
 
 #define NEEDS_FORK_AMONG_THREADS()                                                                                     \
   if (!can_fork_among_threads) {                                                                                       \

@@ -7,6 +7,7 @@
  */
 #include "support/alloc_fail.hpp"
 #include "support/catch.hpp"
+#include "support/fork.hpp"
 #include "support/server.hpp"
 
 #include <atomic>
@@ -22,20 +23,6 @@ using std::string;
 
 namespace {
 
-/* 0: the child's steps were all right; n: step n was not; 1000 + signal: it was killed (14: it hung). */
-int in_child(const std::function<int()> &body) {
-  fflush(nullptr);
-  const pid_t child = fork();
-  if (child == 0) {
-    alarm(30);
-    _exit(body());
-  }
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
-
 /* In a child, which cannot use the test framework: says what went wrong, and gives the step's number. */
 int tell(const Answer &answer, int step) {
   fprintf(stderr, "child: step %d: %s [%s] %s\n", step, pgcache_status_name(answer.status), answer.error.sqlstate,
@@ -48,20 +35,6 @@ std::vector<Row> sessions(Store &store, const string &name) {
   return store.pg.query("SELECT pid, backend_start FROM pg_stat_activity WHERE application_name = $1 ORDER BY pid",
                         {name});
 }
-
-/* The sanitizers' own locks are not made free in a child that was forked beside other threads: it can hang in malloc, or
-   die of the sanitizer's book-keeping. libc's are. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-const bool can_fork_among_threads = false;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-const bool can_fork_among_threads = false;
-#else
-const bool can_fork_among_threads = true;
-#endif
-#else
-const bool can_fork_among_threads = true;
-#endif
 
 struct Family {
   Store store;
