@@ -23,10 +23,14 @@
 #define CREW_MAX 2
 #define KEEPERS_MAX 2
 
+/* write() is a cancellation point, and the caller's thread may hold the lock. */
 static void raise_event(int fd) {
+  int cancellable;
   uint64_t one = 1;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
   while (write(fd, &one, sizeof one) < 0 && errno == EINTR)
     ;
+  pthread_setcancelstate(cancellable, NULL);
 }
 
 static void lower_event(int fd) {

@@ -239,6 +239,7 @@ struct pgc_engine {
   pgc_lane *lanes;
   int64_t retry_at_us; /* after a failure to open a connection */
   int failures;
+  int64_t failing_since_us; /* when the first of them was */
   pgcache_error last_failure;
   bool closing;
   bool stamping; /* the crew is at it */

@@ -60,6 +60,14 @@ static bool may_pass(pgcache_status status) {
          status == PGCACHE_CLOSED || status == PGCACHE_NO_MEMORY;
 }
 
+/* The next attempt may be made at once. */
+static void note_failure(pgc_engine *self, const pgcache_error *error) {
+  self->last_failure = *error;
+  self->retry_at_us = pgc_monotonic_us();
+  if (self->failures++ == 0)
+    self->failing_since_us = self->retry_at_us;
+}
+
 static void lane_opened(pgc_job *job) {
   pgc_lane *lane = (pgc_lane *)((char *)job - offsetof(pgc_lane, job));
   pgc_engine *self = lane->engine;
@@ -73,10 +81,8 @@ static void lane_opened(pgc_job *job) {
     pgc_engine_fail_ready(self, lane->status, &lane->error);
     return;
   }
-  self->last_failure = lane->error;
-  self->retry_at_us =
-      pgc_monotonic_us() + pgc_backoff_us(self->failures, BACKOFF_FIRST_US, BACKOFF_MAX_US, pgc_random_u64());
-  self->failures++;
+  note_failure(self, &lane->error);
+  self->retry_at_us += pgc_backoff_us(self->failures - 1, BACKOFF_FIRST_US, BACKOFF_MAX_US, pgc_random_u64());
 }
 
 /* Takes a connection that lies ready, or has the crew get one. */
@@ -103,9 +109,10 @@ static void open_one(pgc_engine *self, int64_t now_us) {
     closed->opening = true;
     self->away++;
   } else {
-    self->retry_at_us = now_us + BACKOFF_MAX_US; /* there is no thread for it */
-    pgc_fail(&self->last_failure, PGCACHE_NO_MEMORY, "no thread is left to open a connection");
-    self->failures++;
+    pgcache_error error = PGCACHE_ERROR_INIT;
+    pgc_fail(&error, PGCACHE_NO_MEMORY, "no thread is left to open a connection");
+    note_failure(self, &error);
+    self->retry_at_us += BACKOFF_MAX_US;
   }
 }
 
@@ -190,7 +197,8 @@ void pgc_lanes_suspect(pgc_engine *self, int64_t now_us) {
     }
     connected = connected || lane->channel != NULL;
   }
-  if (!connected && self->failures > 0 && self->store->waited_in_vain != NULL)
+  /* A deadline that is shorter than that is the caller's, and says nothing about the server. */
+  if (!connected && self->failures > 0 && now_us - self->failing_since_us > SILENT_US)
     self->store->waited_in_vain(self->store);
 }
 
