@@ -184,6 +184,23 @@ TEST_CASE("Deadline 0 asks nobody", "[rule:deadline][deadline]") {
   CHECK(store.cache.get("l") == PGCACHE_MISS);
 }
 
+TEST_CASE("Maintenance whose deadline has passed before it is begun", "[rule:late][deadline][threads]") {
+  Store store;
+  const Requests requests(store.cache);
+  const int count = 1000;
+  for (int i = 0; i < count; i++)
+    REQUIRE(requests.whole(pgcache_submit_stats, deadline(i % 3)) == PGCACHE_OK);
+  const auto all = requests.collect(static_cast<size_t>(count));
+  REQUIRE(all.size() == static_cast<size_t>(count));
+  size_t late = 0;
+  for (const auto &[id, completion] : all) {
+    late += completion == PGCACHE_TIMEOUT;
+    if (completion != PGCACHE_TIMEOUT && completion != PGCACHE_OK)
+      FAIL_CHECK(completion);
+  }
+  CHECK(late > 0);
+}
+
 TEST_CASE("While there is no server requests wait for their deadline, or for the server", "[rule:late][unavailable]") {
   Store store;
   Proxy proxy;
