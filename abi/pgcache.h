@@ -91,15 +91,16 @@
  *                   with `async_requests_max` requests (one of many keys counts as so many) or `async_bytes_max` bytes of
  *                   keys and values under way or waiting to be taken it gives PGCACHE_QUEUE_FULL; a request that is
  *                   larger is taken when there is no other. An engine of one thread does all requests on keys over at most
- *                   `async_connections` connections of the handle's; what waits is sent together. Up to four connections more
- *                   are borrowed while there are requests on the cache as a whole, and keys that others have locked.
+ *                   `async_connections` connections of the handle's; what waits is sent together. Up to five more are
+ *                   borrowed for requests on the cache as a whole, for keys that others have locked, and for what has to be
+ *                   repeated.
  *   [rule:once]     Each id has exactly one completion, whatever happens to it: it is cancelled, its deadline passes, the
  *                   connection is lost, the handle is shut down. A completion goes to one taker: pgcache_take(), the
  *                   callback of its options through pgcache_dispatch(), or pgcache_wait() for its id. Its status is what
  *                   pgcache_X() would have returned, or PGCACHE_CANCELLED.
  *   [rule:key_order] Requests for the same key of the same namespace on the same handle take effect in the order of
  *                   submission where one of them writes: a get that was submitted after a put finds what it stored or
- *                   something newer. Nothing is promised of different keys, nor between requests and other calls; wait for
+ *                   something newer (but for a write whose connection was lost, [rule:unknown]). Nothing is promised of different keys, nor between requests and other calls; wait for
  *                   a completion first. flush, cleanup and the like have no keys.
  *   [rule:parts]    The keys of a multi-key request are requests of their own: they are sent together with others and over
  *                   several connections, each fails or succeeds by itself, and the completion comes when all are done.

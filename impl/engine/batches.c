@@ -106,6 +106,7 @@ static void fill(batch *made, const sortable *picked, size_t count) {
   op->decode = limits->decode;
   op->decoder = limits->decoder;
   op->deadline = first->deadline;
+  op->impatient = true;
   for (size_t i = 0; i < count; i++) {
     pgc_part *part = picked[i].part;
     if (part->request->deadline > op->deadline)
@@ -131,7 +132,7 @@ static void fill(batch *made, const sortable *picked, size_t count) {
 /* The next statement from a queue; NULL when there is none. */
 static batch *next_batch(pgc_engine *self, int queue, size_t limit) {
   sortable picked[KEYS_MAX];
-  if (queue == PGC_QUEUE_SINGLE)
+  if (queue == PGC_QUEUE_SINGLE || queue == PGC_QUEUE_LOCKED)
     limit = 1;
   batch *made = NULL;
   size_t count = 0;
@@ -217,9 +218,32 @@ static void run_batch(pgc_job *job) {
   self->sent.status = store->run(store, &self->sent.op, &self->sent.error);
 }
 
+/* Another transaction has locked a row, or the table, for longer than a moment (lock_not_available: PostgreSQL
+   documentation, appendix A). */
+static bool met_a_lock(const batch *back) {
+  return back->sent.status == PGCACHE_TIMEOUT && strcmp(back->sent.error.sqlstate, "55P03") == 0;
+}
+
+/* To the end of the queue of those that found a lock. They are tried one by one until their deadlines, on a lane of their
+   own; each try ends on the server, so that none can still happen when a later write of the key has been done. */
+static void requeue_locked(pgc_engine *self, batch *back) {
+  for (pgc_part *part = back->parts[0], *twin; part != NULL; part = twin) {
+    twin = part->twin;
+    if (part->request->over || self->closing) {
+      pgc_part_end(self, part, self->closing ? PGCACHE_CLOSED : PGCACHE_TIMEOUT, NULL);
+      continue;
+    }
+    part->locked = true;
+    pgc_part_make_ready(self, part, false);
+  }
+  pgc_free(back);
+}
+
 static void settle(pgc_engine *self, batch *back) {
   if (back->count > 1 && may_be_one_keys(back->sent.status))
     requeue(self, back, true);
+  else if (back->count == 1 && met_a_lock(back))
+    requeue_locked(self, back);
   else
     end_all(self, back);
 }
@@ -245,9 +269,7 @@ static void hand_to_crew(pgc_engine *self, batch *back) {
 bool pgc_batches_receive(pgc_engine *self, pgc_sent *sent) {
   batch *back = (batch *)(void *)sent;
   bool ends_round = back->ends_round;
-  /* Something that another transaction has locked: the crew waits for it, and the lane goes on. */
-  bool locked = sent->status == PGCACHE_TIMEOUT && (back->count == 1 || !pgc_op_writes(sent->op.kind));
-  if (sent->delivery == PGC_RUN_AGAIN || (sent->delivery == PGC_DELIVERED && locked))
+  if (sent->delivery == PGC_RUN_AGAIN)
     hand_to_crew(self, back);
   else if (sent->delivery == PGC_LOST)
     requeue(self, back, false);
@@ -285,12 +307,13 @@ static bool send_one(pgc_engine *self, pgc_lane *lane, int queue, size_t limit, 
 
 bool pgc_batches_send(pgc_engine *self, pgc_lane *lane, size_t share) {
   batch *last = NULL;
-  /* Gets come first: they do not wait for the writes of their own round. */
-  send_one(self, lane, PGC_QUEUE_GET, share, &last);
-  send_one(self, lane, PGC_QUEUE_REMOVE, share, &last);
-  send_one(self, lane, PGC_QUEUE_PUT, share, &last);
+  if (!lane->patient) { /* gets come first: they do not wait for the writes of their own round */
+    send_one(self, lane, PGC_QUEUE_GET, share, &last);
+    send_one(self, lane, PGC_QUEUE_REMOVE, share, &last);
+    send_one(self, lane, PGC_QUEUE_PUT, share, &last);
+  }
   size_t singles = share < SINGLES_MAX ? share : SINGLES_MAX;
-  while (singles > 0 && send_one(self, lane, PGC_QUEUE_SINGLE, 1, &last))
+  while (singles > 0 && send_one(self, lane, lane->patient ? PGC_QUEUE_LOCKED : PGC_QUEUE_SINGLE, 1, &last))
     singles--;
   if (last != NULL) {
     last->ends_round = true;

@@ -192,6 +192,7 @@ typedef struct pgc_lane {
   size_t rounds;        /* pushes whose answers have not all come */
   int64_t heard_us;     /* when it was last sent something while it was quiet, or something came */
   int64_t opened_us;
+  bool patient;  /* it carries what others have locked, one at a time, and nothing else */
   bool draining; /* is to be given back */
   pgc_job job;
   pgc_channel *opened; /* the job's outputs */
@@ -207,7 +208,7 @@ typedef struct pgc_wait {
 } pgc_wait;
 
 /* Queues of what may be sent, by how it is sent. */
-enum { PGC_QUEUE_GET, PGC_QUEUE_REMOVE, PGC_QUEUE_PUT, PGC_QUEUE_SINGLE, PGC_QUEUES };
+enum { PGC_QUEUE_GET, PGC_QUEUE_REMOVE, PGC_QUEUE_PUT, PGC_QUEUE_SINGLE, PGC_QUEUE_LOCKED, PGC_QUEUES };
 
 struct pgc_engine {
   pgc_store *store;
@@ -236,7 +237,8 @@ struct pgc_engine {
   pgc_timers timers;
   pgc_requests ended; /* complete, to be handed over at once */
   size_t away;        /* jobs with the crew */
-  pgc_lane *lanes;
+  pgc_lane *lanes;    /* the last one is the patient one */
+  int lane_count;
   int64_t retry_at_us; /* after a failure to open a connection */
   int failures;
   int64_t failing_since_us; /* when the first of them was */
@@ -245,7 +247,7 @@ struct pgc_engine {
   bool stamping; /* the crew is at it */
   pgc_job stamp_job;
   pgc_crew openers; /* open lanes */
-  pgc_crew crew;    /* does again what needs more than a statement, waits for what is locked, and notes what was read */
+  pgc_crew crew;    /* does again what needs more than a statement, and notes what was read */
   pgc_crew keepers; /* does what concerns the cache as a whole */
 };
 
@@ -298,6 +300,8 @@ static inline size_t pgc_engine_ready(const pgc_engine *self) {
 }
 
 static inline int pgc_queue_of(const pgc_part *part) {
+  if (part->locked)
+    return PGC_QUEUE_LOCKED;
   if (part->alone)
     return PGC_QUEUE_SINGLE;
   switch (part->request->kind) {

@@ -26,16 +26,26 @@
 #define BACKOFF_MAX_US 250000 /* the pool's own pauses are longer where it helps; asking it is cheap */
 
 bool pgc_lanes_init(pgc_engine *self) {
-  self->lanes = pgc_alloc_zero((size_t)self->limits.connections * sizeof *self->lanes);
-  for (int i = 0; self->lanes != NULL && i < self->limits.connections; i++)
+  self->lane_count = self->limits.connections + 1;
+  self->lanes = pgc_alloc_zero((size_t)self->lane_count * sizeof *self->lanes);
+  for (int i = 0; self->lanes != NULL && i < self->lane_count; i++)
     self->lanes[i].engine = self;
+  if (self->lanes != NULL)
+    self->lanes[self->lane_count - 1].patient = true;
   return self->lanes != NULL;
 }
 
-static bool takes_more(const pgc_lane *lane, size_t ready) {
-  if (lane->channel == NULL || lane->draining || lane->channel->is_full(lane->channel))
+/* What a lane could carry. */
+static size_t ready_for(const pgc_engine *self, const pgc_lane *lane) {
+  size_t locked = self->ready[PGC_QUEUE_LOCKED].count;
+  return lane->patient ? locked : pgc_engine_ready(self) - locked;
+}
+
+static bool takes_more(const pgc_engine *self, const pgc_lane *lane) {
+  size_t ready = ready_for(self, lane);
+  if (ready == 0 || lane->channel == NULL || lane->draining || lane->channel->is_full(lane->channel))
     return false;
-  return lane->rounds == 0 || (lane->rounds < ROUNDS_MAX && ready >= SECOND_ROUND_MIN);
+  return lane->rounds == 0 || (!lane->patient && lane->rounds < ROUNDS_MAX && ready >= SECOND_ROUND_MIN);
 }
 
 /* ---- Opening ---- */
@@ -88,11 +98,11 @@ static void lane_opened(pgc_job *job) {
 /* Takes a connection that lies ready, or has the crew get one. */
 static void open_one(pgc_engine *self, int64_t now_us) {
   pgc_lane *closed = NULL;
-  for (int i = 0; i < self->limits.connections; i++) {
+  for (int i = 0; i < self->lane_count; i++) {
     pgc_lane *lane = &self->lanes[i];
     if (lane->opening)
       return; /* one at a time: the first may carry all */
-    if (lane->channel == NULL && closed == NULL)
+    if (lane->channel == NULL && closed == NULL && ready_for(self, lane) > 0)
       closed = lane;
   }
   if (closed == NULL || now_us < self->retry_at_us)
@@ -162,20 +172,20 @@ void pgc_lanes_feed(pgc_engine *self, int64_t now_us) {
     return;
   }
   for (;;) {
-    size_t ready = pgc_engine_ready(self), willing = 0;
+    size_t willing = 0;
     pgc_lane *least = NULL;
-    for (int i = 0; i < self->limits.connections; i++) {
+    for (int i = 0; i < self->lane_count; i++) {
       pgc_lane *lane = &self->lanes[i];
-      if (!takes_more(lane, ready))
+      if (!takes_more(self, lane))
         continue;
-      willing++;
+      willing += !lane->patient;
       if (least == NULL || lane->rounds < least->rounds)
         least = lane;
     }
-    if (least == NULL || ready == 0)
+    if (least == NULL)
       break;
-    size_t share = (ready + willing - 1) / willing;
-    if (!feed(self, least, share < SHARE_MIN ? SHARE_MIN : share, now_us)) {
+    size_t share = least->patient ? 1 : (ready_for(self, least) + willing - 1) / willing;
+    if (!feed(self, least, !least->patient && share < SHARE_MIN ? SHARE_MIN : share, now_us)) {
       self->retry_at_us = now_us + RETRY_US;
       break;
     }
@@ -188,7 +198,7 @@ void pgc_lanes_feed(pgc_engine *self, int64_t now_us) {
 
 void pgc_lanes_suspect(pgc_engine *self, int64_t now_us) {
   bool connected = false;
-  for (int i = 0; i < self->limits.connections; i++) {
+  for (int i = 0; i < self->lane_count; i++) {
     pgc_lane *lane = &self->lanes[i];
     if (lane->channel != NULL && lane->sent > 0 && now_us - lane->heard_us > SILENT_US) {
       self->store->waited_in_vain(self->store);
@@ -204,7 +214,7 @@ void pgc_lanes_suspect(pgc_engine *self, int64_t now_us) {
 
 pgc_deadline pgc_lanes_tidy(pgc_engine *self, int64_t now_us) {
   pgc_deadline next = PGC_NO_DEADLINE;
-  for (int i = 0; i < self->limits.connections; i++) {
+  for (int i = 0; i < self->lane_count; i++) {
     pgc_lane *lane = &self->lanes[i];
     if (lane->channel == NULL)
       continue;
@@ -222,7 +232,7 @@ pgc_deadline pgc_lanes_tidy(pgc_engine *self, int64_t now_us) {
 }
 
 bool pgc_lanes_shut(const pgc_engine *self) {
-  for (int i = 0; i < self->limits.connections; i++) {
+  for (int i = 0; i < self->lane_count; i++) {
     if (self->lanes[i].channel != NULL || self->lanes[i].opening)
       return false;
   }

@@ -142,7 +142,7 @@ static void look_at_clock(pgc_engine *self, int64_t now_us) {
 static void wait_for_events(pgc_engine *self, struct pollfd *polled, pgc_lane **of, pgc_deadline until) {
   nfds_t count = 1;
   polled[0] = (struct pollfd){.fd = self->wake_fd, .events = POLLIN};
-  for (int i = 0; i < self->limits.connections; i++) {
+  for (int i = 0; i < self->lane_count; i++) {
     pgc_lane *lane = &self->lanes[i];
     if (lane->channel == NULL)
       continue;
@@ -173,7 +173,7 @@ static pgc_deadline sooner(pgc_deadline left, pgc_deadline right) {
 }
 
 void *pgc_engine_loop(void *engine) {
-  enum { POLLED_MAX = 1 + 64 };
+  enum { POLLED_MAX = 1 + 64 + 1 };
   pgc_engine *self = engine;
   struct pollfd polled[POLLED_MAX];
   pgc_lane *of[POLLED_MAX];

@@ -71,11 +71,15 @@ void pgc_request_end(pgc_engine *self, pgc_request *request, pgcache_status stat
 
 /* ---- Giving up ---- */
 
-static pgcache_status explain_unsent(const pgc_engine *self, pgcache_status status, pgcache_error *error) {
+static pgcache_status explain_unsent(const pgc_engine *self, const pgc_request *request, pgcache_status status,
+                                     pgcache_error *error) {
   if (status == PGCACHE_CANCELLED)
     return pgc_fail(error, status, "the request was cancelled before it was sent");
   if (status == PGCACHE_CLOSED)
     return pgc_fail(error, status, "the handle was shut down");
+  if (request != NULL && request->part_count > 0 && request->parts[0].locked)
+    return pgc_fail_sql(error, status, "55P03",
+                        "another transaction had it locked until the deadline; nothing was changed");
   if (self->failures > 0)
     return pgc_fail_sql(error, status, self->last_failure.sqlstate,
                         "no connection before the deadline; the last attempt to open one: %s",
@@ -116,7 +120,7 @@ void pgc_request_give_up(pgc_engine *self, pgc_request *request, pgcache_status 
   if (request->parts_left == 0) { /* it has a job */
     if (pgc_crew_take_back(&self->keepers, &request->job)) {
       self->away--;
-      status = explain_unsent(self, status, &error);
+      status = explain_unsent(self, request, status, &error);
       pgc_request_end(self, request, status, &error);
     } else if (status == PGCACHE_CANCELLED) { /* it keeps to its deadline by itself */
       status = explain_sent(status, pgc_op_writes(request->kind), &error);
@@ -130,7 +134,7 @@ void pgc_request_give_up(pgc_engine *self, pgc_request *request, pgcache_status 
     away = away || request->parts[i].place == PGC_PART_AWAY;
     unsent += request->parts[i].place == PGC_PART_READY || request->parts[i].place == PGC_PART_BLOCKED;
   }
-  pgcache_status why = explain_unsent(self, status, &error);
+  pgcache_status why = explain_unsent(self, request, status, &error);
   for (size_t i = 0; unsent > 0; i++) { /* with the last one the request may be gone */
     pgc_part *part = &request->parts[i];
     if (part->place == PGC_PART_BLOCKED)
@@ -161,7 +165,7 @@ void pgc_engine_fail_ready(pgc_engine *self, pgcache_status status, const pgcach
 /* What is blocked becomes ready when the write before it has ended. */
 void pgc_engine_end_unsent(pgc_engine *self) {
   pgcache_error error = PGCACHE_ERROR_INIT;
-  explain_unsent(self, PGCACHE_CLOSED, &error);
+  explain_unsent(self, NULL, PGCACHE_CLOSED, &error);
   while (pgc_engine_ready(self) > 0)
     pgc_engine_fail_ready(self, PGCACHE_CLOSED, &error);
 }

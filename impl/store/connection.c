@@ -237,11 +237,6 @@ pgc_reply pgc_connection_make_impatient(pgc_connection *self, bool impatient, pg
 static pgc_reply execute_prepared(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
                                   const char *schema, bool logged, pgc_deadline deadline) {
   const pgc_statement *statement = pgc_statement_get(id);
-  if (self->impatient) {
-    pgc_reply reply = pgc_connection_make_impatient(self, false, deadline);
-    if (reply.kind != PGC_REPLY_RESULT)
-      return reply;
-  }
   if (statement->scans != self->scans_allowed) {
     pgc_reply reply = pgc_connection_allow_scans(self, statement->scans, deadline);
     if (reply.kind != PGC_REPLY_RESULT)

@@ -35,7 +35,7 @@ typedef struct pgc_connection {
   pgc_access access;           /* this is how we may work with it, */
   bool keyed_digests;          /* and this is noted for the handle's namespace */
   bool scans_allowed;          /* see allow_scans.sql */
-  bool impatient;              /* a channel's: its statements wait for locks only for a moment */
+  bool impatient;              /* its statements wait for locks only for a moment */
   bool doomed;                 /* the server has said that it will close the connection */
   int slot;                    /* the pool's */
   int64_t idle_since_us;       /* the pool's; on pgc_monotonic_us()'s clock */

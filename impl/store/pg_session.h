@@ -29,6 +29,7 @@ typedef struct pgc_session {
   const unsigned char *walker; /* 16 bytes by which the server knows this process among the janitors */
   pgc_deadline deadline;
   bool writes;          /* the statement at hand changes something: a lost answer is PGCACHE_UNKNOWN */
+  bool impatient;       /* see pgc_op */
   pgcache_error *error; /* not NULL; filled at every failure */
 
   bool broken;     /* out: the connection must be closed */

@@ -102,6 +102,7 @@ static pgcache_status attempt(pgc_pg_store *self, pgc_process *here, pgc_op *op,
                               bool *retry) {
   pgc_source *source = here->source;
   pgc_session session = pgc_pg_session(self, here, op->deadline, error);
+  session.impatient = op->impatient;
   bool busy;
   *retry = false;
   int64_t began_us = pgc_monotonic_us();

@@ -93,6 +93,9 @@ struct pgc_op {
                            pgcache_error *error);
   const void *decoder; /* for decode */
 
+  bool
+      impatient; /* do not wait for a lock longer than a moment: PGCACHE_TIMEOUT with SQLSTATE 55P03, nothing was changed */
+
   union {
     struct {
       int64_t delta, initial;
