@@ -6,6 +6,7 @@
  * Copyright (c) 2026 the pgcache authors
  */
 #include "support/catch.hpp"
+#include "support/pooler.hpp"
 #include "support/private_server.hpp"
 #include "support/proxy.hpp"
 #include "support/requests.hpp"
@@ -207,4 +208,31 @@ TEST_CASE("Lost connections: reads are asked again, writes are UNKNOWN or done",
   CHECK(unknown > 0);
   CHECK(done > 0);
   CHECK(proxy.was_cut());
+}
+
+TEST_CASE("Behind a pooler in transaction mode: thousands of requests, small and large, none fails or waits",
+          "[pooler][failures]") {
+  const Pooler pooler;
+  Store store(Settings{{"url", pooler.conninfo()}, {"prepared", "off"}});
+  const Requests requests(store.cache);
+  const string large(50000, 'x');
+  const int64_t start = now_ms();
+  for (int round = 0; round < 5; round++) {
+    std::vector<uint64_t> ids;
+    for (int i = 0; i < 2000; i++) {
+      const string key = "k" + std::to_string(i % 300);
+      const Submitted submitted = i % 40 == 0  ? requests.put("large" + key, large)
+                                  : i % 4 == 0 ? requests.put(key, "v")
+                                  : i % 4 == 1 ? requests.increment("n" + key)
+                                               : requests.get(key);
+      REQUIRE(submitted == PGCACHE_OK);
+      ids.push_back(submitted.id);
+    }
+    size_t failed = 0;
+    for (const uint64_t id : ids)
+      failed += requests.wait(id).status() < 0;
+    CHECK(failed == 0);
+  }
+  CHECK(now_ms() - start < 20000);
+  CHECK(store.cache.counters().connections_lost == 0);
 }
