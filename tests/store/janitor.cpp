@@ -137,7 +137,7 @@ TEST_CASE("One janitor is at work at a time: the others are told, and a dead one
   CHECK_FALSE(progress.busy);
 }
 
-TEST_CASE("A slice deletes a few megabytes and no more, however long the values are", "[cleanup][slices][limits]") {
+TEST_CASE("A slice deletes a few megabytes and no more, however long the values are", "[slices][limits]") {
   Store store;
   const int rows_of_a_megabyte = 60; /* in two blocks */
   const auto fill_long = [&](const string &ttl) {
