@@ -100,9 +100,9 @@
  *                   pgcache_X() would have returned, or PGCACHE_CANCELLED.
  *   [rule:key_order] Requests for the same key of the same namespace on the same handle take effect in the order of
  *                   submission where one of them writes: a get that was submitted after a put finds what it stored or
- *                   something newer (but for a write whose connection was lost, [rule:unknown]). Nothing is promised of
- *                   different keys, nor between requests and other calls; wait for a completion first. flush, cleanup
- *                   and the like have no keys.
+ *                   something newer, also of a put submitted later. After a write whose connection was lost that is not
+ *                   sure for some seconds, [rule:unknown]. Nothing is promised of different keys, nor between requests
+ *                   and other calls; wait for a completion first. flush, cleanup and the like have no keys.
  *   [rule:parts]    The keys of a multi-key request are requests of their own: they are sent together with others and over
  *                   several connections, each fails or succeeds by itself, and the completion comes when all are done.
  *                   Its status is PGCACHE_OK, or the first item's error.

@@ -305,16 +305,33 @@ static bool send_one(pgc_engine *self, pgc_lane *lane, int queue, size_t limit, 
   return true;
 }
 
+/* What is ready, gets first: they do not wait for the writes of their own round. */
+static void send_all(pgc_engine *self, pgc_lane *lane, size_t share, batch **last) {
+  send_one(self, lane, PGC_QUEUE_GET, share, last);
+  send_one(self, lane, PGC_QUEUE_REMOVE, share, last);
+  send_one(self, lane, PGC_QUEUE_PUT, share, last);
+  size_t singles = share < SINGLES_MAX ? share : SINGLES_MAX;
+  while (singles > 0 && send_one(self, lane, PGC_QUEUE_SINGLE, 1, last))
+    singles--;
+}
+
+/* One statement, of each queue in turn. */
+static void send_any(pgc_engine *self, pgc_lane *lane, size_t share, batch **last) {
+  for (int tried = 0; tried < PGC_QUEUE_LOCKED; tried++) {
+    self->turn = (self->turn + 1) % PGC_QUEUE_LOCKED;
+    if (self->ready[self->turn].count > 0) {
+      send_one(self, lane, self->turn, share, last);
+      return;
+    }
+  }
+}
+
 bool pgc_batches_send(pgc_engine *self, pgc_lane *lane, size_t share) {
   batch *last = NULL;
-  if (!lane->patient) { /* gets come first: they do not wait for the writes of their own round */
-    send_one(self, lane, PGC_QUEUE_GET, share, &last);
-    send_one(self, lane, PGC_QUEUE_REMOVE, share, &last);
-    send_one(self, lane, PGC_QUEUE_PUT, share, &last);
-  }
-  size_t singles = share < SINGLES_MAX ? share : SINGLES_MAX;
-  while (singles > 0 && send_one(self, lane, lane->patient ? PGC_QUEUE_LOCKED : PGC_QUEUE_SINGLE, 1, &last))
-    singles--;
+  if (lane->patient)
+    send_one(self, lane, PGC_QUEUE_LOCKED, 1, &last);
+  else
+    (lane->channel->one_by_one ? send_any : send_all)(self, lane, share, &last);
   if (last != NULL) {
     last->ends_round = true;
     lane->rounds++;

@@ -221,7 +221,7 @@ void pgc_engine_hand_over(pgc_engine *self) {
   }
   forget_cancelled(self);
   show_event(self);
-  if (self->dispatchers > 0)
+  if (self->dispatchers > 0 && (self->with_callback.first != NULL || self->closed))
     pthread_cond_broadcast(&self->dispatchable);
   pthread_mutex_unlock(&self->lock);
   while (nobodys.first != NULL) {

@@ -208,7 +208,14 @@ typedef struct pgc_wait {
 } pgc_wait;
 
 /* Queues of what may be sent, by how it is sent. */
-enum { PGC_QUEUE_GET, PGC_QUEUE_REMOVE, PGC_QUEUE_PUT, PGC_QUEUE_SINGLE, PGC_QUEUE_LOCKED, PGC_QUEUES };
+enum {
+  PGC_QUEUE_GET,
+  PGC_QUEUE_REMOVE,
+  PGC_QUEUE_PUT,
+  PGC_QUEUE_SINGLE,
+  PGC_QUEUE_LOCKED /* the last one */,
+  PGC_QUEUES
+};
 
 struct pgc_engine {
   pgc_store *store;
@@ -244,6 +251,7 @@ struct pgc_engine {
   int64_t failing_since_us; /* when the first of them was */
   pgcache_error last_failure;
   bool closing;
+  int turn;      /* the queue that comes first on a channel that takes one statement at a time */
   bool stamping; /* the crew is at it */
   pgc_job stamp_job;
   pgc_crew openers; /* open lanes */

@@ -45,7 +45,8 @@ static bool takes_more(const pgc_engine *self, const pgc_lane *lane) {
   size_t ready = ready_for(self, lane);
   if (ready == 0 || lane->channel == NULL || lane->draining || lane->channel->is_full(lane->channel))
     return false;
-  return lane->rounds == 0 || (!lane->patient && lane->rounds < ROUNDS_MAX && ready >= SECOND_ROUND_MIN);
+  return lane->rounds == 0 ||
+         (!lane->patient && !lane->channel->one_by_one && lane->rounds < ROUNDS_MAX && ready >= SECOND_ROUND_MIN);
 }
 
 /* ---- Opening ---- */
@@ -139,8 +140,10 @@ static void receive(pgc_engine *self, pgc_lane *lane) {
     if (pgc_batches_receive(self, sent))
       lane->rounds--;
   }
-  if (lane->channel->is_broken(lane->channel))
-    shut(lane);
+  if (!lane->channel->is_broken(lane->channel))
+    return;
+  shut(lane);
+  self->retry_at_us = pgc_monotonic_us() + RETRY_US; /* for a server that ends every connection soon */
 }
 
 void pgc_lane_serve(pgc_engine *self, pgc_lane *lane, int64_t now_us) {

@@ -30,10 +30,10 @@ static void take_in_job(pgc_engine *self, pgc_request *request) {
     return;
   }
   request->job = (pgc_job){.work = run_request, .done = run_ended};
+  pgc_timers_add(&self->timers, request); /* before: the request is the keeper's then */
+  request->timed = true;
   if (pgc_crew_hand(&self->keepers, &request->job)) {
     self->away++;
-    pgc_timers_add(&self->timers, request);
-    request->timed = true;
   } else {
     pgc_request_end(self, request, pgc_fail(&error, PGCACHE_NO_MEMORY, "no thread is left for the request"), &error);
   }

@@ -37,6 +37,9 @@ static inline bool pgc_op_can_be_sent(pgc_op_kind kind) {
 typedef struct pgc_channel pgc_channel;
 
 struct pgc_channel {
+  /* Nothing may be sent before all that was sent before has been received: behind a pooler, which gives its server to
+     somebody else after each sync. */
+  bool one_by_one;
   /* Queues an operation. Reads that follow each other share a sync; each write ends with one of its own. It is the caller's
      again at once if this gives false: the channel is broken, or memory ran out; nothing of it was sent. */
   bool (*send)(pgc_channel *self, pgc_sent *sent);

@@ -233,7 +233,8 @@ pgc_channel *pgc_pg_channel_new(const pgc_session *session, const pgc_channel_pl
                              .sever = channel_sever,
                              .descriptor = channel_descriptor,
                              .is_wanted = channel_is_wanted,
-                             .close = channel_close};
+                             .close = channel_close,
+                             .one_by_one = session->connection->mode != PGC_MODE_PREPARED};
   self->session = *session;
   self->place = *place;
   return &self->base;

@@ -105,6 +105,10 @@ static pgcache_status wait_in_line(pgc_pool *self, pgc_connection **out, pgc_dea
       if (self->failures > 0)
         pgc_fail_sql(&me.error, PGCACHE_TIMEOUT, self->last_failure.sqlstate,
                      "no connection before the deadline; the last attempt to open one: %s", self->last_failure.message);
+      else if (self->open > 0 && self->open < self->limits.max)
+        pgc_fail(&me.error, PGCACHE_TIMEOUT,
+                 "no connection before the deadline: all %d are in use, and to open another one took longer",
+                 self->open);
       else if (self->open > 0)
         pgc_fail(&me.error, PGCACHE_TIMEOUT,
                  "no connection became free before the deadline; all %d are in use: raise pool_max, or call from fewer "
