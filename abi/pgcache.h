@@ -89,7 +89,7 @@
  *                   is positive and does not come again in this process. What pgcache_X() refuses without asking the server it
  *                   refuses, too, with the same status and message; then there is no id and no completion. It never waits:
  *                   with `async_requests_max` requests (one of many keys counts as so many) or `async_bytes_max` bytes of
- *                   keys and values under way or waiting to be taken it gives PGCACHE_QUEUE_FULL; a request that is
+ *                   keys and values submitted under way or waiting to be taken it gives PGCACHE_QUEUE_FULL; a request that is
  *                   larger is taken when there is no other. An engine of one thread does all requests on keys over at most
  *                   `async_connections` connections of the handle's; what waits is sent together. Up to five more are
  *                   borrowed for requests on the cache as a whole, for keys that others have locked, and for what has to be
@@ -98,11 +98,11 @@
  *                   connection is lost, the handle is shut down. A completion goes to one taker: pgcache_take(), the
  *                   callback of its options through pgcache_dispatch(), or pgcache_wait() for its id. Its status is what
  *                   pgcache_X() would have returned, or PGCACHE_CANCELLED.
- *   [rule:key_order] Requests for the same key of the same namespace on the same handle take effect in the order of
- *                   submission where one of them writes: a get that was submitted after a put finds what it stored or
- *                   something newer, also of a put submitted later. After a write whose connection was lost that is not
- *                   sure for some seconds, [rule:unknown]. Nothing is promised of different keys, nor between requests
- *                   and other calls; wait for a completion first. flush, cleanup and the like have no keys.
+ *   [rule:key_order] Requests that write the same key of the same namespace on the same handle take effect in the order of
+ *                   submission, and a read finds what was submitted before it, or something newer, of a request submitted
+ *                   later, too. After a write whose connection was lost that is not sure for some seconds, [rule:unknown].
+ *                   Nothing is promised of different keys, nor between requests and other calls; wait for a completion
+ *                   first. flush, cleanup and the like have no keys.
  *   [rule:parts]    The keys of a multi-key request are requests of their own: they are sent together with others and over
  *                   several connections, each fails or succeeds by itself, and the completion comes when all are done.
  *                   Its status is PGCACHE_OK, or the first item's error.
@@ -110,6 +110,8 @@
  *                   every read, as PGCACHE_TIMEOUT or PGCACHE_CANCELLED; a write that was sent as PGCACHE_UNKNOWN.
  *                   Requests for the same key wait until the server has answered. While there is no connection requests
  *                   wait for their deadline, [rule:breaker] permitting.
+ *                   If the server has also been silent for a second, its connection is closed: other requests on it
+ *                   end as after any lost connection, reads are sent again.
  *   [rule:fd]       pgcache_event_fd() is readable exactly while a completion waits to be taken or dispatched. Wait for it with
  *                   poll, epoll or any event loop; never read, write or close it. After fork() the child asks for one of its own;
  *                   the parent's requests are not the child's.
@@ -838,7 +840,8 @@ PGCACHE_API pgcache_status pgcache_wait(pgcache *self, pgcache_completion **out,
 /* Calls the callbacks of completions that wait, one after the other on this thread, and waits for the first one if there
    is none. Callbacks run in here alone. It ends when none waits any more, or after 1,000, so that a loop gets its turn.
    Out: count (optional), how many were called. In: timeout_ms, >= 0: how long to wait for the first one.
-   Returns PGCACHE_OK (also for none), PGCACHE_INVALID. Since 1.0. */
+   Returns PGCACHE_OK (also for none), PGCACHE_CLOSED (the handle was shut down, and none will come), PGCACHE_INVALID.
+   Since 1.0. */
 PGCACHE_API pgcache_status pgcache_dispatch(pgcache *self, size_t *count, int64_t timeout_ms, pgcache_error *error);
 
 /* The request's id. NULL gives 0. Since 1.0. */

@@ -1,5 +1,6 @@
 /*
- * pgcache_hooks.h - pgcache on the application's own PostgreSQL connections instead of a pool of its own.
+ * pgcache_hooks.h - what only C and C++ can use: handles on the application's own PostgreSQL connections instead of a pool
+ * (they refuse requests, PGCACHE_UNSUPPORTED), and callbacks for the completions of requests.
  *
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
@@ -34,8 +35,8 @@
  *                   makes a handle that stores nothing and never asks for a connection. pool_open and pool_idle of
  *                   pgcache_stats() and the counters of connections are 0.
  *   pgcache_janitor_start() refuses a handle of pgcache_new_on_connection() (PGCACHE_INVALID): its thread would use the
-   connection at any time.
-   pgcache_shutdown() wakes calls that wait for a connection; one that has it ends with its answer or its deadline.
+ *   connection at any time.
+ *   pgcache_shutdown() wakes calls that wait for a connection; one that has it ends with its answer or its deadline.
  */
 #ifndef PGCACHE_HOOKS_H
 #define PGCACHE_HOOKS_H

@@ -211,8 +211,14 @@ pgcache_status pgcache_dispatch(pgcache *self, size_t *count, int64_t timeout_ms
   pgc_deadline until = pgc_deadline_in(timeout_ms);
   /* A thread that dispatches may well begin before another one submits. */
   pgc_engine *engine = timeout_ms > 0 ? pgc_room_await_engine(self, until) : pgc_room_engine_here(self);
-  size_t called = engine != NULL ? pgc_engine_dispatch(engine, until) : 0;
+  size_t called = 0;
+  if (engine != NULL)
+    status = pgc_engine_dispatch(engine, &called, until);
+  else if (__atomic_load_n(&self->closed, __ATOMIC_SEQ_CST))
+    status = PGCACHE_CLOSED;
   if (count != NULL)
     *count = called;
-  return leave(cancellable, PGCACHE_OK);
+  if (status == PGCACHE_CLOSED)
+    pgc_fail(error, status, "the handle was shut down, and all callbacks have been called");
+  return leave(cancellable, status);
 }

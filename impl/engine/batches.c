@@ -20,6 +20,8 @@
 #define LOOK_MAX (4 * KEYS_MAX)
 /* How many single operations one round carries. */
 #define SINGLES_MAX 128
+/* How many statements of each other kind, when there are many namespaces. */
+#define STATEMENTS_MAX 16
 
 typedef struct batch {
   pgc_sent sent; /* the first: what a channel gives back is a batch */
@@ -27,6 +29,7 @@ typedef struct batch {
   pgc_engine *engine;
   bool ends_round;
   size_t count;     /* distinct keys */
+  size_t bytes;     /* of their values */
   pgc_part **parts; /* the first part of each, in the order of sent.op.keys */
 } batch;
 
@@ -109,6 +112,7 @@ static void fill(batch *made, const sortable *picked, size_t count) {
   op->impatient = true;
   for (size_t i = 0; i < count; i++) {
     pgc_part *part = picked[i].part;
+    made->bytes += part->key.value_len;
     if (part->request->deadline > op->deadline)
       op->deadline = part->request->deadline;
     if (i > 0 && is_twin(&picked[i], &picked[i - 1])) {
@@ -178,17 +182,26 @@ static void end_all(pgc_engine *self, batch *back) {
   pgc_free(back);
 }
 
-/* Back into the queues, in front, or each into that of single operations; those whose completion has gone ahead are over. */
+/* How often a request is sent whose connection is lost each time: it may be what ends the server's process. */
+#define LOSSES_MAX 5
+
+/* Back into the queues, in front; alone: each into that of single operations. Those whose completion has gone ahead are
+   over, and those that were lost too often. */
 static void requeue(pgc_engine *self, batch *back, bool alone) {
+  bool lost = back->sent.delivery == PGC_LOST;
+  const pgcache_error *error = back->sent.status < 0 ? &back->sent.error : NULL;
   for (size_t i = back->count; i > 0; i--) {
     for (pgc_part *part = back->parts[i - 1], *twin; part != NULL; part = twin) {
       twin = part->twin;
-      if (part->request->over || self->closing) {
-        pgc_part_end(self, part, self->closing ? PGCACHE_CLOSED : back->sent.status, NULL);
-        continue;
+      part->losses += lost;
+      if (self->closing) {
+        pgc_part_end(self, part, PGCACHE_CLOSED, NULL);
+      } else if (part->request->over || part->losses >= LOSSES_MAX) {
+        pgc_part_end(self, part, back->sent.status, error);
+      } else {
+        part->alone = part->alone || alone || part->losses > 1;
+        pgc_part_make_ready(self, part, true);
       }
-      part->alone = part->alone || alone;
-      pgc_part_make_ready(self, part, true);
     }
   }
   pgc_free(back);
@@ -224,26 +237,28 @@ static bool met_a_lock(const batch *back) {
   return back->sent.status == PGCACHE_TIMEOUT && strcmp(back->sent.error.sqlstate, "55P03") == 0;
 }
 
-/* To the end of the queue of those that found a lock. They are tried one by one until their deadlines, on a lane of their
+/* To the end of the queue of those that found a lock, or were sent together with one that did. They are tried one by one until their deadlines, on a lane of their
    own; each try ends on the server, so that none can still happen when a later write of the key has been done. */
 static void requeue_locked(pgc_engine *self, batch *back) {
-  for (pgc_part *part = back->parts[0], *twin; part != NULL; part = twin) {
-    twin = part->twin;
-    if (part->request->over || self->closing) {
-      pgc_part_end(self, part, self->closing ? PGCACHE_CLOSED : PGCACHE_TIMEOUT, NULL);
-      continue;
+  for (size_t i = 0; i < back->count; i++) {
+    for (pgc_part *part = back->parts[i], *twin; part != NULL; part = twin) {
+      twin = part->twin;
+      if (part->request->over || self->closing) {
+        pgc_part_end(self, part, self->closing ? PGCACHE_CLOSED : PGCACHE_TIMEOUT, NULL);
+        continue;
+      }
+      part->locked = true;
+      pgc_part_make_ready(self, part, false);
     }
-    part->locked = true;
-    pgc_part_make_ready(self, part, false);
   }
   pgc_free(back);
 }
 
 static void settle(pgc_engine *self, batch *back) {
-  if (back->count > 1 && may_be_one_keys(back->sent.status))
-    requeue(self, back, true);
-  else if (back->count == 1 && met_a_lock(back))
+  if (met_a_lock(back))
     requeue_locked(self, back);
+  else if (back->count > 1 && may_be_one_keys(back->sent.status))
+    requeue(self, back, true);
   else
     end_all(self, back);
 }
@@ -266,9 +281,19 @@ static void hand_to_crew(pgc_engine *self, batch *back) {
   }
 }
 
-bool pgc_batches_receive(pgc_engine *self, pgc_sent *sent) {
+bool pgc_batches_receive(pgc_engine *self, pgc_lane *lane, pgc_sent *sent) {
   batch *back = (batch *)(void *)sent;
   bool ends_round = back->ends_round;
+  if (sent->delivery == PGC_ASK_ON) { /* a round of its own */
+    if (!self->closing && lane->channel->send(lane->channel, sent)) {
+      back->ends_round = true;
+      lane->sent++;
+      lane->rounds++;
+      lane->asked_on = true;
+      return ends_round;
+    }
+    sent->delivery = PGC_RUN_AGAIN;
+  }
   if (sent->delivery == PGC_RUN_AGAIN)
     hand_to_crew(self, back);
   else if (sent->delivery == PGC_LOST)
@@ -291,28 +316,39 @@ void pgc_batches_run(pgc_engine *self) {
 
 /* ---- Sending ---- */
 
-/* Sends the next statement of a queue. *last: the last one that was sent. */
-static bool send_one(pgc_engine *self, pgc_lane *lane, int queue, size_t limit, batch **last) {
+/* Sends the next statement of a queue. How many keys it has; 0: nothing was sent. *last: the last one that was. */
+static size_t send_one(pgc_engine *self, pgc_lane *lane, int queue, size_t limit, batch **last) {
   batch *made = next_batch(self, queue, limit);
   if (made == NULL)
-    return false;
+    return 0;
+  size_t count = made->count;
+  made->sent.delivery = PGC_DELIVERED;
   if (!lane->channel->send(lane->channel, &made->sent)) {
     requeue(self, made, false);
-    return false;
+    return 0;
   }
   lane->sent++;
   *last = made;
-  return true;
+  return count;
+}
+
+/* Sends statements of a queue up to so many keys, one for each namespace among them; but not much more than one that is
+   full of bytes, for the sake of the gets behind. */
+static void send_some(pgc_engine *self, pgc_lane *lane, int queue, size_t share, int statements, batch **last) {
+  while (statements-- > 0 && share > 0) {
+    size_t sent = send_one(self, lane, queue, share, last);
+    if (sent == 0 || (*last)->bytes > PUT_BYTES_MAX / 2)
+      return;
+    share -= sent < share ? sent : share;
+  }
 }
 
 /* What is ready, gets first: they do not wait for the writes of their own round. */
 static void send_all(pgc_engine *self, pgc_lane *lane, size_t share, batch **last) {
-  send_one(self, lane, PGC_QUEUE_GET, share, last);
-  send_one(self, lane, PGC_QUEUE_REMOVE, share, last);
-  send_one(self, lane, PGC_QUEUE_PUT, share, last);
-  size_t singles = share < SINGLES_MAX ? share : SINGLES_MAX;
-  while (singles > 0 && send_one(self, lane, PGC_QUEUE_SINGLE, 1, last))
-    singles--;
+  send_some(self, lane, PGC_QUEUE_GET, share, STATEMENTS_MAX, last);
+  send_some(self, lane, PGC_QUEUE_REMOVE, share, STATEMENTS_MAX, last);
+  send_some(self, lane, PGC_QUEUE_PUT, share, STATEMENTS_MAX, last);
+  send_some(self, lane, PGC_QUEUE_SINGLE, share, SINGLES_MAX, last);
 }
 
 /* One statement, of each queue in turn. */

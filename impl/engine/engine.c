@@ -287,26 +287,27 @@ pgcache_status pgc_engine_wait(pgc_engine *self, pgc_request **out, uint64_t id,
   return status;
 }
 
-size_t pgc_engine_dispatch(pgc_engine *self, pgc_deadline until) {
-  size_t count = 0;
+pgcache_status pgc_engine_dispatch(pgc_engine *self, size_t *count, pgc_deadline until) {
   bool in_time = true;
+  *count = 0;
   pthread_mutex_lock(&self->lock);
   self->dispatchers++;
   while (self->with_callback.first == NULL && in_time && !(self->closed && self->incomplete == 0))
     in_time = pgc_cond_wait_until(&self->dispatchable, &self->lock, until);
   self->dispatchers--;
-  while (count < DISPATCH_MAX) {
+  bool over = self->with_callback.first == NULL && self->closed && self->incomplete == 0;
+  while (*count < DISPATCH_MAX) {
     pgc_request *first = take_first(self, &self->with_callback);
     if (first == NULL)
       break;
     pthread_mutex_unlock(&self->lock);
     first->callback.call(first->callback.userdata, first);
     pgc_request_free(first);
-    count++;
+    ++*count;
     pthread_mutex_lock(&self->lock);
   }
   pthread_mutex_unlock(&self->lock);
-  return count;
+  return over ? PGCACHE_CLOSED : PGCACHE_OK;
 }
 
 /* ---- Beginning and end ---- */
@@ -383,9 +384,4 @@ void pgc_engine_free(pgc_engine *self) {
   pthread_cond_destroy(&self->dispatchable);
   pthread_mutex_destroy(&self->lock);
   free_all(self);
-}
-
-void pgc_engine_abandon(pgc_engine *parents) {
-  close(parents->event_fd);
-  close(parents->wake_fd);
 }

@@ -35,16 +35,16 @@ int pgc_engine_event_fd(pgc_engine *self);
 pgcache_status pgc_engine_cancel(pgc_engine *self, uint64_t id);
 pgcache_status pgc_engine_take(pgc_engine *self, pgc_request **out);
 pgcache_status pgc_engine_wait(pgc_engine *self, pgc_request **out, uint64_t id, pgc_deadline until);
-size_t pgc_engine_dispatch(pgc_engine *self, pgc_deadline until);
+pgcache_status pgc_engine_dispatch(pgc_engine *self, size_t *count, pgc_deadline until);
 
 /* The handle was shut down: whatever is not complete is completed soon as PGCACHE_CLOSED, or PGCACHE_UNKNOWN; nothing more can
    be submitted. The store is shut down already. */
 void pgc_engine_shutdown(pgc_engine *self);
 
-/* Waits for its threads and frees it with all requests; it was shut down, and nobody else uses it. */
-void pgc_engine_free(pgc_engine *self);
+/* In a forked child the parent's engine is left as it is, with its two descriptors: by now their numbers may be
+   somebody else's.
 
-/* In a forked child: closes the parent's descriptor and leaves the rest of its memory as it is. */
-void pgc_engine_abandon(pgc_engine *parents);
+   Waits for its threads and frees it with all requests; it was shut down, and nobody else uses it. */
+void pgc_engine_free(pgc_engine *self);
 
 #endif

@@ -193,9 +193,11 @@ typedef struct pgc_lane {
   int64_t heard_us;     /* when it was last sent something while it was quiet, or something came */
   int64_t opened_us;
   bool patient;  /* it carries what others have locked, one at a time, and nothing else */
+  bool asked_on; /* something was sent that has to be pushed out */
   bool draining; /* is to be given back */
   pgc_job job;
   pgc_channel *opened; /* the job's outputs */
+  bool busy;
   pgcache_status status;
   pgcache_error error;
 } pgc_lane;
@@ -285,18 +287,20 @@ bool pgc_batches_send(pgc_engine *self, pgc_lane *lane, size_t share);
 /* Has the crew do what is ready, or does it here, in a store that never waits. */
 void pgc_batches_run(pgc_engine *self);
 /* Takes up what a channel has given back. True: it was the last one of its round. */
-bool pgc_batches_receive(pgc_engine *self, pgc_sent *sent);
+bool pgc_batches_receive(pgc_engine *self, pgc_lane *lane, pgc_sent *sent);
 
 /* lanes.c */
 bool pgc_lanes_init(pgc_engine *self);
 /* Sends what is ready, as far as the lanes take it, and has more of them opened. */
 void pgc_lanes_feed(pgc_engine *self, int64_t now_us);
 /* Reads a lane's answers and pushes out what waits. */
-void pgc_lane_serve(pgc_engine *self, pgc_lane *lane, int64_t now_us);
+void pgc_lane_serve(pgc_engine *self, pgc_lane *lane, int64_t heard_us);
 /* A deadline passed with something sent: breaks off the lanes that have been silent. */
 void pgc_lanes_suspect(pgc_engine *self, int64_t now_us);
 /* Gives back what nobody needs. When to look again. */
 pgc_deadline pgc_lanes_tidy(pgc_engine *self, int64_t now_us);
+/* Whether a lane is open. */
+bool pgc_lanes_connected(const pgc_engine *self);
 /* Whether no lane is open or being opened. */
 bool pgc_lanes_shut(const pgc_engine *self);
 

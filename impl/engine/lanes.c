@@ -55,7 +55,7 @@ static void open_lane(pgc_job *job) {
   pgc_lane *lane = (pgc_lane *)((char *)job - offsetof(pgc_lane, job));
   pgc_store *store = lane->engine->store;
   lane->error = (pgcache_error)PGCACHE_ERROR_INIT;
-  lane->status = store->open_channel(store, &lane->opened, pgc_deadline_in(OPEN_MS), &lane->error);
+  lane->status = store->open_channel(store, &lane->opened, pgc_deadline_in(OPEN_MS), &lane->busy, &lane->error);
 }
 
 static void begin(pgc_lane *lane, pgc_channel *channel) {
@@ -92,28 +92,31 @@ static void lane_opened(pgc_job *job) {
     pgc_engine_fail_ready(self, lane->status, &lane->error);
     return;
   }
+  if (lane->busy)
+    return; /* calls have them all: no failure, and somebody waits in line again */
   note_failure(self, &lane->error);
   self->retry_at_us += pgc_backoff_us(self->failures - 1, BACKOFF_FIRST_US, BACKOFF_MAX_US, pgc_random_u64());
 }
 
-/* Takes a connection that lies ready, or has the crew get one. */
-static void open_one(pgc_engine *self, int64_t now_us) {
+/* Takes a connection that lies ready: true; or has one opened. */
+static bool open_one(pgc_engine *self, int64_t now_us) {
   pgc_lane *closed = NULL;
   for (int i = 0; i < self->lane_count; i++) {
     pgc_lane *lane = &self->lanes[i];
     if (lane->opening)
-      return; /* one at a time: the first may carry all */
+      return false; /* one at a time: the first may carry all */
     if (lane->channel == NULL && closed == NULL && ready_for(self, lane) > 0)
       closed = lane;
   }
   if (closed == NULL || now_us < self->retry_at_us)
-    return;
+    return false;
   pgc_channel *channel;
   pgc_store *store = self->store;
-  if (store->open_channel(store, &channel, 0, NULL) == PGCACHE_OK) {
+  bool busy;
+  if (store->open_channel(store, &channel, 0, &busy, NULL) == PGCACHE_OK) {
     self->failures = 0;
     begin(closed, channel);
-    return;
+    return true;
   }
   closed->job = (pgc_job){.work = open_lane, .done = lane_opened};
   if (pgc_crew_hand(&self->openers, &closed->job)) {
@@ -125,6 +128,7 @@ static void open_one(pgc_engine *self, int64_t now_us) {
     note_failure(self, &error);
     self->retry_at_us += BACKOFF_MAX_US;
   }
+  return false;
 }
 
 /* ---- Sending and receiving ---- */
@@ -135,19 +139,24 @@ static void shut(pgc_lane *lane) {
 }
 
 static void receive(pgc_engine *self, pgc_lane *lane) {
-  for (pgc_sent *sent; (sent = lane->channel->receive(lane->channel)) != NULL;) {
-    lane->sent--;
-    if (pgc_batches_receive(self, sent))
-      lane->rounds--;
-  }
+  do {
+    lane->asked_on = false;
+    for (pgc_sent *sent; (sent = lane->channel->receive(lane->channel)) != NULL;) {
+      lane->sent--;
+      if (pgc_batches_receive(self, lane, sent))
+        lane->rounds--;
+    }
+    if (lane->asked_on)
+      lane->channel->push(lane->channel);
+  } while (lane->asked_on && lane->channel->is_broken(lane->channel)); /* what was sent comes back */
   if (!lane->channel->is_broken(lane->channel))
     return;
   shut(lane);
   self->retry_at_us = pgc_monotonic_us() + RETRY_US; /* for a server that ends every connection soon */
 }
 
-void pgc_lane_serve(pgc_engine *self, pgc_lane *lane, int64_t now_us) {
-  lane->heard_us = now_us; /* it takes bytes, or gives some */
+void pgc_lane_serve(pgc_engine *self, pgc_lane *lane, int64_t heard_us) {
+  lane->heard_us = heard_us;
   lane->channel->read(lane->channel);
   if (!lane->channel->is_broken(lane->channel) && lane->channel->is_full(lane->channel))
     lane->channel->push(lane->channel);
@@ -161,9 +170,34 @@ static bool feed(pgc_engine *self, pgc_lane *lane, size_t share, int64_t now_us)
     lane->heard_us = now_us;
   bool sound = pgc_batches_send(self, lane, share);
   bool some = lane->sent > sent;
-  if (!sound)
-    receive(self, lane); /* what was sent comes back */
+  receive(self, lane); /* what a broken lane carried; and what a channel gives back without sending it */
   return sound && some;
+}
+
+/* Whether a lane was given something, and there may be more. */
+static bool feed_one(pgc_engine *self, int64_t now_us) {
+  size_t willing = 0;
+  pgc_lane *least = NULL;
+  for (int i = 0; i < self->lane_count; i++) {
+    pgc_lane *lane = &self->lanes[i];
+    if (!takes_more(self, lane))
+      continue;
+    willing += !lane->patient;
+    if (least == NULL || lane->rounds < least->rounds)
+      least = lane;
+  }
+  if (least == NULL)
+    return false;
+  size_t share = 1;
+  if (!least->patient) {
+    share = (ready_for(self, least) + willing - 1) / willing;
+    if (share < SHARE_MIN)
+      share = SHARE_MIN;
+  }
+  bool fed = feed(self, least, share, now_us);
+  if (!fed)
+    self->retry_at_us = now_us + RETRY_US;
+  return fed;
 }
 
 void pgc_lanes_feed(pgc_engine *self, int64_t now_us) {
@@ -174,27 +208,10 @@ void pgc_lanes_feed(pgc_engine *self, int64_t now_us) {
     pgc_batches_run(self);
     return;
   }
-  for (;;) {
-    size_t willing = 0;
-    pgc_lane *least = NULL;
-    for (int i = 0; i < self->lane_count; i++) {
-      pgc_lane *lane = &self->lanes[i];
-      if (!takes_more(self, lane))
-        continue;
-      willing += !lane->patient;
-      if (least == NULL || lane->rounds < least->rounds)
-        least = lane;
-    }
-    if (least == NULL)
-      break;
-    size_t share = least->patient ? 1 : (ready_for(self, least) + willing - 1) / willing;
-    if (!feed(self, least, !least->patient && share < SHARE_MIN ? SHARE_MIN : share, now_us)) {
-      self->retry_at_us = now_us + RETRY_US;
-      break;
-    }
-  }
-  if (pgc_engine_ready(self) > 0)
-    open_one(self, now_us);
+  do {
+    while (feed_one(self, now_us))
+      ;
+  } while (pgc_engine_ready(self) > 0 && open_one(self, now_us));
 }
 
 /* ---- Closing ---- */
@@ -203,6 +220,8 @@ void pgc_lanes_suspect(pgc_engine *self, int64_t now_us) {
   bool connected = false;
   for (int i = 0; i < self->lane_count; i++) {
     pgc_lane *lane = &self->lanes[i];
+    if (lane->channel != NULL && lane->sent > 0 && now_us - lane->heard_us > SILENT_US)
+      pgc_lane_serve(self, lane, lane->heard_us); /* it may be this thread that did not listen */
     if (lane->channel != NULL && lane->sent > 0 && now_us - lane->heard_us > SILENT_US) {
       self->store->waited_in_vain(self->store);
       lane->channel->sever(lane->channel);
@@ -217,21 +236,34 @@ void pgc_lanes_suspect(pgc_engine *self, int64_t now_us) {
 
 pgc_deadline pgc_lanes_tidy(pgc_engine *self, int64_t now_us) {
   pgc_deadline next = PGC_NO_DEADLINE;
+  bool some_shut = false;
   for (int i = 0; i < self->lane_count; i++) {
     pgc_lane *lane = &self->lanes[i];
     if (lane->channel == NULL)
       continue;
-    if (!lane->draining && now_us - lane->opened_us > LENT_US && lane->channel->is_wanted(lane->channel))
-      lane->draining = true;
-    if (lane->sent > 0)
+    bool rests = lane->sent == 0;
+    bool wanted = (rests || now_us - lane->opened_us > LENT_US) && lane->channel->is_wanted(lane->channel);
+    lane->draining = lane->draining || wanted;
+    if (!rests)
       continue;
     int64_t end_us = lane->heard_us + LINGER_US;
-    if (self->closing || lane->draining || now_us >= end_us || lane->channel->is_wanted(lane->channel))
+    if (self->closing || lane->draining || now_us >= end_us) {
       shut(lane);
-    else if (end_us < next)
+      some_shut = true;
+    } else if (end_us < next) {
       next = end_us;
+    }
   }
-  return next;
+  /* What was ready for one that is shut wants another one. */
+  return some_shut && pgc_engine_ready(self) > 0 ? now_us : next;
+}
+
+bool pgc_lanes_connected(const pgc_engine *self) {
+  for (int i = 0; i < self->lane_count; i++) {
+    if (self->lanes[i].channel != NULL)
+      return true;
+  }
+  return false;
 }
 
 bool pgc_lanes_shut(const pgc_engine *self) {

@@ -22,6 +22,12 @@ static void run_ended(pgc_job *job) {
   pgc_request_over(request->engine, request);
 }
 
+static void watch(pgc_engine *self, pgc_request *request) {
+  request->timed = request->deadline != PGC_NO_DEADLINE;
+  if (request->timed)
+    pgc_timers_add(&self->timers, request);
+}
+
 /* Takes in a request without parts. */
 static void take_in_job(pgc_engine *self, pgc_request *request) {
   pgcache_error error = PGCACHE_ERROR_INIT;
@@ -30,8 +36,7 @@ static void take_in_job(pgc_engine *self, pgc_request *request) {
     return;
   }
   request->job = (pgc_job){.work = run_request, .done = run_ended};
-  pgc_timers_add(&self->timers, request); /* before: the request is the keeper's then */
-  request->timed = true;
+  watch(self, request); /* before: the request is the keeper's then */
   if (pgc_crew_hand(&self->keepers, &request->job)) {
     self->away++;
   } else {
@@ -47,8 +52,7 @@ static void take_in_parts(pgc_engine *self, pgc_request *request, int64_t now_us
   else if (self->closing)
     pgc_fail(&error, PGCACHE_CLOSED, "the handle was shut down");
   if (error.status == PGCACHE_OK) {
-    pgc_timers_add(&self->timers, request);
-    request->timed = true;
+    watch(self, request);
   }
   for (size_t i = 0; i < count; i++) { /* with the last one the request may have ended */
     pgc_part *part = &request->parts[i];

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/inside.h"
+#include "platform/clock.h"
 #include "pure/error.h"
 
 void pgc_part_make_ready(pgc_engine *self, pgc_part *part, bool first) {
@@ -71,6 +72,8 @@ void pgc_request_end(pgc_engine *self, pgc_request *request, pgcache_status stat
 
 /* ---- Giving up ---- */
 
+#define AHEAD_AGAIN_US 50000
+
 static pgcache_status explain_unsent(const pgc_engine *self, const pgc_request *request, pgcache_status status,
                                      pgcache_error *error) {
   if (status == PGCACHE_CANCELLED)
@@ -80,7 +83,7 @@ static pgcache_status explain_unsent(const pgc_engine *self, const pgc_request *
   if (request != NULL && request->part_count > 0 && request->parts[0].locked)
     return pgc_fail_sql(error, status, "55P03",
                         "another transaction had it locked until the deadline; nothing was changed");
-  if (self->failures > 0)
+  if (self->failures > 0 && !pgc_lanes_connected(self))
     return pgc_fail_sql(error, status, self->last_failure.sqlstate,
                         "no connection before the deadline; the last attempt to open one: %s",
                         self->last_failure.message);
@@ -97,8 +100,14 @@ static pgcache_status explain_sent(pgcache_status status, bool writes, pgcache_e
 /* Lets a completion go ahead of its request, whose memory is still in use. When memory is out it comes later. */
 static void complete_ahead(pgc_engine *self, pgc_request *request, pgcache_status status, const pgcache_error *error) {
   pgc_request *ahead = pgc_request_new_ahead(request, soften(self, request, status), error);
-  if (ahead == NULL)
+  if (ahead == NULL) { /* tried again, and at the latest it is complete when the server has answered */
+    if (!request->timed) {
+      request->deadline = pgc_monotonic_us() + AHEAD_AGAIN_US;
+      pgc_timers_add(&self->timers, request);
+      request->timed = true;
+    }
     return;
+  }
   if (request->timed)
     pgc_timers_remove(&self->timers, request);
   request->timed = false;

@@ -50,6 +50,10 @@ pgcache_status pgc_request_gather(pgc_request *self) {
 
 void pgc_request_settle(pgc_request *self, pgcache_status status, const pgcache_error *error) {
   self->status = status;
+  pgc_free(self->own_message);
+  self->own_message = NULL;
+  self->message = NULL;
+  memset(self->sqlstate, 0, sizeof self->sqlstate);
   if (status >= 0)
     return;
   self->message = pgc_status_text(status);

@@ -34,8 +34,9 @@ typedef struct pgc_part {
   struct pgc_part *chain;           /* in the table of writes */
   struct pgc_line *line;            /* a write: who waits for it; who waits: where */
   uint8_t place;
-  bool alone;  /* a statement of many keys, this one's among them, has failed */
-  bool locked; /* when it was sent another transaction had locked what it needs */
+  uint8_t losses; /* of connections on which it was sent */
+  bool alone;     /* a statement of many keys, this one's among them, has failed */
+  bool locked;    /* when it was sent another transaction had locked what it needs */
 } pgc_part;
 
 struct pgcache_completion {

@@ -46,9 +46,7 @@ static pgc_room *room_of(pgcache *cache) {
     room_free(fresh); /* another thread was first */
     return known;
   }
-  if (known != NULL && known->engine != NULL)
-    pgc_engine_abandon(known->engine); /* of the parent, whose room is left as it is */
-  return fresh;
+  return fresh; /* the parent's room is left as it is */
 }
 
 static pgc_engine *engine_in(const pgc_room *room) {
@@ -129,10 +127,7 @@ void pgc_room_close(pgcache *cache) {
 void pgc_room_free(pgcache *cache) {
   pgc_room *room = room_here(cache);
   if (room == NULL) {
-    room = cache->room; /* none, or the parent's: its lock is left alone */
-    if (room != NULL && room->engine != NULL)
-      pgc_engine_abandon(room->engine);
-    pgc_free(room);
+    pgc_free(cache->room); /* none, or the parent's: its lock and its engine are left alone */
     return;
   }
   if (room->engine != NULL)

@@ -12,6 +12,7 @@
 /* What became of an operation that was sent. */
 typedef enum pgc_delivery {
   PGC_DELIVERED, /* it has its answer: status, error, and the outputs of op */
+  PGC_ASK_ON,    /* nothing was changed, and another statement tells why: to be sent once more */
   PGC_RUN_AGAIN, /* nothing was changed, and run() knows what to do: the channel is for what goes as usual */
   PGC_LOST /* the connection was lost, and nothing was changed: to be sent again, or to fail with status and error */
 } pgc_delivery;
@@ -22,6 +23,7 @@ typedef struct pgc_sent {
   pgcache_status status; /* out */
   pgc_delivery delivery; /* out */
   pgcache_error error;   /* out, when status is an error */
+  unsigned step;         /* 0 at first; then the channel's: how many of its statements were answered */
   int64_t sent_us;       /* the channel's, and all below: pgc_now_us() before sending */
   uint8_t statement;
   uint8_t marks;

@@ -298,7 +298,7 @@ static pgc_reply execute_unprepared(pgc_connection *self, pgc_statement_id id, c
   bool queued = PQenterPipelineMode(self->pg) == 1;
   if (queued && self->mode == PGC_MODE_NESTED && !self->entered)
     queued = self->entered = queue(self, "SAVEPOINT pgcache", 0, NULL);
-  queued = queued && pgc_connection_queue_settings(self, false, deadline) &&
+  queued = queued && pgc_connection_queue_settings(self, self->impatient, deadline) &&
            PQsendQueryParams(self->pg, (const char *)sql.data, parameters->count, NULL, parameters->values,
                              parameters->lengths, parameters->formats, 1) == 1;
   pgc_buffer_clear(&sql);
@@ -312,7 +312,7 @@ pgc_reply pgc_connection_execute(pgc_connection *self, pgc_statement_id id, cons
 }
 
 pgc_reply pgc_connection_run(pgc_connection *self, const char *sql, pgc_deadline deadline) {
-  if (self->impatient) {
+  if (self->impatient && self->mode == PGC_MODE_PREPARED) {
     pgc_reply reply = pgc_connection_make_impatient(self, false, deadline);
     if (reply.kind != PGC_REPLY_RESULT)
       return reply;

@@ -119,7 +119,7 @@ static bool channel_send(pgc_channel *base, pgc_sent *sent) {
   }
   pgc_question question;
   pgc_buffer text = PGC_BUFFER_INIT;
-  bool taken = pgc_question_ask(&question, &sent->op, 0, &sent->error) == PGCACHE_OK;
+  bool taken = pgc_question_ask(&question, &sent->op, sent->step, &sent->error) == PGCACHE_OK;
   if (taken && (connection->mode != PGC_MODE_PREPARED || (connection->prepared & UINT32_C(1) << question.id) == 0))
     taken = pgc_connection_text(connection, &text, question.id, self->session.schema, self->session.logged);
   taken = taken && queue(self, sent, &question, (const char *)text.data);

@@ -18,10 +18,15 @@
 /* More than libpq gives between two results of a pipeline: it has nothing, and will have nothing. */
 #define NOTHING_MAX 8
 
+/* The first statement of a write is the one that does it. */
+static bool still_writes(const pgc_sent *sent) {
+  return sent->step == 0 && pgc_op_writes(sent->op.kind);
+}
+
 pgc_session *pgc_channel_about(pgc_pg_channel *self, pgc_sent *sent) {
   pgc_session *session = &self->session;
   session->deadline = sent->op.deadline;
-  session->writes = pgc_op_writes(sent->op.kind);
+  session->writes = still_writes(sent);
   session->error = &sent->error;
   session->broken = session->retry = session->looked = session->no_marker = false;
   session->fault = PGC_FAULT_NONE;
@@ -133,11 +138,12 @@ static void answer(pgc_pg_channel *self, pgc_sent *sent, PGresult *result) {
   if (status != PGCACHE_OK)
     status = pgc_question_refused(session, &sent->op, status);
   else
-    status = pgc_question_understand(session, &sent->op, 0, sent->sent_us, &rows, &another);
+    status = pgc_question_understand(session, &sent->op, sent->step, sent->sent_us, &rows, &another);
   PQclear(rows);
-  bool again = another || session->no_marker || (status < 0 && session->retry);
-  pgc_channel_settle(sent, status, again ? PGC_RUN_AGAIN : PGC_DELIVERED);
-  if (failed || again)
+  bool again = session->no_marker || (status < 0 && session->retry);
+  pgc_channel_settle(sent, status, another ? PGC_ASK_ON : again ? PGC_RUN_AGAIN : PGC_DELIVERED);
+  sent->step += another;
+  if (failed || again || another)
     sent->marks |= PGC_SENT_JUDGED;
   look_at_connection(self, status);
 }
@@ -149,7 +155,7 @@ static void take_back_group(pgc_pg_channel *self, PGresult *result) {
       run_again(sent);
   }
   pgc_sent *last = self->reading;
-  if ((last->marks & PGC_SENT_JUDGED) == 0 && pgc_op_writes(last->op.kind)) {
+  if ((last->marks & PGC_SENT_JUDGED) == 0 && still_writes(last)) {
     answer(self, last, result);
   } else {
     PQclear(result);

@@ -28,13 +28,12 @@ static bool is_ready(const pgc_connection *connection) {
 
 /* One attempt on one connection. *retry: another one may succeed. */
 static pgcache_status attempt(pgc_pg_store *self, pgc_process *here, pgc_channel **out, pgc_deadline deadline,
-                              pgcache_error *error, bool *retry) {
+                              bool *busy, pgcache_error *error, bool *retry) {
   pgc_source *source = here->source;
   pgc_session session = pgc_pg_session(self, here, deadline, error);
   const pgc_channel_place place = {source, &here->breaker, &self->base.counters};
-  bool busy;
   *retry = false;
-  pgcache_status status = source->acquire(source, &session.connection, deadline, &busy, error);
+  pgcache_status status = source->acquire(source, &session.connection, deadline, busy, error);
   if (status != PGCACHE_OK)
     return status;
   int64_t began_us = pgc_monotonic_us();
@@ -57,12 +56,12 @@ static pgcache_status attempt(pgc_pg_store *self, pgc_process *here, pgc_channel
 }
 
 /* What is open and ready: asks the server nothing, and says nothing about it. */
-static pgcache_status open_at_once(pgc_pg_store *self, pgc_process *here, pgc_channel **out, pgcache_error *error) {
+static pgcache_status open_at_once(pgc_pg_store *self, pgc_process *here, pgc_channel **out, bool *busy,
+                                   pgcache_error *error) {
   pgc_source *source = here->source;
   pgc_session session = pgc_pg_session(self, here, 0, error);
   const pgc_channel_place place = {source, &here->breaker, &self->base.counters};
-  bool busy;
-  pgcache_status status = source->acquire(source, &session.connection, 0, &busy, error);
+  pgcache_status status = source->acquire(source, &session.connection, 0, busy, error);
   if (status != PGCACHE_OK)
     return status;
   if (is_ready(session.connection)) {
@@ -77,21 +76,23 @@ static pgcache_status open_at_once(pgc_pg_store *self, pgc_process *here, pgc_ch
   return status;
 }
 
-pgcache_status pgc_pg_open_channel(pgc_store *base, pgc_channel **out, pgc_deadline deadline, pgcache_error *error) {
+pgcache_status pgc_pg_open_channel(pgc_store *base, pgc_channel **out, pgc_deadline deadline, bool *busy,
+                                   pgcache_error *error) {
   pgc_pg_store *self = (pgc_pg_store *)base;
   *out = NULL;
+  *busy = false;
   pgc_process *here = pgc_pg_process(self);
   if (here == NULL)
     return pgc_fail_memory(error);
   if (deadline == 0)
-    return open_at_once(self, here, out, error);
+    return open_at_once(self, here, out, busy, error);
   pgcache_error failure = PGCACHE_ERROR_INIT; /* of attempts that a later one makes good */
   pgcache_status status = PGCACHE_OK;
   bool retry = true;
   for (int number = 1; retry && number <= PGC_ATTEMPTS_MAX; number++) {
     if (number > 1 && pgc_deadline_poll_ms(deadline) == 0)
       break;
-    status = attempt(self, here, out, deadline, &failure, &retry);
+    status = attempt(self, here, out, deadline, busy, &failure, &retry);
   }
   if (status == PGCACHE_OK)
     return PGCACHE_OK;

@@ -52,7 +52,7 @@ void pgc_pg_leave_breaker(pgc_pg_store *self, pgc_process *here, pgc_breaker_ver
                           const pgcache_error *failure);
 
 /* See store.h. */
-pgcache_status pgc_pg_open_channel(pgc_store *base, struct pgc_channel **out, pgc_deadline deadline,
+pgcache_status pgc_pg_open_channel(pgc_store *base, struct pgc_channel **out, pgc_deadline deadline, bool *busy,
                                    pgcache_error *error);
 bool pgc_pg_is_troubled(pgc_store *base);
 void pgc_pg_waited_in_vain(pgc_store *base);

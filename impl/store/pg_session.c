@@ -136,7 +136,9 @@ pgcache_status pgc_session_execute(pgc_session *self, pgc_statement_id id, const
   *result = NULL;
   if (pgc_deadline_poll_ms(self->deadline) == 0)
     return too_late(self);
-  if (self->connection->mode == PGC_MODE_PREPARED && self->connection->impatient != self->impatient) {
+  if (self->connection->mode != PGC_MODE_PREPARED) {
+    self->connection->impatient = self->impatient; /* it is sent with the statement */
+  } else if (self->connection->impatient != self->impatient) {
     pgc_reply set = pgc_connection_make_impatient(self->connection, self->impatient, self->deadline);
     if (set.kind != PGC_REPLY_RESULT)
       return pgc_session_explain(self, &set);

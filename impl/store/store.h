@@ -185,9 +185,10 @@ struct pgc_store {
   /* Runs one operation and returns when it is done or its deadline has passed. Any thread. */
   pgcache_status (*run)(pgc_store *self, pgc_op *op, pgcache_error *error);
   /* Opens a channel, see channel.h, on which operations can be sent at once. deadline 0: does not wait, and takes a
-     connection that is open, idle and known to be in order, else PGCACHE_TIMEOUT. PGCACHE_OK, PGCACHE_CLOSED, or why there
+     connection that is open, idle and known to be in order, else PGCACHE_TIMEOUT. *busy: there is none because others have
+     them all, which is not the server's fault. PGCACHE_OK, PGCACHE_CLOSED, or why there
      is none. NULL, and so the next three: this store has no channels; run() never waits (null:), or its connections are the application's. */
-  pgcache_status (*open_channel)(pgc_store *self, struct pgc_channel **out, pgc_deadline deadline,
+  pgcache_status (*open_channel)(pgc_store *self, struct pgc_channel **out, pgc_deadline deadline, bool *busy,
                                  pgcache_error *error);
   /* Whether the breaker is open, so that operations are to go through run(), which asks it. */
   bool (*is_troubled)(pgc_store *self);

@@ -289,6 +289,79 @@ TEST_CASE("Maintenance borrows a few connections more", "[rule:submit][connectio
   CHECK(watch.most() <= 2 + 5);
 }
 
+TEST_CASE("Thousands submitted at once share one connection with calls, and nobody has to submit more to get them done",
+          "[rule:submit][connections][threads]") {
+  Store store;
+  Cache cache = store.open({{"pool_max", "1"}});
+  const Requests requests(cache);
+  std::atomic<bool> ended{false};
+  int failed = 0;
+  in_threads(2, [&](int number) {
+    if (number > 0) {
+      while (!ended)
+        cache.put("call", "v");
+      return;
+    }
+    for (int i = 0; i < 20000; i++) {
+      if (requests.put("k" + std::to_string(i), string(200, 'v'), patient()) != PGCACHE_OK)
+        throw std::runtime_error("a submission was refused");
+    }
+    for (int i = 0; i < 20000; i++) {
+      const Completion completion = requests.next(60000);
+      if (!completion)
+        throw std::runtime_error("nothing comes");
+      failed += completion.status() < 0;
+    }
+    ended = true;
+  });
+  CHECK(failed == 0);
+}
+
+TEST_CASE("Calls that hold all connections for long do not open the breaker", "[rule:breaker][connections]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  Cache cache = store.open({{"pool_max", "1"}, {"breaker_failures", "2"}});
+  const Requests requests(cache);
+  Locked locked(store);
+  std::thread holder([&] { cache.flush(PGCACHE_FLUSH_NAMESPACE, patient()); });
+  sleep_ms(300);
+  for (int i = 0; i < 16; i++) { /* longer than the engine waits in line at a time */
+    CHECK(requests.wait(requests.get("k", deadline(500)).id) == PGCACHE_TIMEOUT);
+  }
+  locked.end();
+  holder.join();
+  pgcache_counters counters = PGCACHE_COUNTERS_INIT;
+  REQUIRE(pgcache_read_counters(cache.raw(), &counters, nullptr) == PGCACHE_OK);
+  CHECK(counters.breaker_opened == 0);
+  CHECK(requests.wait(requests.get("k").id).status() >= 0);
+}
+
+TEST_CASE("Requests of many namespaces are sent together, too", "[rule:namespace][batch]") {
+  Store store;
+  const Requests requests(store.cache);
+  std::vector<uint64_t> ids;
+  for (int round = 0; round < 2; round++) {
+    for (int i = 0; i < 3000; i++) {
+      const string name = "tenant" + std::to_string(i % 300);
+      pgcache_options options = PGCACHE_OPTIONS_INIT;
+      options.namespace_name = name.c_str();
+      options.deadline_ms = 30000;
+      const string key = "k" + std::to_string(i);
+      uint64_t id = 0;
+      REQUIRE((round == 0 ? pgcache_submit_put(store.cache.raw(), &id, key.data(), key.size(), name.data(), name.size(),
+                                               0, 60000, &options, nullptr)
+                          : pgcache_submit_get(store.cache.raw(), &id, key.data(), key.size(), &options, nullptr)) ==
+              PGCACHE_OK);
+      ids.push_back(id);
+    }
+    for (int i = 0; i < 3000; i++) {
+      const Completion done = requests.wait(ids.at(static_cast<size_t>(round * 3000 + i)));
+      if (done != PGCACHE_OK || (round == 1 && done.bytes() != "tenant" + std::to_string(i % 300)))
+        FAIL(done);
+    }
+  }
+}
+
 TEST_CASE("pool_max=1 shared with calls of threads: neither side starves", "[rule:submit][connections][threads]") {
   Store store;
   Cache cache = store.open({{"pool_max", "1"}});

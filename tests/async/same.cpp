@@ -230,6 +230,14 @@ TEST_CASE("Requests on encrypted and compressed values, and keyed digests, give 
         "f");
   Store keyed({{"digests", "keyed"}, {"keys", file.source()}, {"max_value_bytes", "20000"}});
   check_same(keyed.cache, true);
+
+  /* A namespace that this handle has not noted yet as having keyed digests: the first request of all. */
+  const Cache fresh = keyed.open({{"digests", "keyed"}, {"keys", file.source()}, {"namespace", "fresh"}});
+  const Requests first(fresh);
+  const int64_t began = now_ms();
+  CHECK(first.wait(first.put("k", "v").id) == PGCACHE_OK);
+  CHECK(first.wait(first.get("k").id).bytes() == "v");
+  CHECK(now_ms() - began < 3000);
 }
 
 TEST_CASE("Requests behind prepared=off give what the calls give", "[rule:submit][same]") {

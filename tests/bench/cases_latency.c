@@ -248,6 +248,12 @@ void case_latency(bench *self) {
   dataset_disconnect(&data); /* it learns of the limit */
   measure(self, &data, &keeper,
           &(load){.name = "p99_eviction", .prepare = add_cold, .maintain = evict, .rows = rows, .next = 2 * keys});
+  measure(self, &data, &keeper,
+          &(load){.name = "p99_janitor_evicts",
+                  .prepare = add_cold,
+                  .maintain = let_janitor_work,
+                  .rows = rows,
+                  .next = 4 * keys});
   if (pgcache_set_limits(keeper.cache, PGCACHE_LIMIT_ALL, PGCACHE_LIMIT_NONE, PGCACHE_LIMIT_NONE, NULL, &error) < 0) {
     die("%s: %s", pgcache_status_name(error.status), error.message);
   }

@@ -82,9 +82,11 @@ struct Sent : pgc_sent {
   int64_t version() const {
     return keys[0].version;
   }
-  /* What became of it: "OK", "MISS", "again", "lost". */
+  /* What became of it: "OK", "MISS", "ask on", "again", "lost". */
   std::string end() const {
     switch (delivery) {
+    case PGC_ASK_ON:
+      return "ask on";
     case PGC_RUN_AGAIN:
       return "again";
     case PGC_LOST:
@@ -100,7 +102,8 @@ struct Sent : pgc_sent {
 class Channel {
 public:
   explicit Channel(const Cache &cache, int64_t timeout_ms = 5000) : cache_(cache.raw()), store_(cache.raw()->store) {
-    status = store_->open_channel(store_, &self_, timeout_ms == 0 ? 0 : pgc_deadline_in(timeout_ms), &error);
+    bool busy = false;
+    status = store_->open_channel(store_, &self_, timeout_ms == 0 ? 0 : pgc_deadline_in(timeout_ms), &busy, &error);
   }
   Channel(const Channel &) = delete;
   Channel &operator=(const Channel &) = delete;

@@ -198,7 +198,8 @@ public:
   }
   size_t dispatch(int64_t timeout_ms) const {
     size_t count = 0;
-    if (pgcache_dispatch(self_, &count, timeout_ms, nullptr) != PGCACHE_OK)
+    const pgcache_status status = pgcache_dispatch(self_, &count, timeout_ms, nullptr);
+    if (status != PGCACHE_OK && status != PGCACHE_CLOSED)
       throw std::runtime_error("pgcache_dispatch");
     return count;
   }
