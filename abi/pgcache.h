@@ -481,7 +481,8 @@ typedef struct pgcache_item {
 
 /* Rules of the multi-key calls: [rule:batch]
    In and out: items, an array of count elements (0 is allowed and does nothing). Up to PGCACHE_BATCH_MAX keys go in one
-   round trip and one statement; longer arrays (and puts of more than 64 MiB) are split. Duplicate keys are allowed: all
+   round trip and one statement; longer arrays (and puts of more than 64 MiB) are split, and their parts done one after the
+   other; pgcache_submit_get_many() and its like do them side by side. Duplicate keys are allowed: all
    of them get the same answer, and of duplicate puts the last one is stored. Every item is checked before anything is
    sent: one bad item refuses the call, all items get its status, and the message gives its index.
    The call's status is PGCACHE_OK when every key was answered, else the first error; each item has its own status then:

@@ -89,7 +89,7 @@ private:
 /* Several threads that submit, cancel, take, wait and dispatch until `ended`, then until all is complete. */
 class Crowd {
 public:
-  Crowd(Cache &cache, Ledger &ledger) : cache_(cache), requests_(cache), ledger_(ledger) {
+  Crowd(Cache &cache, Ledger &ledger) : requests_(cache), ledger_(ledger) {
     callback_.call = [](void *self, const pgcache_completion *completion) {
       static_cast<Crowd *>(self)->ledger_.completed(completion);
     };
@@ -212,7 +212,6 @@ private:
       under_way_ -= static_cast<int>(requests_.dispatch(20));
   }
 
-  Cache &cache_;
   Requests requests_;
   Ledger &ledger_;
   pgcache_callback callback_ = PGCACHE_CALLBACK_INIT;

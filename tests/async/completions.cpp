@@ -240,7 +240,6 @@ TEST_CASE("Many threads take at once: each completion goes to one of them, and t
   const int takers = 4, submitters = 2, each = longer(1500, 20000);
   const size_t expected = static_cast<size_t>(submitters * each);
   std::atomic<size_t> taken{0};
-  std::atomic<bool> idle_wakes{false};
   std::vector<std::set<uint64_t>> got(takers);
   std::vector<std::vector<uint64_t>> ids(submitters);
   in_threads(takers + submitters, [&](int number) {
