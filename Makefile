@@ -41,7 +41,7 @@ DESTDIR ?=
 
 # ---- Variants ----------------------------------------------------------------------------------------------------------
 
-VARIANTS := asan tsan coverage fuzz werror-gcc werror-clang
+VARIANTS := asan tsan coverage fuzz clang
 ifneq ($(filter-out $(VARIANTS),$(VARIANT)),)
 $(error VARIANT must be empty or one of: $(VARIANTS))
 endif
@@ -248,28 +248,28 @@ tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(EXAMPLES)
 test-unit: $(B)/tests/unit
 	$(B)/tests/unit $(ARGS)
 test-store: $(B)/tests/store all
-	$(if $(ARGS),ci/with-postgres $(B)/tests/store $(ARGS),ci/in-parts 3 $(B)/tests/store)
+	$(if $(ARGS),ci/with-postgres $(B)/tests/store $(ARGS),ci/in-parts 4 $(B)/tests/store)
 # What the library does, with handles that log in as application roles; see tests/support/server.hpp.
 ROLES_TESTS := [model],[add],[cas],[replace],[touch],[exists],[increment],[cleanup]~[crash],[stats],[keys],[value]
 # A role kept to namespaces has no part in the walk over all of them.
 ROLES_TESTS_restricted := $(subst [cleanup]~[crash],[A05]~[slices],$(ROLES_TESTS))
 test-roles: $(B)/tests/store all
-	@set -e; $(foreach access,functions tables restricted,echo 'as a role with: $(access)'; \
+	ci/side-by-side $(foreach access,functions tables restricted,"echo 'as a role with: $(access)'; \
 	  PGCACHE_TEST_ACCESS=$(access) ci/with-postgres $(B)/tests/store \
-	  $(or $(ARGS),'$(or $(ROLES_TESTS_$(access)),$(ROLES_TESTS))');)
+	  $(or $(ARGS),'$(or $(ROLES_TESTS_$(access)),$(ROLES_TESTS))')")
 # The store's tests once more, each Store behind a PgBouncer in transaction mode with prepared=off: those that say most
 # about statements in a few seconds; make check-long: all that do not need sessions of their own.
 POOLER_TESTS := $(if $(PGCACHE_LONG),~[direct],[pooler],[model],[add],[cas],[replace],[touch],[exists],[increment],[flush],[keys],[stats],[value],[version],[init],[migrations],[changed],[epoch])
 test-pooler: $(B)/tests/store all
-	PGCACHE_TEST_POOLER=1 ci/with-postgres $(B)/tests/store $(or $(ARGS),'$(POOLER_TESTS)')
+	PGCACHE_TEST_POOLER=1 ci/in-parts 2 $(B)/tests/store $(or $(ARGS),'$(POOLER_TESTS)')
 test-async: $(B)/tests/async all
-	$(if $(ARGS),ci/with-postgres $(B)/tests/async $(ARGS),ci/in-parts 2 $(B)/tests/async)
+	$(if $(ARGS),ci/with-postgres $(B)/tests/async $(ARGS),ci/in-parts 4 $(B)/tests/async)
 test-faults: $(B)/tests/faults all
 	ci/with-postgres $(B)/tests/faults $(ARGS)
 soak: $(B)/tests/soak
 	$(B)/tests/soak $(ARGS)
 test-cli: all examples
-	PGCACHE_BIN=$(B)/pgcache ci/with-postgres tests/cli/run $(ARGS)
+	PGCACHE_BIN=$(B)/pgcache $(if $(ARGS),ci/with-postgres tests/cli/run $(ARGS),tests/cli/run-all)
 
 .PHONY: check check-long check-all light-checks
 check:
