@@ -67,6 +67,10 @@ static bool check_url(const setting_row *row, const char *value) {
   return pgc_address_problem(value) == NULL;
 }
 
+static bool check_listen_url(const setting_row *row, const char *value) {
+  return value[0] == '\0' || check_url(row, value);
+}
+
 /* A schema's name goes into SQL text: of these letters none needs quotes and none can end them. */
 static bool check_schema(const setting_row *row, const char *value) {
   (void)row;
@@ -158,6 +162,12 @@ static bool check_namespaces(const setting_row *row, const char *value) {
     if (*rest == '\0')
       return true;
   }
+}
+
+/* A channel's name is quoted by LISTEN and not by pg_notify(): of these letters both make the same name. */
+static bool check_channel(const setting_row *row, const char *value) {
+  (void)row;
+  return strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(value) && strlen(value) <= PGC_CHANNEL_MAX;
 }
 
 static bool check_grants(const setting_row *row, const char *value) {
@@ -260,6 +270,22 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "For processes that live too briefly for a janitor: one of so many writes does a slice of cleanup; 0 is never."),
     [PGC_SETTING_ACCESS_STAMP_MS] = INTEGER("access_stamp_ms", "PGCACHE_ACCESS_STAMP_MS", "60000", 1, 86400000,
         "With a size bound: an entry that is read is noted as used when it was not for so long, in milliseconds."),
+    [PGC_SETTING_NEAR_MAX_BYTES] = INTEGER("near_max_bytes", "PGCACHE_NEAR_MAX_BYTES", "0", 0, 1099511627776,
+        "Memory of the near cache, with all its overhead, in bytes; 0: no near cache, and no connection that listens."),
+    [PGC_SETTING_NEAR_MAX_ENTRIES] = INTEGER("near_max_entries", "PGCACHE_NEAR_MAX_ENTRIES", "0", 0, 1000000000,
+        "Most entries of the near cache; 0: as many as its bytes allow."),
+    [PGC_SETTING_NEAR_STALENESS_MS] = INTEGER("near_staleness_ms", "PGCACHE_NEAR_STALENESS_MS", "2000", 100, 60000,
+        "A hit in the near cache is never older than this, whatever breaks, in milliseconds; usually it is a few."),
+    [PGC_SETTING_NEAR_ABSENT_MS] = INTEGER("near_absent_ms", "PGCACHE_NEAR_ABSENT_MS", "0", 0, 86400000,
+        "How long the near cache remembers that an entry does not exist, in milliseconds; 0: not at all."),
+    [PGC_SETTING_NEAR_AUDIT_MS] = INTEGER("near_audit_ms", "PGCACHE_NEAR_AUDIT_MS", "0", 0, 86400000,
+        "How often a few entries of the near cache are compared with the server's, in milliseconds; 0: never."),
+    [PGC_SETTING_LISTEN_URL] = TEXT("listen_url", "PGCACHE_LISTEN_URL", "", check_listen_url,
+        "as url, past any pooler; or nothing: the url",
+        "Where the near cache listens for changes; needed where the url leads through a connection pooler."),
+    [PGC_SETTING_NOTIFY_CHANNEL] = TEXT("notify_channel", "PGCACHE_NOTIFY_CHANNEL", "", check_channel,
+        "up to 63 of a-z, 0-9, _; or nothing: a random one",
+        "For init: the name of the channel on which changes are notified."),
 };
 /* clang-format on */
 
@@ -280,16 +306,12 @@ static const char *text_of(const pgcache_config *config, size_t id) {
 /* The name that was given is not printed: somebody may have mixed up name and value. */
 static pgcache_status fail_name(const char *name, pgcache_error *error) {
   const char *names[PGC_SETTING_COUNT];
-  char list[PGC_SETTING_COUNT * 32] = "";
-  for (size_t id = 0; id < PGC_SETTING_COUNT; id++) {
+  for (size_t id = 0; id < PGC_SETTING_COUNT; id++)
     names[id] = table[id].public.name;
-    strcat(list, id == 0 ? "" : ", "); /* short names of our own: a unit test compares the whole list */
-    strcat(list, names[id]);
-  }
   const char *nearest = pgc_suggest(name, names, PGC_SETTING_COUNT);
   if (nearest != NULL)
     return pgc_fail(error, PGCACHE_BAD_SETTING, "there is no setting of that name; the nearest is %s", nearest);
-  return pgc_fail(error, PGCACHE_BAD_SETTING, "there is no setting of that name; there are %s", list);
+  return pgc_fail(error, PGCACHE_BAD_SETTING, "there is no setting of that name; pgcache_config_describe() lists them");
 }
 
 /* Checks and copies one value. source is what the message calls the setting: its name, or the environment variable's. */
@@ -298,7 +320,7 @@ static pgcache_status set_value(pgcache_config *config, size_t id, const char *s
   char *copy = NULL;
   if (value != NULL) {
     if (!table[id].check(&table[id], value)) {
-      if (id == PGC_SETTING_URL)
+      if (id == PGC_SETTING_URL || id == PGC_SETTING_LISTEN_URL)
         return pgc_fail(error, PGCACHE_BAD_SETTING, "%s: %s", source, pgc_address_problem(value));
       return pgc_fail(error, PGCACHE_BAD_SETTING, "%s: the value must be %s", source, table[id].public.allowed);
     }
@@ -415,7 +437,8 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
                     "app_namespaces is set and app_role is not; whom should it keep to them?");
   out->url = pgc_strdup(text_of(config, PGC_SETTING_URL));
   out->app_namespaces = pgc_strdup(namespaces);
-  if (out->url == NULL || out->app_namespaces == NULL) {
+  out->listen_url = pgc_strdup(text_of(config, PGC_SETTING_LISTEN_URL));
+  if (out->url == NULL || out->app_namespaces == NULL || out->listen_url == NULL) {
     pgc_settings_clear(out);
     return pgc_fail_memory(error);
   }
@@ -446,6 +469,12 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   out->cleanup_share = (int)integer_of(config, PGC_SETTING_CLEANUP_SHARE);
   out->cleanup_chance = integer_of(config, PGC_SETTING_CLEANUP_CHANCE);
   out->access_stamp_ms = integer_of(config, PGC_SETTING_ACCESS_STAMP_MS);
+  out->near_max_bytes = integer_of(config, PGC_SETTING_NEAR_MAX_BYTES);
+  out->near_max_entries = integer_of(config, PGC_SETTING_NEAR_MAX_ENTRIES);
+  out->near_staleness_ms = integer_of(config, PGC_SETTING_NEAR_STALENESS_MS);
+  out->near_absent_ms = integer_of(config, PGC_SETTING_NEAR_ABSENT_MS);
+  out->near_audit_ms = integer_of(config, PGC_SETTING_NEAR_AUDIT_MS);
+  strcpy(out->notify_channel, text_of(config, PGC_SETTING_NOTIFY_CHANNEL));
   return load_encoding(out, config, error);
 }
 
@@ -463,5 +492,6 @@ void pgc_settings_clear(pgc_settings *settings) {
   pgc_free(settings->url);
   pgc_free(settings->keys);
   pgc_free(settings->app_namespaces);
+  pgc_free(settings->listen_url);
   memset(settings, 0, sizeof *settings);
 }

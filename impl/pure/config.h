@@ -20,6 +20,7 @@
 
 #define PGC_SCHEMA_MAX 31
 #define PGC_ROLE_MAX 63
+#define PGC_CHANNEL_MAX 63
 
 /* The number of each setting: its place in the table and in a configuration. */
 typedef enum pgc_setting_id {
@@ -55,6 +56,13 @@ typedef enum pgc_setting_id {
   PGC_SETTING_CLEANUP_SHARE,
   PGC_SETTING_CLEANUP_CHANCE,
   PGC_SETTING_ACCESS_STAMP_MS,
+  PGC_SETTING_NEAR_MAX_BYTES,
+  PGC_SETTING_NEAR_MAX_ENTRIES,
+  PGC_SETTING_NEAR_STALENESS_MS,
+  PGC_SETTING_NEAR_ABSENT_MS,
+  PGC_SETTING_NEAR_AUDIT_MS,
+  PGC_SETTING_LISTEN_URL,
+  PGC_SETTING_NOTIFY_CHANNEL,
   PGC_SETTING_COUNT
 } pgc_setting_id;
 
@@ -102,6 +110,13 @@ typedef struct pgc_settings {
   int cleanup_share;      /* percent */
   int64_t cleanup_chance; /* 0: never */
   int64_t access_stamp_ms;
+  int64_t near_max_bytes;   /* 0: no near cache */
+  int64_t near_max_entries; /* 0: as many as fit */
+  int64_t near_staleness_ms;
+  int64_t near_absent_ms; /* 0: never */
+  int64_t near_audit_ms;  /* 0: never */
+  char *listen_url;       /* never NULL; "": the url */
+  char notify_channel[PGC_CHANNEL_MAX + 1];
 } pgc_settings;
 
 /* Copies config into out. PGCACHE_OK, PGCACHE_BAD_SETTING (settings contradict each other) or PGCACHE_NO_MEMORY; out is

@@ -204,6 +204,7 @@ Config Store::config(const Settings &settings) const {
   Config config;
   const std::string &role = access_role();
   config.set("url", role.empty() ? server_ : conninfo_with(server_, {{"user", role}})).set("schema", schema_.name());
+  config.set("near_max_bytes", "0"); /* tests of the near cache ask for it: it holds a connection of its own */
   if (through_pooler() && server_ == url())
     config.set("url", Pooler::shared().conninfo()).set("prepared", "off");
   for (const auto &[name, value] : settings_)

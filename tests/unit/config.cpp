@@ -104,7 +104,14 @@ TEST_CASE("every setting is described completely", "[config]") {
 
                                        "cleanup_share",
                                        "cleanup_chance",
-                                       "access_stamp_ms"});
+                                       "access_stamp_ms",
+                                       "near_max_bytes",
+                                       "near_max_entries",
+                                       "near_staleness_ms",
+                                       "near_absent_ms",
+                                       "near_audit_ms",
+                                       "listen_url",
+                                       "notify_channel"});
 }
 
 TEST_CASE("a default can be set and is what was described", "[config]") {
@@ -215,6 +222,13 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
       {"cleanup_share", {"1", "100"}, {"0", "101", "10%"}},
       {"cleanup_chance", {"0", "1000000"}, {"-1", "1000001", "0.1"}},
       {"access_stamp_ms", {"1", "86400000"}, {"0", "86400001", "1m"}},
+      {"near_max_bytes", {"0", "1099511627776"}, {"-1", "1099511627777", "64MiB"}},
+      {"near_max_entries", {"0", "1000000000"}, {"-1", "1000000001"}},
+      {"near_staleness_ms", {"100", "60000"}, {"99", "60001"}},
+      {"near_absent_ms", {"0", "86400000"}, {"-1", "86400001"}},
+      {"near_audit_ms", {"0", "86400000"}, {"-1", "86400001"}},
+      {"listen_url", {"", "host=/tmp", "postgresql://h/d"}, {"x", "redis://h"}},
+      {"notify_channel", {"", "abc_0", std::string(63, 'c')}, {"A", "a b", "a-b", "a\"", std::string(64, 'c')}},
       {"url",
        {"", "null:", "local:", "local:/x", "postgresql://h/d", "postgres://h", "host=/tmp", "dbname = 'x y'"},
        {"null:x", "local:x", "redis://h", "POSTGRES://h", "localhost", " ", "://"}},
@@ -275,15 +289,7 @@ TEST_CASE("the message on a wrong name names the nearest setting", "[config][rul
   CHECK(message("default_ttl") == nearest + "default_ttl_ms");
   CHECK(message("tabel") == nearest + "table");
   CHECK(message("max_value_size") == nearest + "max_value_bytes");
-  const std::string all =
-      "there is no setting of that name; there are url, schema, namespace, table, values, prepared, app_role, "
-      "app_namespaces, grants, owner_role, pool_min, "
-      "pool_max, "
-      "pool_max_lifetime_ms, pool_idle_ms, async_connections, async_requests_max, async_bytes_max, "
-      "breaker_failures, breaker_pause_ms, on_error, timeout_ms, "
-      "maintenance_timeout_ms, default_ttl_ms, max_value_bytes, "
-      "compression, compression_min_bytes, encryption, digests, keys, "
-      "cleanup_share, cleanup_chance, access_stamp_ms";
+  const std::string all = "there is no setting of that name; pgcache_config_describe() lists them";
   CHECK(message("") == all);
   CHECK(message("verbosity") == all);
   CHECK(message(std::string(10000, 'u').c_str()) == all);
@@ -382,7 +388,14 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
                                                                      {"keys", "env:K"},
                                                                      {"cleanup_share", "11"},
                                                                      {"cleanup_chance", "12"},
-                                                                     {"access_stamp_ms", "13"}};
+                                                                     {"access_stamp_ms", "13"},
+                                                                     {"near_max_bytes", "14"},
+                                                                     {"near_max_entries", "15"},
+                                                                     {"near_staleness_ms", "116"},
+                                                                     {"near_absent_ms", "17"},
+                                                                     {"near_audit_ms", "18"},
+                                                                     {"listen_url", "host=/l"},
+                                                                     {"notify_channel", "chan"}};
     auto settings = all_settings();
     REQUIRE(values.size() == settings.size());
     for (size_t i = 0; i < settings.size(); i++) {
@@ -470,6 +483,13 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.cleanup_share == 10);
     CHECK(settings.cleanup_chance == 0);
     CHECK(settings.access_stamp_ms == 60000);
+    CHECK(settings.near_max_bytes == 0);
+    CHECK(settings.near_max_entries == 0);
+    CHECK(settings.near_staleness_ms == 2000);
+    CHECK(settings.near_absent_ms == 0);
+    CHECK(settings.near_audit_ms == 0);
+    CHECK(std::string(settings.listen_url) == "");
+    CHECK(std::string(settings.notify_channel) == "");
     pgc_settings_clear(&settings);
     CHECK(settings.url == nullptr);
     CHECK(settings.pool_max == 0);
@@ -502,7 +522,14 @@ TEST_CASE("settings are loaded in their types", "[config]") {
                                                             {"keys", "file:/keys"},
                                                             {"cleanup_share", "50"},
                                                             {"cleanup_chance", "100"},
-                                                            {"access_stamp_ms", "1000"}};
+                                                            {"access_stamp_ms", "1000"},
+                                                            {"near_max_bytes", "1000000"},
+                                                            {"near_max_entries", "77"},
+                                                            {"near_staleness_ms", "500"},
+                                                            {"near_absent_ms", "60"},
+                                                            {"near_audit_ms", "5000"},
+                                                            {"listen_url", "host=/direct password=y"},
+                                                            {"notify_channel", "quiet"}};
     for (const auto &value : values)
       REQUIRE(pgcache_config_set(config, value.first, value.second, nullptr) == PGCACHE_OK);
     REQUIRE(pgc_settings_load(&settings, config, nullptr) == PGCACHE_OK);
@@ -527,6 +554,13 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.cleanup_share == 50);
     CHECK(settings.cleanup_chance == 100);
     CHECK(settings.access_stamp_ms == 1000);
+    CHECK(settings.near_max_bytes == 1000000);
+    CHECK(settings.near_max_entries == 77);
+    CHECK(settings.near_staleness_ms == 500);
+    CHECK(settings.near_absent_ms == 60);
+    CHECK(settings.near_audit_ms == 5000);
+    CHECK(std::string(settings.listen_url) == "host=/direct password=y");
+    CHECK(std::string(settings.notify_channel) == "quiet");
     CHECK(settings.compression == PGC_CODEC_LZ4);
     CHECK(settings.compression_min_bytes == 12);
     CHECK(settings.encryption == PGC_ENCRYPTION_REQUIRED);
@@ -586,5 +620,5 @@ TEST_CASE("every allocation of a configuration may fail", "[config][allocation]"
     pgcache_config_free(config);
     return status;
   });
-  CHECK(points == 8);
+  CHECK(points == 9);
 }

@@ -1,0 +1,54 @@
+/*
+ * listener.h - keeps the near cache of one process true: one thread with one connection, which listens for the relay's
+ * notifications, polls the change stream itself several times within the bound, and proves with each poll how fresh the
+ * near cache is. One listener of all processes is the relay: it reads the stream every few milliseconds and notifies.
+ *
+ * Owns: its thread, its connection, the cursor (a whole snapshot). Must never: keep a caller waiting, except in fence().
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef PGC_STORE_LISTENER_H
+#define PGC_STORE_LISTENER_H
+
+#include "state/counters.h"
+#include "state/near.h"
+#include "store/connect.h"
+
+typedef struct pgc_listener pgc_listener;
+
+typedef struct pgc_listener_settings {
+  const char *schema; /* these two must outlive the listener */
+  const char *namespace_name;
+  bool logged;
+  int64_t staleness_us; /* the bound */
+  int64_t audit_us;     /* how often a few entries are compared with the store, 0: never */
+} pgc_listener_settings;
+
+/* Takes the plan over (also when it fails, with NULL, out of memory). Starts nothing. near, counters: in use until freed. */
+pgc_listener *pgc_listener_new(pgc_connect_plan *plan, const pgc_listener_settings *settings, pgc_near *near,
+                               pgc_counters *counters);
+
+/* Somebody wants to read: starts the thread, the first time. Costs a load after that. Any thread. */
+void pgc_listener_want(pgc_listener *self);
+
+/* Returns once everything that was acknowledged before the call is applied to the near cache. PGCACHE_OK, PGCACHE_TIMEOUT,
+   PGCACHE_CLOSED, PGCACHE_NO_MEMORY, or why there is no connection to listen on: PGCACHE_UNAVAILABLE, PGCACHE_BAD_SETTING (a
+   pooler stands in between), PGCACHE_DENIED ... The near cache gives no hits then, or only until the bound has passed. Any thread. */
+pgcache_status pgc_listener_fence(pgc_listener *self, pgc_deadline deadline, pgcache_error *error);
+
+/* Why there are no hits; PGCACHE_OK: there is a connection, and the last poll on it went well. Any thread. */
+pgcache_status pgc_listener_state(pgc_listener *self, pgcache_error *error);
+
+/* Whether it is the relay at the moment. */
+bool pgc_listener_is_relay(pgc_listener *self);
+
+/* Ends the thread and wakes everybody in fence(): PGCACHE_CLOSED from then on. Does not wait. Any thread, repeatedly. */
+void pgc_listener_shutdown(pgc_listener *self);
+
+/* Shuts down, waits for the thread, and frees. NULL is a no-op. */
+void pgc_listener_free(pgc_listener *self);
+
+/* In a forked child: closes the copies of the parent's descriptors. The parent's memory is left as it is. */
+void pgc_listener_close_sockets_after_fork(pgc_listener *self);
+
+#endif
