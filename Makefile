@@ -75,7 +75,7 @@ EXAMPLES := $(patsubst abi/examples/%.c,$(B)/examples/%,$(sort $(wildcard abi/ex
 BENCH_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/bench/*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # A suite is a folder of tests/ with Catch2 tests; it becomes one program. tests/support helps those that need a server.
-SUITES := $(foreach suite,unit store async faults,$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
+SUITES := $(foreach suite,unit store async near faults,$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
 SUPPORT_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(filter-out %/main.cpp,$(sort $(wildcard tests/support/*.cpp))))
 SOAK_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/soak/*.cpp)))
 SUPPORT_MAIN := $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/support/main.cpp))
@@ -241,7 +241,7 @@ $(B)/tests/soak: $(SOAK_OBJECTS) $(SUPPORT_OBJECTS) $(STATIC)
 	$(SAY) LD $@
 	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(STATIC) $(LIBS) -ldl
 
-.PHONY: tests test-unit test-store test-async test-roles test-pooler test-cli test-faults soak
+.PHONY: tests test-unit test-store test-async test-near test-roles test-pooler test-cli test-faults soak
 tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(EXAMPLES)
 
 # ARGS go to the test program: make test-store ARGS='[A07]'
@@ -264,6 +264,8 @@ test-pooler: $(B)/tests/store all
 	PGCACHE_TEST_POOLER=1 ci/in-parts 2 $(B)/tests/store $(or $(ARGS),'$(POOLER_TESTS)')
 test-async: $(B)/tests/async all
 	$(if $(ARGS),ci/with-postgres $(B)/tests/async $(ARGS),ci/in-parts 4 $(B)/tests/async)
+test-near: $(B)/tests/near all
+	$(if $(ARGS),ci/with-postgres $(B)/tests/near $(ARGS),ci/in-parts 4 $(B)/tests/near)
 test-faults: $(B)/tests/faults all
 	ci/with-postgres $(B)/tests/faults $(ARGS)
 soak: $(B)/tests/soak
@@ -378,7 +380,7 @@ help:
 	@echo 'make check           installs what is missing, builds, runs all tests and light checks (check-long: longer runs)'
 	@echo 'make demo            installs what is missing, builds, shows pgcache at work'
 	@echo 'make bench           measures; ONLY=store runs one group'
-	@echo 'make test-unit       one suite; also test-store, test-async, test-roles, test-pooler, test-cli, test-faults; ARGS="[A07]" picks tests'
+	@echo 'make test-unit       one suite; also test-store, test-async, test-near, test-roles, test-pooler, test-cli, test-faults; ARGS="[A07]" picks tests'
 	@echo 'make soak            random operations under faults, checked; ARGS="--seconds 1800 --seed 7"'
 	@echo 'make fuzz            runs each fuzz target for FUZZ_SECONDS (20)'
 	@echo 'make install         DESTDIR, PREFIX, libdir, ... as usual; uninstall; installcheck'
