@@ -679,9 +679,32 @@ typedef struct pgcache_counters {
   int64_t entries_touched;    /* entries noted as used because they were read while there is a limit */
   int64_t entries_evicted;    /* entries that this handle evicted to keep the limits */
   int64_t cleanup_failures;   /* walks of its janitors, and slices after writes, that failed */
+  /* Of the near cache, [rule:near]: */
+  int64_t near_hits;             /* keys answered with a value that it held */
+  int64_t near_absent_hits;      /* keys answered with the knowledge that there is no entry */
+  int64_t near_misses;           /* keys that it was asked for and did not answer */
+  int64_t near_fills;            /* values, and absences, that it took in */
+  int64_t near_fills_refused;    /* those that were not taken in because something newer was heard of */
+  int64_t near_invalidations;    /* copies that were dropped because the entry changed */
+  int64_t near_evictions;        /* copies that were dropped to keep its limits */
+  int64_t near_lapses;           /* keys that it held and did not answer, because how fresh it is was not proven in time */
+  int64_t near_flushes;          /* how often it dropped everything; the next four say why: */
+  int64_t near_flushes_start;    /* it was new, or without news for longer than near_staleness_ms */
+  int64_t near_flushes_epoch;    /* the server lost the unlogged tables, or is another one */
+  int64_t near_flushes_gap;      /* the news did not reach back far enough */
+  int64_t near_flushes_stream;   /* the cache was flushed */
+  int64_t near_entries;          /* copies that it holds now */
+  int64_t near_bytes;            /* what they take, with all overhead */
+  int64_t near_polls;            /* round trips that proved how fresh it is */
+  int64_t near_messages;         /* notifications taken */
+  int64_t near_messages_refused; /* notifications that were none of ours, damaged, or of another epoch */
+  int64_t near_gaps;             /* notifications that did not follow the one before, so that a poll stood in for them */
+  int64_t near_audited;          /* copies compared with the store, see the setting near_audit_ms */
+  int64_t near_disagreements;    /* of these, older than the rules allow */
 } pgcache_counters;
 
-#define PGCACHE_COUNTERS_INIT { sizeof(pgcache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define PGCACHE_COUNTERS_INIT { sizeof(pgcache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+                                0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Reads the counters. Each is exact; together they are of slightly different moments.
    Out: out. Returns PGCACHE_OK or PGCACHE_INVALID (a pointer is NULL, or the struct_size is not set). Since 1.0. */

@@ -79,6 +79,12 @@ pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters *out, pgcac
       .entries_touched = pgc_counted(&counters->entries_touched),
       .entries_evicted = pgc_counted(&counters->entries_evicted),
       .cleanup_failures = pgc_counted(&counters->cleanup_failures),
+      .near_polls = pgc_counted(&counters->near_polls),
+      .near_messages = pgc_counted(&counters->near_messages),
+      .near_messages_refused = pgc_counted(&counters->near_messages_refused),
+      .near_gaps = pgc_counted(&counters->near_gaps),
+      .near_audited = pgc_counted(&counters->near_audited),
+      .near_disagreements = pgc_counted(&counters->near_disagreements),
   };
   memcpy(out, &now, out->struct_size < sizeof now ? out->struct_size : sizeof now);
   return PGCACHE_OK;

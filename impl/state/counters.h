@@ -23,6 +23,12 @@ typedef struct pgc_counters {
   pgc_counter entries_touched;
   pgc_counter entries_evicted;
   pgc_counter cleanup_failures;
+  pgc_counter near_polls; /* these by the listener; the rest of the near cache's are in pgc_near_counts */
+  pgc_counter near_messages;
+  pgc_counter near_messages_refused;
+  pgc_counter near_gaps;
+  pgc_counter near_audited;
+  pgc_counter near_disagreements;
 } pgc_counters;
 
 static inline void pgc_count(pgc_counter *counter) {

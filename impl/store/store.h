@@ -196,8 +196,9 @@ struct pgc_store {
   void (*waited_in_vain)(pgc_store *self);
   /* Whether a PGC_OP_STAMP should be run, where it may wait: run() does it by itself behind a read, a channel does not. */
   bool (*is_stamp_due)(pgc_store *self);
-  /* The near cache of this process, whose listener is told that somebody reads; NULL: there is none. Any thread. */
-  struct pgc_near *(*near)(pgc_store *self);
+  /* The near cache of this process; NULL, or the function itself is: there is none. reads: somebody wants to read from it,
+     and its listener is told; writes, figures and peek() start nothing. Any thread. */
+  struct pgc_near *(*near)(pgc_store *self, bool reads);
   /* See pgc_listener_fence(); PGCACHE_OK at once without a near cache. */
   pgcache_status (*fence)(pgc_store *self, pgc_deadline deadline, pgcache_error *error);
   /* Wakes every run() and open_channel(), and makes them and all later ones give PGCACHE_CLOSED; channels break. Any

@@ -236,7 +236,8 @@ TEST_CASE("Counters of an older, smaller size are filled as far as they reach", 
     pgcache_counters counters;
     char guard[16];
   } box;
-  for (const size_t size : {offsetof(pgcache_counters, connections_lost), sizeof(pgcache_counters)}) {
+  for (const size_t size : {offsetof(pgcache_counters, connections_lost), offsetof(pgcache_counters, near_hits),
+                            sizeof(pgcache_counters)}) {
     INFO("size " << size);
     memset(&box, '#', sizeof box);
     box.counters.struct_size = size;
