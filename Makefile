@@ -78,6 +78,7 @@ FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fu
 SUITES := $(foreach suite,unit store async near faults,$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
 SUPPORT_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(filter-out %/main.cpp,$(sort $(wildcard tests/support/*.cpp))))
 SOAK_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/soak/*.cpp)))
+HARNESS_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/harness/*.cpp)))
 SUPPORT_MAIN := $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/support/main.cpp))
 
 SHARED := $(B)/libpgcache.so.$(VERSION)
@@ -237,6 +238,10 @@ $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
 
 # No Catch2: it runs for as long as it is told, in several processes.
 $(B)/tests/soak: $(SOAK_OBJECTS) $(SUPPORT_OBJECTS) $(STATIC)
+	@mkdir -p $(@D)
+	$(SAY) LD $@
+	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(STATIC) $(LIBS) -ldl
+$(B)/tests/harness: $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $(STATIC)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
 	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(STATIC) $(LIBS) -ldl

@@ -1,0 +1,199 @@
+/*
+ * writer.cpp - see writer.hpp. Each thread does one write after the other, at the pace that it was given.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "harness/writer.hpp"
+
+#include "harness/process.hpp"
+#include "harness/sql_writer.hpp"
+#include "support/server.hpp"
+
+#include <thread>
+
+namespace harness {
+
+namespace {
+
+const int BATCH = 8;
+
+/* The thread of a process that writes through the library. */
+class Writer {
+public:
+  Writer(Block &block, int process, test::Cache &cache)
+      : block_(block), options_(block.options), figures_(block.figures[process][0]), cache_(cache),
+        pace_(block, process, 0), bound_ns_(block.staleness_ns()) {
+    for (auto &value : values_)
+      value.resize(static_cast<size_t>(std::max(options_.value_bytes, 32)));
+  }
+
+  void work() {
+    while (pace_.wait()) {
+      const int slot = pace_.slot();
+      const uint64_t choice = pace_.random(100);
+      if (is_counter(options_, slot))
+        increment(slot);
+      else if (!options_.all_operations || slot < options_.contended || choice < 70)
+        put(slot);
+      else if (choice < 80)
+        put_many();
+      else if (choice < 90)
+        remove(slot);
+      else
+        touch(slot);
+    }
+  }
+
+private:
+  Cell &cell(int slot) {
+    return block_.cells[slot];
+  }
+
+  /* What the library says became of a write, for the history. */
+  void ended(int slot, uint64_t id, pgcache_status status) {
+    if (status >= 0) {
+      write_acknowledged(cell(slot), id);
+      return;
+    }
+    end_write(cell(slot), id, status == PGCACHE_UNKNOWN ? UNKNOWN : REFUSED);
+    block_.count_error(status);
+    figures_.failures++;
+  }
+
+  void put(int slot) {
+    const uint64_t id = begin_write(cell(slot), PUT);
+    if (id == 0)
+      return;
+    const std::string key = key_name(slot, generation_of(id));
+    const int64_t began = now_ns();
+    const test::Answer answer = cache_.put(key, value_of(options_, key, id, values_[0]), TTL_MS);
+    figures_.times[static_cast<int>(Time::WRITE)].add(now_ns() - began);
+    figures_.writes++;
+    ended(slot, id, answer.status);
+    if (answer.status >= 0)
+      read_own(slot, id);
+  }
+
+  void put_many() {
+    int slots[BATCH];
+    uint64_t ids[BATCH];
+    std::string keys[BATCH];
+    test::Items items;
+    int count = 0;
+    for (int i = 0; i < BATCH; i++) {
+      const int slot = pace_.slot();
+      if (is_counter(options_, slot) || slot < options_.contended || std::find(slots, slots + count, slot) != slots + count)
+        continue;
+      const uint64_t id = begin_write(cell(slot), PUT);
+      if (id == 0)
+        continue;
+      slots[count] = slot;
+      ids[count] = id;
+      keys[count] = key_name(slot, generation_of(id));
+      items.add(keys[count], value_of(options_, keys[count], id, values_[count]), TTL_MS);
+      count++;
+    }
+    pgcache_put_many(cache_.raw(), items.data(), items.size(), nullptr, nullptr);
+    for (int i = 0; i < count; i++) {
+      ended(slots[i], ids[i], items[static_cast<size_t>(i)].status);
+      figures_.writes++;
+    }
+    for (int i = 0; i < count; i++) {
+      if (items[static_cast<size_t>(i)].status >= 0)
+        read_own(slots[i], ids[i]);
+    }
+  }
+
+  void remove(int slot) {
+    const uint64_t id = begin_write(cell(slot), REMOVE);
+    if (id == 0)
+      return;
+    const pgcache_status status = cache_.remove(key_name(slot, generation_of(id))).status;
+    figures_.writes++;
+    ended(slot, id, status);
+    if (status >= 0)
+      read_own(slot, id);
+  }
+
+  /* Another version of the same value. */
+  void touch(int slot) {
+    const test::Answer answer = cache_.touch(key_name(slot, generation_of(cell(slot).head)), TTL_MS);
+    block_.count_error(answer.status);
+    figures_.writes++;
+    read_own(slot, 0);
+  }
+
+  /* Counts up to the ticket, whatever the counter was. */
+  void increment(int slot) {
+    Cell &own = cell(slot);
+    /* A write that is refused leaves the counter behind the ticket, so it is read first. */
+    const uint64_t head = own.head;
+    const std::string key = key_name(slot, generation_of(head));
+    test::Options from_store;
+    from_store.read_mode = PGCACHE_READ_STORE;
+    const test::Answer before = cache_.get(key, from_store);
+    if (before.status < 0)
+      return;
+    const int64_t is = before.status == PGCACHE_OK ? std::stoll(before.bytes()) : 0;
+    const uint64_t id = begin_write(own, PUT);
+    if (id == 0)
+      return;
+    /* Between the two everything may have been removed: then it begins at what it was. */
+    const test::Answer answer = cache_.increment(key, static_cast<int64_t>(ticket_of(id)) - is, is, TTL_MS);
+    figures_.writes++;
+    ended(slot, id, answer.status);
+    if (answer.status >= 0)
+      read_own(slot, id);
+  }
+
+  /* One's own writes are seen at once. */
+  void read_own(int slot, uint64_t id) {
+    if (!options_.all_operations || slot < options_.contended)
+      return;
+    const uint64_t generation = generation_of(id != 0 ? id : cell(slot).head.load());
+    const std::string key = key_name(slot, generation);
+    const int64_t began = now_ns();
+    const test::Answer answer = cache_.get(key);
+    if (answer.status < 0) {
+      block_.count_error(answer.status);
+      return;
+    }
+    figures_.own_reads++;
+    Sight sight = {generation, 0, began, now_ns(), began, true};
+    if (answer.status == PGCACHE_OK)
+      sight.ticket = ticket_in(block_, slot, generation, answer.bytes());
+    const Judgement judgement = judge(cell(slot), block_.wipes, sight);
+    if (judgement.wrong != nullptr)
+      tell(block_, "the writer itself", slot, sight, judgement);
+  }
+
+  Block &block_;
+  const Options &options_;
+  Figures &figures_;
+  test::Cache &cache_;
+  Pace pace_;
+  const int64_t bound_ns_;
+  std::string values_[BATCH];
+};
+
+} // namespace
+
+void run_writer(Block &block, int process) {
+  block.ready++;
+  while (block.phase == WAIT)
+    test::sleep_ms(1);
+  test::Cache cache = open_cache(block, process);
+  std::thread sql;
+  if (block.options.sql)
+    sql = std::thread([&] { write_through_sql(block, process); });
+  Writer(block, process, cache).work();
+  if (sql.joinable())
+    sql.join();
+  note_handle(block, process, cache);
+  block.ready++;
+  while (block.phase != END)
+    test::sleep_ms(1);
+}
+
+} // namespace harness
