@@ -246,8 +246,31 @@ $(B)/tests/harness: $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $(STATIC)
 	$(SAY) LD $@
 	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(STATIC) $(LIBS) -ldl
 
-.PHONY: tests test-unit test-store test-async test-near test-roles test-pooler test-cli test-faults soak
-tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(EXAMPLES)
+# The harness with a bug in the library, which it must find: the files that know the bug are compiled once more with it. That
+# of EXCLUDED_VERSION is in SQL, which has no preprocessor.
+PLANTS := NAIVE_FILL PLACEHOLDER_FILL NO_FLUSH EXCLUDED_VERSION NAIVE_CURSOR DROPPED_NOTIFY
+.PHONY: planted
+planted: $(PLANTS:%=$(B)/planted/%)
+	ci/planted $(B)/planted $(PLANTS)
+$(B)/planted/%: $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $(LIB_OBJECTS) Makefile
+	@mkdir -p $(@D)/$*.obj
+	$(SAY) LD $@
+	$(Q)set -e; objects='$(LIB_OBJECTS)'; \
+	  if [ '$*' = EXCLUDED_VERSION ]; then \
+	    sources=$(@D)/$*.obj/pgc_sql.c; \
+	    ci/plant-version $(@D)/$*.obj; \
+	  else \
+	    sources=$$(grep -lw 'PGC_PLANT_$*' $(LIB_SOURCES)) || { echo 'planted: no file knows PGC_PLANT_$*' >&2; exit 1; }; \
+	  fi; \
+	  for source in $$sources; do \
+	    name=$$(basename "$$source" .c); \
+	    $(CC) $(ALL_CPPFLAGS) -DPGC_PLANT_$* $(ALL_CFLAGS) -c -o $(@D)/$*.obj/$$name.o "$$source"; \
+	    objects=$$(printf '%s\n' $$objects | sed "s|.*/$$name\.o\$$|$(@D)/$*.obj/$$name.o|"); \
+	  done; \
+	  $(CXX) $(ALL_LDFLAGS) -o $@ $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $$objects $(LIBS) -ldl
+
+.PHONY: tests test-unit test-store test-async test-near test-roles test-pooler test-cli test-faults soak harness staleness
+tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(B)/tests/harness $(EXAMPLES)
 
 # ARGS go to the test program: make test-store ARGS='[A07]'
 test-unit: $(B)/tests/unit
@@ -275,6 +298,11 @@ test-faults: $(B)/tests/faults all
 	ci/with-postgres $(B)/tests/faults $(ARGS)
 soak: $(B)/tests/soak
 	$(B)/tests/soak $(ARGS)
+# URL: a server of yours; ARGS='--readers 8', see --help.
+harness: $(B)/tests/harness
+	$(B)/tests/harness load $(if $(URL),--url '$(URL)') $(ARGS)
+staleness: $(B)/tests/harness
+	$(B)/tests/harness staleness $(or $(ARGS),--faults all)
 test-cli: all examples
 	PGCACHE_BIN=$(B)/pgcache $(if $(ARGS),ci/with-postgres tests/cli/run $(ARGS),tests/cli/run-all)
 
@@ -287,6 +315,9 @@ check-long:
 	PGCACHE_LONG=1 $(MAKE) check-all
 	$(MAKE) soak ARGS='--self-test'
 	$(MAKE) soak ARGS='--seconds 1800'
+	$(B)/tests/harness self-test
+	$(MAKE) planted
+	$(MAKE) staleness ARGS='--faults all --seconds 60 --reads 10000000'
 check-all: all tests light-checks
 	@set -e; for suite in $(SUITES) roles pooler cli; do $(MAKE) "test-$$suite"; done
 light-checks: all
@@ -387,6 +418,8 @@ help:
 	@echo 'make bench           measures; ONLY=store runs one group'
 	@echo 'make test-unit       one suite; also test-store, test-async, test-near, test-roles, test-pooler, test-cli, test-faults; ARGS="[A07]" picks tests'
 	@echo 'make soak            random operations under faults, checked; ARGS="--seconds 1800 --seed 7"'
+	@echo 'make harness         load: rates, latencies, hit ratio, consistency; URL="..." takes your server, ARGS="--help" tells more'
+	@echo 'make staleness       every read of near caches checked under faults; planted: bugs that this must find'
 	@echo 'make fuzz            runs each fuzz target for FUZZ_SECONDS (20)'
 	@echo 'make install         DESTDIR, PREFIX, libdir, ... as usual; uninstall; installcheck'
 	@echo 'make dist            a tarball of the last commit, build/pgcache-$(VERSION).tar.gz'

@@ -25,9 +25,9 @@ const char *const WRITES = "application_name ~ '^harness-[0-9]+$' AND query ~* '
 } // namespace
 
 const std::vector<std::string> &fault_kinds() {
-  static const std::vector<std::string> kinds = {"none",         "kill-listeners", "kill-relay",  "kill-writers",
-                                                 "crash",        "stop-reader",    "stop-relay",  "stop-server",
-                                                 "network",      "truncate",       "flush"};
+  static const std::vector<std::string> kinds = {"none",    "kill-listeners", "kill-relay", "kill-writers",
+                                                 "crash",   "stop-reader",    "stop-relay", "stop-server",
+                                                 "network", "truncate",       "flush"};
   return kinds;
 }
 

@@ -75,8 +75,8 @@ struct Sight {
 
 struct Judgement {
   const char *wrong = nullptr;
-  int64_t stale_ns = 0;  /* how long before the read began a newer write had been acknowledged */
-  uint64_t newer = 0;    /* the ticket of a write that should have been seen */
+  int64_t stale_ns = 0; /* how long before the read began a newer write had been acknowledged */
+  uint64_t newer = 0;   /* the ticket of a write that should have been seen */
 };
 
 Judgement judge(const Cell &cell, const Wipes &wipes, const Sight &sight);

@@ -21,19 +21,6 @@ inline pgcache_status fence_now(pgcache *cache) {
   return fence_with(cache, 0);
 }
 
-template <class C> auto hits_of(const C &counters, int) -> decltype(counters.near_hits) {
-  return counters.near_hits;
-}
-template <class C> int64_t hits_of(const C &, long) {
-  return -1;
-}
-/* Hits so far; -1: not known. */
-inline int64_t near_hits(pgcache *cache) {
-  pgcache_counters counters = PGCACHE_COUNTERS_INIT;
-  pgcache_read_counters(cache, &counters, nullptr);
-  return hits_of(counters, 0);
-}
-
 } // namespace harness
 
 #endif

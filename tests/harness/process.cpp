@@ -44,18 +44,19 @@ test::Cache open_cache(const Block &block, int process) {
   return test::Cache(config);
 }
 
-void note_handle(Block &block, int process, test::Cache &cache) {
-  Handle &handle = block.handles[process];
-  (void)handle;
-  (void)cache;
+int64_t near_hits(test::Cache &cache) {
+  const pgcache_counters counters = cache.counters();
+  return counters.near_hits + counters.near_absent_hits;
 }
 
 Pace::Pace(const Block &block, int process, int thread)
     : block_(block), process_(process), thread_(thread),
-      state_((block.options.seed + 1) * UINT64_C(0x9E3779B97F4A7C15) + static_cast<uint64_t>(process * THREADS + thread)),
+      state_((block.options.seed + 1) * UINT64_C(0x9E3779B97F4A7C15) +
+             static_cast<uint64_t>(process * THREADS + thread)),
       next_ns_(now_ns()) {
   const Options &options = block.options;
-  const double threads = options.writers * (options.sql ? 1.3 : 1.0); /* those of SQL are slower: they sleep in between */
+  const double threads =
+      options.writers * (options.sql ? 1.3 : 1.0); /* those of SQL are slower: they sleep in between */
   const double mine = static_cast<double>(options.writes_per_second) / threads * (thread == 0 ? 1.0 : 0.3);
   interval_ns_ = static_cast<int64_t>(1e9 / std::max(mine, 0.1));
   for (int i = 0; i < 10; i++)
@@ -105,8 +106,8 @@ uint64_t ticket_in(Block &block, int slot, uint64_t generation, std::string_view
     return ticket;
   const std::string key = key_name(slot, generation);
   if (at == 0 || value.substr(at, key.size() + 2) != " " + key + " ")
-    block.violation("key " + std::to_string(slot) + " gave a value of another key, or none: " +
-                    std::string(value.substr(0, 60)));
+    block.violation("key " + std::to_string(slot) +
+                    " gave a value of another key, or none: " + std::string(value.substr(0, 60)));
   return ticket;
 }
 

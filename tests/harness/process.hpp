@@ -18,7 +18,8 @@ constexpr int64_t TTL_MS = 86400000;
 
 /* The handle of a process; its server sees the process as harness-<number>. */
 test::Cache open_cache(const Block &block, int process);
-void note_handle(Block &block, int process, test::Cache &cache);
+/* Keys that the near cache has answered so far. */
+int64_t near_hits(test::Cache &cache);
 std::string application_name(int process);
 
 /* How long one thread of a writer waits before its next write, and which key that is. Thread 0 uses the library, 1 SQL. */

@@ -260,10 +260,10 @@ int64_t Outcome::sum(std::atomic<int64_t> Figures::*counter) const {
   return all;
 }
 
-int64_t Outcome::sum(std::atomic<int64_t> Handle::*counter) const {
+int64_t Outcome::sum(int64_t pgcache_counters::*counter) const {
   int64_t all = 0;
-  for (const auto &handle : block->handles)
-    all += handle.*counter;
+  for (const auto &counters : block->counters)
+    all += counters.*counter;
   return all;
 }
 

@@ -24,7 +24,7 @@ struct Outcome {
   int struck = 0;
 
   int64_t sum(std::atomic<int64_t> Figures::*counter) const;
-  int64_t sum(std::atomic<int64_t> Handle::*counter) const;
+  int64_t sum(int64_t pgcache_counters::*counter) const;
   Distribution times(Time what) const;
 };
 

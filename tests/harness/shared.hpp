@@ -57,11 +57,6 @@ struct Figures {
   std::atomic<int64_t> reads, misses, writes, fences, failures, own_reads, compared;
 };
 
-/* Of one process's handle. */
-struct Handle {
-  std::atomic<int64_t> near_hits, near_misses, lapses, flushes, fills_refused;
-};
-
 struct Block {
   Options options;
   char address[PROCESSES][512]; /* first the writers', then the readers' */
@@ -72,8 +67,8 @@ struct Block {
 
   Wipes wipes;
   Figures figures[PROCESSES][THREADS];
-  Handle handles[PROCESSES];
-  std::atomic<int64_t> errors[64]; /* by status, with its sign turned */
+  pgcache_counters counters[PROCESSES]; /* of the handles, before the comparison */
+  std::atomic<int64_t> errors[64];      /* by status, with its sign turned */
 
   std::atomic<int> violations;
   char notes[NOTES][600];

@@ -83,7 +83,8 @@ private:
     int count = 0;
     for (int i = 0; i < BATCH; i++) {
       const int slot = pace_.slot();
-      if (is_counter(options_, slot) || slot < options_.contended || std::find(slots, slots + count, slot) != slots + count)
+      if (is_counter(options_, slot) || slot < options_.contended ||
+          std::find(slots, slots + count, slot) != slots + count)
         continue;
       const uint64_t id = begin_write(cell(slot), PUT);
       if (id == 0)
@@ -190,7 +191,7 @@ void run_writer(Block &block, int process) {
   Writer(block, process, cache).work();
   if (sql.joinable())
     sql.join();
-  note_handle(block, process, cache);
+  block.counters[process] = cache.counters();
   block.ready++;
   while (block.phase != END)
     test::sleep_ms(1);
