@@ -29,13 +29,10 @@ typedef struct pgc_near pgc_near;
 /* Tags that an entry may depend on beside its own digest. */
 #define PGC_NEAR_TAGS_MAX 16
 
-/* A key as the near cache looks it up: without its digest, which would take longer than the whole hit. It points into the
-   caller's memory. */
+/* A key as the near cache knows it: 128 bits of a keyed hash instead of the digest, which would take longer than the whole
+   hit. Two keys with one hash are as unlikely as two with one digest, so the key itself is not kept. */
 typedef struct pgc_near_key {
-  const char *namespace_name;
-  const void *key;
-  size_t namespace_len, key_len;
-  uint64_t hash;
+  uint64_t hash[2];
 } pgc_near_key;
 
 /* What was known of an entry's digests before a read or write was sent. */

@@ -46,12 +46,20 @@ int64_t pgc_value_ttl_ms(const pgcache_value *value, int64_t now_us) {
 }
 
 void pgc_value_retain(pgcache_value *value) {
-  __atomic_add_fetch(&value->refs, 1, __ATOMIC_RELAXED);
+  pgc_value_retain_many(value, 1);
+}
+
+void pgc_value_release(pgcache_value *value) {
+  pgc_value_release_many(value, 1);
+}
+
+void pgc_value_retain_many(pgcache_value *value, uint32_t count) {
+  __atomic_add_fetch(&value->refs, count, __ATOMIC_RELAXED);
 }
 
 /* What this thread did with the value comes before the count, and freeing comes after it: release and acquire. */
-void pgc_value_release(pgcache_value *value) {
-  if (__atomic_sub_fetch(&value->refs, 1, __ATOMIC_ACQ_REL) != 0)
+void pgc_value_release_many(pgcache_value *value, uint32_t count) {
+  if (__atomic_sub_fetch(&value->refs, count, __ATOMIC_ACQ_REL) != 0)
     return;
   if (value->owner != NULL)
     value->free_owner(value->owner);

@@ -44,8 +44,10 @@ pgcache_value *pgc_value_adopt(const void *data, size_t size, void *owner, void 
 /* What pgcache_value_ttl_ms() gives at the moment now_us. */
 int64_t pgc_value_ttl_ms(const pgcache_value *value, int64_t now_us);
 
-/* Takes and gives back a reference; value is not NULL. */
+/* Takes and gives back references; value is not NULL. */
 void pgc_value_retain(pgcache_value *value);
 void pgc_value_release(pgcache_value *value);
+void pgc_value_retain_many(pgcache_value *value, uint32_t count);
+void pgc_value_release_many(pgcache_value *value, uint32_t count);
 
 #endif

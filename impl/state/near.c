@@ -1,0 +1,383 @@
+/*
+ * near.c - see near.h: what is let in, what goes, and what a hit is.
+ *
+ * Why nothing stale stays. Whoever hears of a digest raises its generation first and looks for its entry under the shard's
+ * lock then; a fill compares the generation with its ticket and puts the entry in under one hold of the same lock. Either
+ * the fill's hold comes first, and the entry is found and taken away; or it comes later, and sees the raised generation. A
+ * flush raises its own number first and then goes through all shards, likewise. Tags have no entries of their own to be
+ * found: an entry remembers the sum of its tags' generations, and each hit compares.
+ *
+ * Generations are shared by the digests that fall on one place: a fill may be refused, or an entry with tags given up, for
+ * nothing. Without tags exactly the entry that was named goes.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include <string.h>
+
+#include "platform/memory.h"
+#include "pure/siphash.h"
+#include "state/near_inside.h"
+
+/* ---- Hits ---------------------------------------------------------------------------------------------------------------- */
+
+pgc_near_key pgc_near_key_of(const pgc_near *self, const char *namespace_name, const void *key, size_t key_len) {
+  /* The name with one to eight zeros behind it, so that no other name and key make the same bytes. */
+  unsigned char head[(PGCACHE_NAMESPACE_MAX + 8) / 8 * 8] = {0};
+  size_t name_len = strlen(namespace_name);
+  memcpy(head, namespace_name, name_len);
+  pgc_near_key made;
+  pgc_siphash(made.hash, self->secret, head, (name_len + 8) / 8 * 8, key, key_len);
+  return made;
+}
+
+/* Each thread counts in the next stripe; with more threads than stripes some share one. */
+static pgc_near_stripe *stripe_of(pgc_near *self) {
+  static uint32_t threads;
+  static _Thread_local uint32_t number;
+  if (number == 0)
+    number = __atomic_fetch_add(&threads, 1, __ATOMIC_RELAXED) % PGC_NEAR_STRIPES + 1;
+  return &self->stripes[number - 1];
+}
+
+static void count(int64_t *counter) {
+  __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+pgc_near_answer pgc_near_find(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out) {
+  pgc_near_stripe *stripe = stripe_of(self);
+  /* First: what was applied before this proof is then seen below. Later, an old entry could pass on a new proof. */
+  int64_t valid_until_us = pgc_near_valid_until(self);
+  pgcache_value *value;
+  if (!pgc_near_slot_find(self, key, now_us, &value)) {
+    count(&stripe->misses);
+    return PGC_NEAR_NOTHING;
+  }
+  if (now_us >= valid_until_us) {
+    if (value != NULL)
+      pgc_value_release(value);
+    count(&stripe->lapses);
+    count(&stripe->misses);
+    return PGC_NEAR_NOTHING;
+  }
+  count(value != NULL ? &stripe->hits : &stripe->absent_hits);
+  *out = value;
+  return value != NULL ? PGC_NEAR_HIT : PGC_NEAR_ABSENT;
+}
+
+void pgc_near_prove(pgc_near *self, int64_t sent_us) {
+  int64_t until = sent_us > INT64_MAX - self->staleness_us ? INT64_MAX : sent_us + self->staleness_us;
+  int64_t before = pgc_near_valid_until(self);
+  while (before < until &&
+         !__atomic_compare_exchange_n(&self->valid_until_us, &before, until, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    ;
+}
+
+int64_t pgc_near_valid_until(const pgc_near *self) {
+  return __atomic_load_n(&self->valid_until_us, __ATOMIC_ACQUIRE);
+}
+
+/* ---- Tickets --------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t *generation_at(const pgc_near *self, uint64_t place) {
+  return &self->generations[place % PGC_NEAR_GENERATIONS];
+}
+
+static void raise(pgc_near *self, uint64_t place) {
+#ifdef PGC_PLANT_PLACEHOLDER_FILL
+  __atomic_store_n(generation_at(self, place), 0, __ATOMIC_RELEASE);
+#else
+  __atomic_add_fetch(generation_at(self, place), 1, __ATOMIC_ACQ_REL);
+#endif
+}
+
+static pgc_near_ticket ticket_now(const pgc_near *self, uint64_t place, const uint16_t *tags, size_t tag_count) {
+  pgc_near_ticket ticket = {__atomic_load_n(&self->flushes, __ATOMIC_ACQUIRE),
+                            __atomic_load_n(generation_at(self, place), __ATOMIC_ACQUIRE)};
+  for (size_t i = 0; i < tag_count; i++)
+    ticket.generation += __atomic_load_n(generation_at(self, tags[i]), __ATOMIC_ACQUIRE);
+  return ticket;
+}
+
+static bool holds(const pgc_near *self, pgc_near_ticket ticket, uint64_t place, const uint16_t *tags,
+                  size_t tag_count) {
+#ifdef PGC_PLANT_NAIVE_FILL
+  return true;
+#endif
+  pgc_near_ticket now = ticket_now(self, place, tags, tag_count);
+  return now.flushes == ticket.flushes && now.generation == ticket.generation;
+}
+
+static void places_of(const pgc_near *self, uint16_t *places, const pgc_digest *tags, size_t tag_count) {
+  for (size_t i = 0; i < tag_count; i++)
+    places[i] = (uint16_t)(pgc_near_place(self, &tags[i]) % PGC_NEAR_GENERATIONS);
+}
+
+pgc_near_ticket pgc_near_begin(pgc_near *self, const pgc_digest *digest, const pgc_digest *tags, size_t tag_count) {
+  uint16_t places[PGC_NEAR_TAGS_MAX];
+  uint64_t place = pgc_near_place(self, digest);
+  places_of(self, places, tags, tag_count);
+#ifdef PGC_PLANT_PLACEHOLDER_FILL
+  __atomic_store_n(generation_at(self, place), 1, __ATOMIC_RELEASE);
+#endif
+  return ticket_now(self, place, places, tag_count);
+}
+
+/* ---- Entries, with the shard's lock held --------------------------------------------------------------------------------- */
+
+static uint32_t entry_of(const pgc_near *self, const pgc_near_shard *shard, uint64_t place, const pgc_digest *digest) {
+  uint32_t handle = *pgc_near_index_head(&shard->by_digest, place);
+  while (handle != 0 && pgc_digest_compare(&pgc_near_slot_at(self, handle)->is.entry.digest, digest) != 0)
+    handle = pgc_near_slot_at(self, handle)->u.digest_next;
+  return handle;
+}
+
+static void lock_map(pgc_near_map *map) {
+  pthread_mutex_lock(&map->lock);
+  __atomic_add_fetch(&map->changes, 1, __ATOMIC_ACQ_REL);
+}
+
+static void unlock_map(pgc_near_map *map) {
+  __atomic_add_fetch(&map->changes, 1, __ATOMIC_ACQ_REL);
+  pthread_mutex_unlock(&map->lock);
+}
+
+/* Removes an entry. Returns its last state. */
+static uint64_t drop(pgc_near *self, pgc_near_shard *shard, uint32_t handle) {
+  pgc_near_slot *slot = pgc_near_slot_at(self, handle);
+  pgc_near_policy_remove(self, &shard->policy, handle);
+  shard->bytes -= pgc_near_value_bytes(pgc_near_value(self, slot));
+  shard->entries--;
+  uint64_t last = pgc_near_slot_end(self, shard, slot);
+  pgc_near_map *map = pgc_near_map_of(self, slot->is.entry.hash);
+  lock_map(map);
+  pgc_near_index_unlink(self, &map->index, handle);
+  unlock_map(map);
+  pgc_near_index_unlink(self, &shard->by_digest, handle);
+  pgc_near_slot_give(self, shard, handle);
+  return last;
+}
+
+static bool evict(pgc_near *self, pgc_near_shard *shard) {
+  uint32_t handle = pgc_near_policy_victim(self, &shard->policy);
+  if (handle == 0)
+    return false;
+  shard->bytes += pgc_near_policy_note(self, &shard->policy, handle, shard->entries);
+  drop(self, shard, handle);
+  shard->evictions++;
+  return true;
+}
+
+static bool make_room(pgc_near *self, pgc_near_shard *shard, int64_t bytes, int64_t entries) {
+  while (shard->bytes + bytes > shard->max_bytes || shard->entries + entries > shard->max_entries) {
+    if (!evict(self, shard))
+      return false;
+  }
+  return true;
+}
+
+/* An index that is full grows on this shard's account; if it cannot, its chains get longer. */
+static void grow_index(pgc_near *self, pgc_near_shard *shard, pgc_near_index *index) {
+  int64_t bytes = pgc_near_index_growth(index);
+  if (bytes != 0 && shard->bytes + bytes <= shard->max_bytes && pgc_near_index_grow(self, index))
+    shard->bytes += bytes;
+}
+
+/* What comes in. */
+typedef struct newcomer {
+  const pgc_near_key *key;
+  const pgc_digest *digest;
+  uint64_t place;
+  pgcache_value *value; /* NULL: known to be absent */
+  int64_t gone_until_us;
+  const uint16_t *tags;
+  uint32_t tag_count;
+  uint64_t tags_generation;
+} newcomer;
+
+/* The word of an entry with tags: a slot with both. */
+static uint64_t tags_slot(pgc_near *self, pgc_near_shard *shard, const newcomer *what) {
+  uint32_t handle = pgc_near_tags_take(self, shard);
+  pgc_near_slot *slot = pgc_near_slot_at(self, handle);
+  __atomic_store_n(&slot->word, (uint64_t)(uintptr_t)what->value, __ATOMIC_RELEASE);
+  __atomic_store_n(&slot->is.tags.generation, what->tags_generation, __ATOMIC_RELEASE);
+  for (uint32_t i = 0; i < what->tag_count; i++)
+    __atomic_store_n(&slot->is.tags.tags[i], what->tags[i], __ATOMIC_RELEASE);
+  __atomic_store_n(&slot->u.tag_count, what->tag_count, __ATOMIC_RELEASE);
+  return handle;
+}
+
+/* Puts an entry in; `as`, the last state of the copy that it replaces, gives it that one's place. False: no room. */
+static bool put_in(pgc_near *self, pgc_near_shard *shard, const newcomer *what, uint64_t as) {
+  int64_t bytes = pgc_near_value_bytes(what->value);
+  bool tagged = what->value != NULL && what->tag_count != 0;
+  if (!make_room(self, shard, bytes, 1))
+    return false;
+  while (shard->free_count < (tagged && shard->free_tags == 0 ? 2 : 1)) {
+    if (!pgc_near_slots_more(self, shard) && !evict(self, shard))
+      return false;
+  }
+  if (!make_room(self, shard, bytes, 1)) /* the slots have taken of it */
+    return false;
+
+  bool remembered = pgc_near_policy_remembers(&shard->policy, what->key->hash, shard->entries);
+  uint32_t handle = pgc_near_slot_take(self, shard);
+  pgc_near_slot *slot = pgc_near_slot_at(self, handle);
+  uint64_t state = (pgc_near_state(slot) & PGC_NEAR_USE) | (as & (PGC_NEAR_IN_MAIN | PGC_NEAR_HITS));
+  if (remembered)
+    state |= PGC_NEAR_IN_MAIN;
+  uint64_t word = (uint64_t)(uintptr_t)what->value;
+  if (what->value == NULL)
+    word = (uint64_t)what->gone_until_us;
+  else
+    pgc_value_retain_many(what->value, PGC_NEAR_PREPAID);
+  if (tagged)
+    word = tags_slot(self, shard, what);
+  __atomic_store_n(&slot->word, word, __ATOMIC_RELEASE);
+  __atomic_store_n(&slot->is.entry.hash[0], what->key->hash[0], __ATOMIC_RELEASE);
+  __atomic_store_n(&slot->is.entry.hash[1], what->key->hash[1], __ATOMIC_RELEASE);
+  slot->is.entry.digest = *what->digest;
+  state |= what->value == NULL ? PGC_NEAR_GONE : tagged ? PGC_NEAR_TAGGED : PGC_NEAR_VALUE;
+  __atomic_store_n(&slot->state, state, __ATOMIC_RELEASE);
+
+  shard->bytes += bytes;
+  shard->entries++;
+  pgc_near_policy_add(self, &shard->policy, handle);
+  grow_index(self, shard, &shard->by_digest);
+  pgc_near_index_link(self, &shard->by_digest, handle);
+  pgc_near_map *map = pgc_near_map_of(self, what->key->hash);
+  lock_map(map);
+  grow_index(self, shard, &map->index);
+  pgc_near_index_link(self, &map->index, handle);
+  unlock_map(map);
+  return true;
+}
+
+/* ---- What reads and writes bring ------------------------------------------------------------------------------------------ */
+
+/* Whether a copy that is there is to be preferred to what a read has found. */
+static bool is_better(const pgc_near *self, const pgc_near_slot *slot, const pgcache_value *found, int64_t now_us) {
+  uint64_t state = pgc_near_state(slot), word = __atomic_load_n(&slot->word, __ATOMIC_ACQUIRE);
+  const pgcache_value *value = pgc_near_value(self, slot);
+  if (value == NULL) /* of two reads that were under way together nobody knows which saw the later state */
+    return found != NULL && now_us < (int64_t)word;
+  if (value->expires_at_us <= now_us || !pgc_near_tags_hold(self, slot, state, word))
+    return false;
+  return found == NULL || value->version > found->version;
+}
+
+/* With an owner the value is part of something larger, whose memory nobody counts: then it is copied. */
+static pgcache_value *own_copy(pgcache_value *value) {
+  if (value->owner == NULL) {
+    pgc_value_retain(value);
+    return value;
+  }
+  pgcache_value *copy = pgc_value_new(value->size);
+  if (copy == NULL)
+    return NULL;
+  memcpy(copy->own, value->data, value->size);
+  copy->format = value->format;
+  copy->stale = value->stale;
+  copy->version = value->version;
+  copy->expires_at_us = value->expires_at_us;
+  return copy;
+}
+
+static bool is_too_large(const pgc_near_shard *shard, const pgcache_value *value) {
+  return pgc_near_value_bytes(value) > shard->max_bytes / 8;
+}
+
+bool pgc_near_fill(pgc_near *self, const pgc_near_key *key, const pgc_digest *digest, const pgc_digest *tags,
+                   size_t tag_count, pgc_near_ticket ticket, pgcache_value *value, int64_t now_us) {
+  uint16_t places[PGC_NEAR_TAGS_MAX];
+  newcomer what = {.key = key, .digest = digest, .place = pgc_near_place(self, digest), .tags = places};
+  pgc_near_shard *shard = pgc_near_shard_of(self, what.place);
+  if (is_too_large(shard, value) || (value == NULL && self->absent_us == 0))
+    return false;
+  if (value != NULL && (what.value = own_copy(value)) == NULL)
+    return false;
+  what.tag_count = (uint32_t)tag_count;
+  what.gone_until_us = now_us > INT64_MAX - self->absent_us ? INT64_MAX : now_us + self->absent_us;
+  places_of(self, places, tags, tag_count);
+
+  pthread_mutex_lock(&shard->lock);
+  /* Before the ticket is looked at: should a tag be raised in between, the entry comes in as one that holds no more. */
+  for (size_t i = 0; i < tag_count; i++)
+    what.tags_generation += __atomic_load_n(generation_at(self, places[i]), __ATOMIC_ACQUIRE);
+  uint32_t there = entry_of(self, shard, what.place, digest);
+  bool refused = !holds(self, ticket, what.place, places, tag_count) ||
+                 (there != 0 && is_better(self, pgc_near_slot_at(self, there), value, now_us));
+  uint64_t as = !refused && there != 0 ? drop(self, shard, there) : 0;
+  bool done = !refused && put_in(self, shard, &what, as);
+  shard->fills += done;
+  shard->fills_refused += refused;
+  pthread_mutex_unlock(&shard->lock);
+  if (what.value != NULL)
+    pgc_value_release(what.value);
+  return done;
+}
+
+/* Takes the copy away if there is one, and it is not of this or a higher version. Returns the state that it had, or 0. */
+static uint64_t drop_older(pgc_near *self, pgc_near_shard *shard, uint32_t there, int64_t version) {
+  if (there == 0)
+    return 0;
+  const pgcache_value *value = pgc_near_value(self, pgc_near_slot_at(self, there));
+  if (value != NULL && value->version >= version)
+    return 0;
+  shard->invalidations++;
+  return drop(self, shard, there);
+}
+
+void pgc_near_written(pgc_near *self, const pgc_near_key *key, const pgc_digest *digest, pgc_near_ticket ticket,
+                      pgcache_value *value, int64_t version) {
+  newcomer what = {.key = key, .digest = digest, .place = pgc_near_place(self, digest)};
+  pgc_near_shard *shard = pgc_near_shard_of(self, what.place);
+  if (value != NULL && !is_too_large(shard, value))
+    what.value = own_copy(value);
+
+  pthread_mutex_lock(&shard->lock);
+  bool held = holds(self, ticket, what.place, NULL, 0);
+  raise(self, what.place); /* for reads that are on their way */
+  uint64_t as = drop_older(self, shard, entry_of(self, shard, what.place, digest), version == 0 ? INT64_MAX : version);
+  if (what.value != NULL) {
+    bool wanted = held && entry_of(self, shard, what.place, digest) == 0;
+    shard->fills += wanted && put_in(self, shard, &what, as);
+    shard->fills_refused += !wanted;
+  }
+  pthread_mutex_unlock(&shard->lock);
+  if (what.value != NULL)
+    pgc_value_release(what.value);
+}
+
+/* ---- What the stream says --------------------------------------------------------------------------------------------------- */
+
+static void heard_of(pgc_near *self, const pgc_digest *digest, int64_t version) {
+  uint64_t place = pgc_near_place(self, digest);
+  pgc_near_shard *shard = pgc_near_shard_of(self, place);
+  raise(self, place); /* first; see above */
+  pthread_mutex_lock(&shard->lock);
+  drop_older(self, shard, entry_of(self, shard, place, digest), version);
+  pthread_mutex_unlock(&shard->lock);
+}
+
+void pgc_near_changed(pgc_near *self, const pgc_digest *digest, int64_t version) {
+  heard_of(self, digest, version);
+}
+
+void pgc_near_invalidated(pgc_near *self, const pgc_digest *digest) {
+  heard_of(self, digest, INT64_MAX);
+}
+
+void pgc_near_flush(pgc_near *self, pgc_near_flush_reason reason) {
+  __atomic_add_fetch(&self->flushes, 1, __ATOMIC_ACQ_REL);
+  count(&self->flushed[reason]);
+  for (uint32_t i = 0; i < self->shard_count; i++) {
+    pgc_near_shard *shard = &self->shards[i];
+    pthread_mutex_lock(&shard->lock);
+    while (shard->policy.small.oldest != 0)
+      drop(self, shard, shard->policy.small.oldest);
+    while (shard->policy.main.oldest != 0)
+      drop(self, shard, shard->policy.main.oldest);
+    pthread_mutex_unlock(&shard->lock);
+  }
+}
