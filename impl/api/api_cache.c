@@ -152,8 +152,8 @@ pgcache_status pgcache_init_sql(pgcache_value **out, const pgcache_config *confi
     return status;
   pgc_buffer script = PGC_BUFFER_INIT;
   pgc_sql_roles roles;
-  bool let_in = pgc_settings_roles(&settings, &roles);
-  pgc_migrations_script(&script, settings.schema, settings.logged, settings.inline_values, let_in ? &roles : NULL);
+  pgc_settings_roles(&settings, &roles);
+  pgc_migrations_script(&script, settings.schema, settings.logged, settings.inline_values, &roles);
   *out = script.failed ? NULL : pgc_value_new(script.size);
   if (*out != NULL)
     memcpy((*out)->own, script.data, script.size);

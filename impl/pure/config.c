@@ -478,12 +478,12 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   return load_encoding(out, config, error);
 }
 
-bool pgc_settings_roles(const pgc_settings *settings, pgc_sql_roles *out) {
+void pgc_settings_roles(const pgc_settings *settings, pgc_sql_roles *out) {
   *out = (pgc_sql_roles){.app_role = settings->app_role,
                          .app_namespaces = settings->app_namespaces,
                          .grants = settings->grant_tables ? "tables" : "functions",
-                         .owner_role = settings->owner_role};
-  return settings->app_role[0] != '\0';
+                         .owner_role = settings->owner_role,
+                         .notify_channel = settings->notify_channel};
 }
 
 void pgc_settings_clear(pgc_settings *settings) {

@@ -123,8 +123,8 @@ typedef struct pgc_settings {
    zeroed on an error. Whether the url can be understood is the business of pgc_address_parse(). */
 pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config, pgcache_error *error);
 
-/* Whom init lets in, pointing into the settings. False: nobody. */
-bool pgc_settings_roles(const pgc_settings *settings, pgc_sql_roles *out);
+/* What init is told, pointing into the settings. */
+void pgc_settings_roles(const pgc_settings *settings, pgc_sql_roles *out);
 
 /* Frees what pgc_settings_load() allocated, and zeroes it. NULL and zeroed settings are no-ops. */
 void pgc_settings_clear(pgc_settings *settings);

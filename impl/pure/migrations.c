@@ -27,7 +27,7 @@ void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged, boo
   pgc_buffer_append_text(out, "BEGIN;\nSET LOCAL search_path = pg_catalog, pg_temp;\n"
                               "SET LOCAL client_min_messages = warning;\n"
                               "SET LOCAL standard_conforming_strings = on;\n");
-  if (roles != NULL) {
+  if (roles != NULL && roles->app_role[0] != '\0') {
     pgc_sql_resolve_roles(out, pgc_sql_statements_make_roles, schema, logged, roles);
     pgc_buffer_append_text(out, ";\n");
   }
@@ -37,7 +37,11 @@ void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged, boo
     pgc_sql_resolve(out, pgc_sql_statements_inline_values, schema, logged);
     pgc_buffer_append_text(out, ";\n");
   }
-  if (roles != NULL) {
+  if (roles != NULL && roles->notify_channel[0] != '\0') {
+    pgc_sql_resolve_roles(out, pgc_sql_statements_set_channel, schema, logged, roles);
+    pgc_buffer_append_text(out, ";\n");
+  }
+  if (roles != NULL && roles->app_role[0] != '\0') {
     pgc_sql_resolve_roles(out, pgc_sql_statements_grant_access, schema, logged, roles);
     pgc_buffer_append_text(out, ";\n");
   }

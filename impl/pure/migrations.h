@@ -26,8 +26,8 @@ typedef struct pgc_migrations {
 pgc_migrations pgc_migrations_list(void);
 int pgc_migrations_version(pgc_migrations migrations);
 
-/* Appends one script that makes the whole schema, in one transaction. inline_values: see inline_values.sql. roles: whom it
-   lets in; NULL: nobody. */
+/* Appends one script that makes the whole schema, in one transaction. inline_values: see inline_values.sql. roles: what
+   else the settings say; NULL: nothing. */
 void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged, bool inline_values,
                            const pgc_sql_roles *roles);
 

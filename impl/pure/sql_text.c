@@ -25,6 +25,7 @@ static void resolve(pgc_buffer *out, const char *text, const char *schema, bool 
       {":'app_namespaces'", "'", roles->app_namespaces, "'"},
       {":'grants'", "'", roles->grants, "'"},
       {":'owner_role'", "'", roles->owner_role, "'"},
+      {":'notify_channel'", "'", roles->notify_channel, "'"},
       {":persistence", "", logged ? "" : "UNLOGGED", ""},
       {":logged", "", logged ? "true" : "false", ""},
       {":now", "", now, ""},
@@ -52,7 +53,7 @@ static void resolve(pgc_buffer *out, const char *text, const char *schema, bool 
   }
 }
 
-static const pgc_sql_roles nobody = {"", "", "", ""};
+static const pgc_sql_roles nobody = {"", "", "", "", ""};
 
 void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool logged) {
   resolve(out, text, schema, logged, &nobody, "statement_timestamp()");

@@ -25,15 +25,16 @@ void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool
    Execute (PostgreSQL's source, src/backend/tcop/postgres.c). */
 void pgc_sql_resolve_alone(pgc_buffer *out, const char *text, const char *schema, bool logged);
 
-/* Whom init lets in: the settings of these names. None of them has quotes or backslashes. */
+/* What init is told by the settings of these names. None of them has quotes or backslashes. */
 typedef struct pgc_sql_roles {
   const char *app_role; /* "": nobody */
   const char *app_namespaces;
   const char *grants;
   const char *owner_role;
+  const char *notify_channel; /* "": a random one */
 } pgc_sql_roles;
 
-/* The same with :'app_role', :'app_namespaces', :'grants' and :'owner_role' resolved, too. */
+/* The same with :'app_role', :'app_namespaces', :'grants', :'owner_role' and :'notify_channel' resolved, too. */
 void pgc_sql_resolve_roles(pgc_buffer *out, const char *text, const char *schema, bool logged,
                            const pgc_sql_roles *roles);
 

@@ -37,7 +37,6 @@ typedef struct pgc_pg_store {
   bool keyed_digests;
   uint64_t noted[PGC_NOTED_MAX]; /* see pgc_schema_note_keyed() */
   pgc_sql_roles roles;           /* points into the settings of the handle, which outlive its store */
-  bool has_roles;
   int cleanup_share;
 } pgc_pg_store;
 

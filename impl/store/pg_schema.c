@@ -170,10 +170,7 @@ pgcache_status pgc_schema_check(pgc_session *session) {
 /* Runs SQL after putting the names in. */
 static pgcache_status run_resolved(pgc_session *session, const char *sql, PGresult **result) {
   pgc_buffer text = PGC_BUFFER_INIT;
-  if (session->roles != NULL)
-    pgc_sql_resolve_roles(&text, sql, session->schema, session->logged, session->roles);
-  else
-    pgc_sql_resolve(&text, sql, session->schema, session->logged);
+  pgc_sql_resolve_roles(&text, sql, session->schema, session->logged, session->roles);
   pgc_buffer_append(&text, "", 1);
   pgcache_status status =
       text.failed ? pgc_fail_memory(session->error) : pgc_session_run(session, (const char *)text.data, result);
@@ -201,7 +198,7 @@ static pgcache_status read_version(pgc_session *session, bool create, int *versi
     return status;
   bool there = PQntuples(result) == 1 && strcmp(PQgetvalue(result, 0, 0), "t") == 0;
   PQclear(result);
-  if (create && session->roles != NULL)
+  if (create && session->roles->app_role[0] != '\0')
     status = run_resolved(session, pgc_sql_statements_make_roles, NULL);
   else if (there)
     status = become_owner(session);
@@ -247,7 +244,9 @@ static pgcache_status migrate(pgc_session *session, pgc_migrations migrations, b
   status = PGCACHE_OK;
   if (version == 0 && session->inline_values)
     status = run_resolved(session, pgc_sql_statements_inline_values, NULL);
-  if (status == PGCACHE_OK && create && session->roles != NULL)
+  if (status == PGCACHE_OK && version == 0 && session->roles->notify_channel[0] != '\0')
+    status = run_resolved(session, pgc_sql_statements_set_channel, NULL);
+  if (status == PGCACHE_OK && create && session->roles->app_role[0] != '\0')
     status = run_resolved(session, pgc_sql_statements_grant_access, NULL);
   return status == PGCACHE_OK ? outcome : status;
 }

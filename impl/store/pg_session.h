@@ -24,7 +24,7 @@ typedef struct pgc_session {
   const char *namespace_name; /* the handle's */
   bool keyed_digests;
   uint64_t *noted;             /* PGC_NOTED_MAX of them, of the handle */
-  const pgc_sql_roles *roles;  /* whom init lets in; NULL: nobody */
+  const pgc_sql_roles *roles;  /* what init is told; never NULL */
   pgc_stamps *stamps;          /* of this process */
   const unsigned char *walker; /* 16 bytes by which the server knows this process among the janitors */
   pgc_deadline deadline;

@@ -90,7 +90,7 @@ pgc_session pgc_pg_session(pgc_pg_store *self, pgc_process *here, pgc_deadline d
                        .namespace_name = self->namespace_name,
                        .keyed_digests = self->keyed_digests,
                        .noted = self->noted,
-                       .roles = self->has_roles ? &self->roles : NULL,
+                       .roles = &self->roles,
                        .stamps = &here->stamps,
                        .walker = here->walker,
                        .deadline = deadline,
@@ -271,7 +271,7 @@ static pgc_pg_store *store_new(const pgc_settings *settings) {
   self->logged = settings->logged;
   self->max_value_bytes = settings->max_value_bytes;
   self->inline_values = settings->inline_values;
-  self->has_roles = pgc_settings_roles(settings, &self->roles);
+  pgc_settings_roles(settings, &self->roles);
   self->cleanup_share = settings->cleanup_share;
   self->patience_us =
       (settings->timeout_ms < PATIENCE_US / 1000 ? settings->timeout_ms * 1000 : PATIENCE_US) - HEAD_START_US;

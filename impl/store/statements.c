@@ -43,6 +43,11 @@ static const pgc_statement statements[PGC_STATEMENT_COUNT] = {
     [PGC_STATEMENT_NEW_EPOCH] = {"pgcache_new_epoch", CALLS(new_epoch), 1, false},
     [PGC_STATEMENT_CHECK_SCHEMA] = {"pgcache_check_schema", CALLS(check_schema), 7, false},
     [PGC_STATEMENT_NOTE_KEYED_DIGESTS] = {"pgcache_note_keyed", CALLS(note_keyed_digests), 1, false},
+    [PGC_STATEMENT_POLL_CHANGES] = {"pgcache_poll_changes", SQL(poll_changes), 7, false},
+    [PGC_STATEMENT_LEAD_RELAY] = {"pgcache_lead_relay", SQL(lead_relay), 1, false},
+    [PGC_STATEMENT_PUBLISH] = {"pgcache_publish", CALLS(publish), 1, false},
+    [PGC_STATEMENT_TRIM_CHANGES] = {"pgcache_trim_changes", CALLS(trim_changes), 1, false},
+    [PGC_STATEMENT_VERSIONS] = {"pgcache_versions", SQL(versions), 2, false},
 };
 
 const pgc_statement *pgc_statement_get(pgc_statement_id id) {

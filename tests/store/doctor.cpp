@@ -304,6 +304,11 @@ TEST_CASE("Doctor: each privilege that a role lacks is named, with what it ends"
                                               {"UPDATE ON TABLE {s}.entries", "warning"},
                                               {"DELETE ON TABLE {s}.entries", "warning"},
                                               {"SELECT ON TABLE {s}.marker", "warning"},
+                                              {"INSERT (slot, kind, event) ON TABLE {s}.changes", "warning"},
+                                              {"SELECT ON TABLE {s}.changes", "warning"},
+                                              {"SELECT ON TABLE {s}.relay", "warning"},
+                                              {"INSERT ON TABLE {s}.relay", "warning"},
+                                              {"UPDATE ON TABLE {s}.relay", "warning"},
                                               {"USAGE ON SEQUENCE {s}.version_seq", "warning"}}) {
     const string privilege = store.sql(what);
     INFO(privilege);

@@ -52,6 +52,8 @@ Answer migrate(const string &schema, const std::vector<pgc_migration> &list, boo
   session.max_value_bytes = 1000;
   session.deadline = pgc_deadline_in(30000);
   session.error = &answer.error;
+  const pgc_sql_roles nobody = {"", "", "", "", ""};
+  session.roles = &nobody;
   answer.status = pgc_schema_migrate(&session, pgc_migrations{list.data(), list.size()}, create);
   if ((answer.status < 0) != session.broken)
     throw std::runtime_error("a failed migration must end its connection");

@@ -459,7 +459,8 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK_FALSE(settings.inline_values);
     CHECK(std::string(settings.owner_role) == "pgcache_owner");
     pgc_sql_roles roles;
-    CHECK_FALSE(pgc_settings_roles(&settings, &roles));
+    pgc_settings_roles(&settings, &roles);
+    CHECK(std::string(roles.app_role).empty());
     CHECK(std::string(roles.grants) == "functions");
     CHECK(settings.pool_min == 0);
     CHECK(settings.pool_max == 10);

@@ -84,16 +84,18 @@ TEST_CASE("the script makes a schema and leaves no variable open", "[sql]") {
 }
 
 TEST_CASE("the script makes the roles first and lets the application in last", "[sql]") {
-  const pgc_sql_roles roles = {"my-app", "a,b", "tables", "my.owner"};
+  const pgc_sql_roles roles = {"my-app", "a,b", "tables", "my.owner", "quiet"};
   pgc_buffer buffer = PGC_BUFFER_INIT;
   pgc_migrations_script(&buffer, "s", false, false, &roles);
   const std::string text(reinterpret_cast<const char *>(buffer.data), buffer.size);
   pgc_buffer_clear(&buffer);
   CHECK(text.find("'my.owner'") < text.find("CREATE UNLOGGED TABLE"));
   CHECK(text.rfind("grant_access('my-app', string_to_array(nullif('a,b', ''), ','), 'tables')") > text.rfind("REVOKE"));
-  for (const char *open : {":'app_role'", ":'app_namespaces'", ":'grants'", ":'owner_role'"})
+  for (const char *open : {":'app_role'", ":'app_namespaces'", ":'grants'", ":'owner_role'", ":'notify_channel'"})
     CHECK_FALSE(test::contains(text, open));
+  CHECK(count(text, "SET notify_channel = 'quiet'") == 1);
   CHECK_FALSE(test::contains(script("s", false), "my-app"));
+  CHECK_FALSE(test::contains(script("s", false), "SET notify_channel"));
 }
 
 TEST_CASE("the script lays the table out for values in the row when that is wanted", "[sql]") {

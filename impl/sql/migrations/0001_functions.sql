@@ -70,7 +70,7 @@ BEGIN
   END IF;
   IF known.system_identifier <> here THEN
     TRUNCATE :"schema".entries, :"schema".marker, :"schema".leases, :"schema".invalidations, :"schema".changes,
-             :"schema".relay;
+             :"schema".relay, :"schema".trimming;
   END IF;
   -- A standby that was promoted may not have received the last epochs of its primary: it begins beyond them.
   UPDATE :"schema".cache c
@@ -102,6 +102,27 @@ BEGIN
   END;
   RETURN removed;
 END $$;
+
+-- TRUNCATE of the entries, whoever does it, is told to the change stream: all of them are gone. A put that waited for it has
+-- its own event, with its own transaction.
+CREATE FUNCTION :"schema".tell_truncated() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO :"schema".changes (slot, kind, event) VALUES (coalesce((SELECT m.slot FROM :"schema".marker m), 0), 2, '');
+  RETURN NULL;
+END $$;
+CREATE TRIGGER tell_truncated AFTER TRUNCATE ON :"schema".entries
+  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".tell_truncated();
+
+-- TRUNCATE of the whole change stream by hand: nobody's cursor means anything any more. (Trimming truncates partitions.)
+CREATE FUNCTION :"schema".change_nonce() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE :"schema".marker SET nonce = gen_random_uuid();
+  RETURN NULL;
+END $$;
+CREATE TRIGGER change_nonce AFTER TRUNCATE ON :"schema".changes
+  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".change_nonce();
 
 -- What a connection asks first, whoever it is. $1 its namespace. See check_schema.sql.
 CREATE FUNCTION :"schema".check_schema(text)

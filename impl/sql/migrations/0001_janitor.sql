@@ -52,6 +52,149 @@ LANGUAGE sql VOLATILE AS $$
   SELECT EXISTS (SELECT FROM :"schema".namespaces n WHERE n.settings ?| ARRAY['max_entries', 'max_bytes'])
 $$;
 
+-- Forgets what is old of the change stream. Says whether it has done anything. Cheap when nothing is due; the relay and the
+-- janitors call it. Everybody who may use the cache may: it does what is due and nothing else.
+CREATE FUNCTION :"schema".trim_changes() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN :"schema".trim_changes_older(60000, 1048576);
+EXCEPTION WHEN lock_not_available THEN
+  RETURN false;
+END $$;
+
+CREATE FUNCTION :"schema".changes_size(slot integer) RETURNS bigint
+LANGUAGE sql VOLATILE
+RETURN pg_relation_size(format('%I.changes_%s', :'schema', slot)::regclass);
+
+-- Truncates a partition if the snapshot sees all that is in it.
+CREATE FUNCTION :"schema".truncate_changes(slot integer, seen pg_snapshot) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+  part   text := format('%I.changes_%s', :'schema', slot);
+  unseen text := format('SELECT EXISTS (SELECT FROM %1$s WHERE xid >= $1 UNION ALL SELECT FROM %1$s WHERE xid = ANY ($2))', part);
+  found  boolean;
+BEGIN
+  FOR look IN 1..2 LOOP -- before there is a lock: that would be in the others' way for nothing
+    EXECUTE unseen INTO found USING pg_snapshot_xmax(seen), ARRAY(SELECT pg_snapshot_xip(seen));
+    IF found THEN
+      RETURN false;
+    ELSIF look = 1 THEN
+      EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', part);
+    END IF;
+  END LOOP;
+  EXECUTE format('TRUNCATE TABLE ONLY %s', part);
+  RETURN true;
+END $$;
+
+-- keep_ms: for how long what has happened is kept. A listener that was away for longer has to forget everything; the longest
+-- bound that a handle may have (near_staleness_ms) is 60,000 ms, after which it had to do that anyway. least_bytes: as long as
+-- the partition that is written has fewer, it is left alone. Parameters for the owner, and so for tests; others may call
+-- trim_changes().
+--
+-- Done in steps, each a transaction of its own:
+--   1  take a snapshot S, and keep it for keep_ms;
+--   2  make its position the floor;
+--   3  truncate those partitions, but the one that is written, all of whose rows S sees, and write on in an empty one.
+-- Why no poll ever misses an event by that:
+--   a  Snapshots of one server are in an order: a later one sees all that an earlier one does, and its position (xmax less
+--      those in progress) grows with each transaction that ends. Only the transaction that takes S does not count itself as
+--      in progress; so it must not have a number yet. So a cursor whose position is not below that of S has seen all that S
+--      sees, and a partition that was truncated in step 3 held nothing new for it.
+--   b  A poll whose cursor is below it must be told so. It locks the partitions before it takes its snapshot: so do executions
+--      of prepared statements and statements in functions, in read committed. If it has its locks first, step 3 waits
+--      for it, and gives up soon. If it gets them after step 3, its snapshot is later than step 3's commit, and all the more
+--      later than step 2's, whose floor it gives.
+--   c  "All of whose rows" is looked at with the partition locked and a snapshot taken after that. A transaction that has
+--      written there and has not ended, a prepared one included, has a lock on the partition that keeps us out; one that
+--      has ended is seen. Whoever comes later with an old `slot` writes into the empty table, where it is read as well.
+--   d  Another marker may have been made between the steps, with floor 0. Then there is another nonce, and every cursor with that
+--      is later than S.
+-- None of this depends on clocks. A transaction of anybody's that goes on for long keeps the partition that it has written to,
+-- or reads, and the other two are used in turn; one that keeps all of them makes the current one grow until it ends.
+CREATE FUNCTION :"schema".trim_changes_older(keep_ms bigint, least_bytes bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '20ms' SET enable_seqscan = off AS $$
+DECLARE
+  now    timestamptz := clock_timestamp();
+  keep   interval    := keep_ms * interval '1 millisecond';
+  own    :"schema".trimming;
+  seen   pg_snapshot;
+  slot   integer;
+  empty  integer;                                     -- a partition where nothing is
+  old    boolean;                                     -- are there others than the one that is written?
+  failed boolean := false;
+BEGIN
+  SELECT t.* INTO own FROM :"schema".trimming t;
+  IF own.next_at > now AND own.next_at <= now + keep + interval '1 minute' THEN
+    RETURN false;
+  ELSIF current_setting('transaction_isolation') <> 'read committed' OR pg_current_xact_id_if_assigned() IS NOT NULL
+        OR pg_is_in_recovery() OR now - transaction_timestamp() > interval '1 second' THEN -- somebody's own, and for how long?
+    RETURN false;
+  END IF;
+  seen := pg_current_snapshot();
+  SELECT m.slot INTO slot FROM :"schema".marker m;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  old := false;
+  FOR n IN 0..2 LOOP
+    IF n <> slot AND :"schema".changes_size(n) = 0 THEN
+      empty := n;
+    ELSIF n <> slot THEN
+      old := true;
+    END IF;
+  END LOOP;
+  IF own.snapshot IS NULL AND NOT old AND :"schema".changes_size(slot) < least_bytes THEN
+    RETURN false;
+  END IF;
+
+  IF own.next_at IS NULL THEN
+    INSERT INTO :"schema".trimming (next_at, floored) VALUES ('-infinity', false) ON CONFLICT DO NOTHING;
+  END IF;
+  SELECT t.* INTO own FROM :"schema".trimming t FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND OR (own.next_at > now AND own.next_at <= now + keep + interval '1 minute') THEN
+    RETURN false; -- another one is at it, or was quicker
+  END IF;
+
+  IF own.taken_at > now THEN -- of a clock set back
+    own.snapshot := NULL;
+  END IF;
+  IF own.snapshot IS NULL AND old THEN -- 1
+    own.snapshot := seen;
+    own.taken_at := now;
+    own.floored := false;
+    own.next_at := now + keep;
+  ELSIF own.snapshot IS NOT NULL AND NOT own.floored THEN -- 2
+    UPDATE :"schema".marker m
+       SET floor = greatest(m.floor, pg_snapshot_xmax(own.snapshot)::text::bigint
+                                     - (SELECT count(*) FROM pg_snapshot_xip(own.snapshot)));
+    own.floored := true;
+    own.next_at := now;
+  ELSE -- 3
+    FOR n IN 0..2 LOOP
+      CONTINUE WHEN n = slot OR own.snapshot IS NULL OR :"schema".changes_size(n) = 0;
+      BEGIN
+        IF :"schema".truncate_changes(n, own.snapshot) THEN
+          empty := n;
+        END IF;
+      EXCEPTION WHEN lock_not_available THEN
+        failed := true;
+      END;
+    END LOOP;
+    IF empty IS NOT NULL AND :"schema".changes_size(slot) >= least_bytes THEN
+      UPDATE :"schema".marker m SET slot = empty;
+    END IF;
+    IF failed AND now < own.taken_at + 2 * keep THEN
+      own.next_at := now + interval '1 second';
+    ELSE
+      own.snapshot := NULL;
+      own.next_at := now;
+    END IF;
+  END IF;
+  UPDATE :"schema".trimming
+     SET next_at = own.next_at, taken_at = own.taken_at, snapshot = own.snapshot, floored = own.floored;
+  RETURN true;
+END $$;
+
 -- For the library's janitors. Does the next slice of the walk, or begins one: at once if `anew`, else when the last one
 -- ended due_ms ago, or earlier when there is a bound and a twentieth of the entries may have come since.
 -- walker: who asks; while somebody else's lease lasts the answer is busy. lease_ms: how long the walker may then be silent.
@@ -84,6 +227,7 @@ BEGIN
   budget_us := least(budget_us, 100000);
   lease_ms := least(lease_ms, 60000);
   bounded := :"schema".is_bounded();
+  PERFORM :"schema".trim_changes(); -- before anything is written; where nobody has a near cache nobody else does it
 
   -- The row lock is held by a slice under way, and the lease between slices; neither is waited for. Only who may walk
   -- takes the lock: others would be in the walker's way. A lease that ends later than any could is of a clock set back.
@@ -226,6 +370,8 @@ BEGIN
   RETURN FOUND;
 END $$;
 
+-- The change stream is told nothing of it: what others hold is the last value there was. Likewise expired entries: whoever
+-- holds one knows when it ends.
 -- Evicts, in a range of blocks, what plan_eviction() found too much. How cold an entry is, is looked at again while the row
 -- is locked: one that was used meanwhile stays, and so do all that came after the walk began. more: as above.
 CREATE FUNCTION :"schema".evict_part(first bigint, behind bigint, began timestamptz, for_all boolean,

@@ -34,6 +34,8 @@ BEGIN
   EXECUTE format('GRANT USAGE, CREATE ON SCHEMA :"schema" TO %I', owner); -- CREATE: to be given the functions below
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".entries TO %I', owner);
   EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache TO %I', owner);
+  EXECUTE format('GRANT SELECT, INSERT (slot, kind, event) ON :"schema".changes TO %I', owner);
+  EXECUTE format('GRANT SELECT, INSERT, UPDATE ON :"schema".relay TO %I', owner);
   EXECUTE format('GRANT USAGE ON SEQUENCE :"schema".version_seq TO %I', owner);
   EXECUTE format('GRANT EXECUTE ON FUNCTION :"schema".granted_namespaces(), :"schema".digest(bytea, text) TO %I', owner);
   DROP POLICY IF EXISTS restricted ON :"schema".entries;
@@ -65,9 +67,10 @@ RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   api CONSTANT name[] := '{get,get_json,exists,put,put_json,add,replace,compare_and_swap,touch,remove,incr,flush,flush_all,stats,
-                           digest,entry_digest,plain_value,check_entry,unrestricted,check_schema,new_epoch,truncate_entries}';
+                           digest,entry_digest,plain_value,check_entry,unrestricted,check_schema,new_epoch,truncate_entries,trim_changes}';
   internal CONSTANT name[] := '{note_keyed_digests,try_jsonb,granted_namespaces,make_restricted,grant_access,clean_slice,usage,set_limit,is_bounded,
-                                coldness,clean_part,plan_eviction,evict_part}';
+                                coldness,clean_part,plan_eviction,evict_part,trim_changes_older,truncate_changes,changes_size,
+                                tell_truncated,change_nonce}';
   owner CONSTANT name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = :'entries'::regclass);
   restricted CONSTANT name := left(owner, 52) || '_restricted';
   policy CONSTANT text := 'role ' || (SELECT r.oid FROM pg_roles r WHERE r.rolname = role);
@@ -95,7 +98,7 @@ BEGIN
   END IF;
   EXECUTE format('REVOKE ALL ON :"schema".entries, :"schema".entries_json, :"schema".marker, :"schema".cache,
                   :"schema".leases, :"schema".invalidations, :"schema".changes, :"schema".changes_0, :"schema".changes_1,
-                  :"schema".changes_2, :"schema".relay, :"schema".namespaces, :"schema".roles, :"schema".janitor,
+                  :"schema".changes_2, :"schema".relay, :"schema".trimming, :"schema".namespaces, :"schema".roles, :"schema".janitor,
                   :"schema".tally, :"schema".eviction FROM %I', role);
   EXECUTE format('REVOKE ALL ON SEQUENCE :"schema".version_seq FROM %I', role);
   EXECUTE format('DROP POLICY IF EXISTS %I ON :"schema".entries', policy);
@@ -115,6 +118,9 @@ BEGIN
   IF grants = 'tables' THEN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".entries TO %I', role);
     EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache TO %I', role);
+    -- Not xid: a row of the future would be read by every poll and never be trimmed.
+    EXECUTE format('GRANT SELECT, INSERT (slot, kind, event) ON :"schema".changes TO %I', role);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE ON :"schema".relay TO %I', role);
     EXECUTE format('GRANT USAGE ON SEQUENCE :"schema".version_seq TO %I', role);
     IF namespaces IS NULL THEN
       EXECUTE format('CREATE POLICY %I ON :"schema".entries TO %I USING (true)', policy, role);

@@ -16,6 +16,9 @@ CREATE TABLE :"schema".cache (
   epoch             integer     NOT NULL CHECK (epoch BETWEEN 1 AND 65535),
   system_identifier bigint      NOT NULL,             -- of the cluster that the epoch was raised on,
   timeline          integer     NOT NULL,             -- and the timeline: a promotion begins another
+  notify_channel    text        NOT NULL              -- of the change stream; not to be guessed by other roles
+                    DEFAULT 'pgcache_' || left(replace(gen_random_uuid()::text, '-', ''), 12)
+                                       || right(replace(gen_random_uuid()::text, '-', ''), 12),
   created_at        timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -78,12 +81,14 @@ CREATE TABLE :"schema".invalidations (
   PRIMARY KEY (digest, xid)
 );
 
--- The change stream: what near caches must forget. Three partitions, so that the oldest can be truncated.
+-- The change stream: what near caches must forget. Three partitions, so that the oldest can be truncated. A row that names
+-- the wrong one is read all the same. Nobody but the owner may give an xid: see 0001_roles.sql.
 CREATE TABLE :"schema".changes (
   slot  smallint NOT NULL,
   xid   xid8     NOT NULL DEFAULT pg_current_xact_id(),
   kind  smallint NOT NULL,
-  event bytea    NOT NULL                             -- n * (digest 16 bytes | version 8 bytes)
+  event bytea    NOT NULL                             -- n * (digest 16 bytes | version 8 bytes), see pure/changes.h
+                 CHECK (octet_length(event) <= 2400)
 ) PARTITION BY LIST (slot);
 CREATE UNLOGGED TABLE :"schema".changes_0 PARTITION OF :"schema".changes FOR VALUES IN (0);
 CREATE UNLOGGED TABLE :"schema".changes_1 PARTITION OF :"schema".changes FOR VALUES IN (1);
@@ -95,6 +100,15 @@ CREATE UNLOGGED TABLE :"schema".relay (
   only_row boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
   holder   uuid        NOT NULL,
   until    timestamptz NOT NULL
+);
+
+-- How far the trimming of the change stream has come, see trim_changes().
+CREATE UNLOGGED TABLE :"schema".trimming (
+  only_row boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+  next_at  timestamptz NOT NULL,                      -- nothing is due before
+  taken_at timestamptz,                               -- when
+  snapshot pg_snapshot,                               -- this snapshot was taken: what it sees is soon forgotten
+  floored  boolean     NOT NULL                       -- has its position become the floor?
 );
 
 -- What differs from namespace to namespace.

@@ -21,5 +21,8 @@ WITH written AS (
          dependencies = EXCLUDED.dependencies, value = EXCLUDED.value
    WHERE e.expires_at <= clock_timestamp()
   RETURNING e.version
+), told AS (
+  INSERT INTO :"schema".changes (slot, kind, event)
+  SELECT m.slot, 0, uuid_send($1::uuid) || int8send(w.version) FROM :"schema".marker m CROSS JOIN written w
 )
 SELECT w.version FROM :"schema".marker m LEFT JOIN written w ON true

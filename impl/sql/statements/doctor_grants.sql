@@ -18,15 +18,25 @@ WITH place AS (
   SELECT true, 'USAGE', format('SCHEMA %I', l.nspname), has_schema_privilege(l.oid, 'USAGE')
     FROM place l
   UNION ALL
-  SELECT p.reading AND NOT (c.relname = 'cache' AND l.told), p.privilege, format('TABLE %I.%I', l.nspname, c.relname), has_table_privilege(c.oid, p.privilege)
+  SELECT p.reading AND NOT (c.relname = 'cache' AND l.told), p.privilege, format('TABLE %I.%I', l.nspname, c.relname),
+         has_table_privilege(c.oid, p.privilege)
     FROM (VALUES ('cache', 'SELECT', true), ('entries', 'SELECT', true), ('entries', 'INSERT', false),
                  ('entries', 'UPDATE', false), ('entries', 'DELETE', false), ('marker', 'SELECT', false),
-                 ('marker', 'INSERT', false), ('cache', 'UPDATE', false)) p (relname, privilege, reading)
+                 ('changes', 'SELECT', false), ('relay', 'SELECT', false), ('relay', 'INSERT', false),
+                 ('relay', 'UPDATE', false), ('marker', 'INSERT', false), ('cache', 'UPDATE', false)) p (relname, privilege, reading)
     JOIN place l ON l.functions IS NULL
     JOIN pg_class c ON c.relnamespace = l.oid AND c.relname = p.relname AND c.relkind IN ('r', 'p')
    -- The last two are those of new_epoch(), unless it runs with its owner's privileges.
    WHERE (p.relname, p.privilege) NOT IN (('marker', 'INSERT'), ('cache', 'UPDATE'))
       OR NOT EXISTS (SELECT FROM pg_proc f WHERE f.pronamespace = l.oid AND f.proname = 'new_epoch' AND f.prosecdef)
+  UNION ALL
+  SELECT false, format('INSERT (%s)', string_agg(a.attname, ', ' ORDER BY a.attnum)),
+         format('TABLE %I.%I', l.nspname, c.relname), bool_and(has_column_privilege(c.oid, a.attnum, 'INSERT'))
+    FROM place l
+    JOIN pg_class c ON c.relnamespace = l.oid AND c.relname = 'changes'
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname IN ('slot', 'kind', 'event')
+   WHERE l.functions IS NULL
+   GROUP BY l.nspname, c.relname
   UNION ALL
   SELECT false, 'USAGE', format('SEQUENCE %I.%I', l.nspname, c.relname), has_sequence_privilege(c.oid, 'USAGE')
     FROM place l
@@ -38,7 +48,7 @@ WITH place AS (
          has_function_privilege(f.oid, 'EXECUTE')
     FROM place l
     JOIN pg_proc f ON f.pronamespace = l.oid
-     AND (f.proname IN ('check_schema', 'new_epoch', 'truncate_entries') OR f.proname LIKE l.functions || '\_%')
+     AND (f.proname IN ('check_schema', 'new_epoch', 'truncate_entries', 'trim_changes') OR f.proname LIKE l.functions || '\_%')
 ), missing AS (
   SELECT bool_or(m.reading) AS reading, string_agg(m.privilege || ' ON ' || m.object, ', ') AS list,
          string_agg(format('GRANT %s ON %s TO %I', m.privilege, m.object, current_user), '; ') AS grants

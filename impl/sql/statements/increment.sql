@@ -33,5 +33,8 @@ WITH written AS (
                    AND encode(e.value, 'escape') ~ '^(0|-?[1-9][0-9]{0,18})$'
               THEN encode(e.value, 'escape')::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 END
   RETURNING encode(e.value, 'escape')::bigint AS number, e.version
+), told AS (
+  INSERT INTO :"schema".changes (slot, kind, event)
+  SELECT m.slot, 0, uuid_send($1::uuid) || int8send(w.version) FROM :"schema".marker m CROSS JOIN written w
 )
 SELECT w.number, w.version FROM :"schema".marker m LEFT JOIN written w ON true

@@ -16,5 +16,8 @@ WITH written AS (
                  coalesce(clock_timestamp() + $6::bigint * interval '1 millisecond', 'infinity') AS expires) t
    WHERE e.digest = $1::uuid AND e.expires_at > clock_timestamp()
   RETURNING e.version
+), told AS (
+  INSERT INTO :"schema".changes (slot, kind, event)
+  SELECT m.slot, 0, uuid_send($1::uuid) || int8send(w.version) FROM :"schema".marker m CROSS JOIN written w
 )
 SELECT w.version FROM :"schema".marker m LEFT JOIN written w ON true
