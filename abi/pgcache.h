@@ -17,6 +17,8 @@
  *   epoch       the upper bits of a version; raised when PostgreSQL lost the unlogged tables.
  *   request     an operation that was submitted, to be done without the caller waiting for it; it has an id.
  *   completion  what became of a request.
+ *   near cache  the part of a handle that keeps values in the memory of its process.
+ *   copy        a value, or the knowledge that there is none, in the near cache.
  *   outcome     a status >= 0: what the call found. A negative status is an error.
  *
  * ARGUMENTS
@@ -48,11 +50,11 @@
  *   [rule:deadline] `deadline_ms` of the options bounds the whole call: waiting for a connection, connecting (name
  *                   look-up included), sending, and the answer. PGCACHE_DEADLINE_DEFAULT: the setting `timeout_ms`, for
  *                   flush, cleanup, stats, usage, keys, doctor, init and upgrade `maintenance_timeout_ms`. 0: do not wait at
- *                   all; whatever would ask the server gives PGCACHE_TIMEOUT.
+ *                   all; whatever would ask the server gives PGCACHE_TIMEOUT; what the near cache answers does not.
  *
  * RESULTS
- *   [rule:linear]   Operations on one key are linearizable: each takes effect at one moment between call and return.
- *                   No call is atomic across keys.
+ *   [rule:linear]   Operations on one key are linearizable: each takes effect at one moment between call and return; but
+ *                   for reads that the near cache answers, which are as [rule:near] says. No call is atomic across keys.
  *   [rule:timeout]  PGCACHE_TIMEOUT means that the deadline passed and that the call changed nothing; of a call that works
  *                   in parts (batches of more than PGCACHE_BATCH_MAX keys, flush, cleanup): its last part.
  *   [rule:unknown]  PGCACHE_UNKNOWN means that a write was sent and its answer never came (lost connection, deadline,
@@ -84,6 +86,29 @@
  *   [rule:signals]  No function is async-signal-safe, and none is a cancellation point. The library's threads block all
  *                   signals.
  *
+ * THE NEAR CACHE
+ *   [rule:near]     With `near_max_bytes` above 0 a handle keeps copies of what it read and wrote in up to so many bytes of its
+ *                   process's memory, all overhead included. get, get_into, exists, get_many and their requests are answered
+ *                   from there where they can be, without asking the server. A connection of its own, opened by the first
+ *                   read, hears of every write: by any process, any function of the SQL interface, and any other SQL
+ *                   statement that changes the entries. There is none with `null:`, on the application's connections, and in
+ *                   a process that only writes.
+ *   [rule:stale]    A copy answers only if everything that was acknowledged more than `near_staleness_ms` ago, by anybody, was
+ *                   heard of; usually that takes milliseconds. While that is not proven, because the server, the connection or
+ *                   the process stood still, reads ask the server as if there were no copies. Time is counted on a clock
+ *                   that goes on while the machine sleeps and that nobody sets. What is read from the server never becomes a
+ *                   copy if a change of it was heard of meanwhile.
+ *   [rule:own]      What a call on this handle has written or removed is seen by every read on it that begins after the call
+ *                   returned, or after the request's completion was taken; from all threads, whatever the call's status was.
+ *                   A read that was told of a miss is not followed by one that finds the older copy. Writes by another handle,
+ *                   or by SQL, of the same process are like those of another process.
+ *   [rule:read_mode] PGCACHE_READ_STORE asks the server, and what it finds replaces the copy. Of an entry's TTL the copy lives
+ *                   no longer than the entry. An answer from a copy does not count as use for limits, see pgcache_set_limits().
+ *                   With `near_absent_ms` above 0 misses are kept as copies, too, for so long. Reads from inside a transaction
+ *                   of the application, SQL functions, and bindings without a handle never see copies.
+ *   [rule:fence]    After pgcache_fence() returned PGCACHE_OK, reads on this handle see everything that anybody had been
+ *                   told was written, or removed, before it was called.
+ *
  * REQUESTS
  *   [rule:submit]   pgcache_submit_X() takes the inputs of pgcache_X(), copies them, and returns at once with an id, which
  *                   is positive and does not come again in this process. What pgcache_X() refuses without asking the server it
@@ -102,7 +127,8 @@
  *                   submission, and a read finds what was submitted before it, or something newer, of a request submitted
  *                   later, too. After a write whose connection was lost that is not sure for some seconds, [rule:unknown].
  *                   Nothing is promised of different keys, nor between requests and other calls; wait for a completion
- *                   first. flush, cleanup and the like have no keys.
+ *                   first. flush, cleanup and the like have no keys. The near cache keeps to this: a read is not answered
+ *                   from a copy while a write of its key that was submitted before it is under way.
  *   [rule:parts]    The keys of a multi-key request are requests of their own: they are sent together with others and over
  *                   several connections, each fails or succeeds by itself, and the completion comes when all are done.
  *                   Its status is PGCACHE_OK, or the first item's error.
@@ -246,7 +272,7 @@ PGCACHE_API void pgcache_error_init(pgcache_error *error, size_t struct_size);
 
 /* Where a read may be answered from. Since 1.0. */
 typedef enum pgcache_read_mode {
-  PGCACHE_READ_NEAR = 0, /* the process's own copy if it has a valid one, else PostgreSQL; this version keeps no copies */
+  PGCACHE_READ_NEAR = 0, /* the process's own copy if it has a valid one, else PostgreSQL; [rule:near] */
   PGCACHE_READ_STORE = 1 /* always ask PostgreSQL */
 } pgcache_read_mode;
 
@@ -448,6 +474,20 @@ PGCACHE_API pgcache_status pgcache_touch(pgcache *self, int64_t *version, const 
    Returns PGCACHE_OK, PGCACHE_MISS, PGCACHE_TOO_LARGE (the key) or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_exists(pgcache *self, const void *key, size_t key_len,
                                           const pgcache_options *options, pgcache_error *error);
+
+/* Looks into the near cache alone: never asks the server, never waits, and starts nothing.
+   Out: out, owned by the caller, to be given to pgcache_value_free(); NULL unless PGCACHE_OK.
+   In: key, key_len as [rule:key]; of the options namespace_name; a deadline does not matter.
+   Returns PGCACHE_OK, PGCACHE_MISS (there is no copy, or it may not be used, [rule:stale]; the entry may well exist),
+   PGCACHE_INVALID (also: read_mode is PGCACHE_READ_STORE), PGCACHE_TOO_LARGE (the key), PGCACHE_CLOSED. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_peek(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
+                                        const pgcache_options *options, pgcache_error *error);
+
+/* Waits until the near cache has heard of everything that was acknowledged before the call, [rule:fence]: one round trip on
+   the connection that it listens on. For whoever was told by other means that something was written.
+   Returns PGCACHE_OK (at once, where there is no near cache), PGCACHE_BAD_SETTING (a pooler stands between this process and
+   the server: see the setting `listen_url`) or a common status; reads may then be older, within [rule:stale]. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_fence(pgcache *self, const pgcache_options *options, pgcache_error *error);
 
 /* Adds delta to a counter: an entry of format PGCACHE_FORMAT_JSON that holds a decimal 64-bit integer.
    Out: counter (optional), the new number; version (optional). In: key; delta, may be negative; initial and ttl_ms, used

@@ -15,6 +15,15 @@ static pgcache_status begin(pgc_call *call, pgcache *self, pgc_op_kind kind, con
   return status == PGCACHE_OK ? pgc_call_set_key(call, key, key_len) : status;
 }
 
+/* get and exists, which the near cache may answer. */
+static pgcache_status read_key(pgc_call *call, pgcache *self, pgc_op_kind kind, const void *key, size_t key_len,
+                               const pgcache_options *options, pgcache_error *error) {
+  pgcache_status status = pgc_call_prepare(call, self, kind, options, error);
+  if (status == PGCACHE_OK)
+    status = pgc_call_set_key(call, key, key_len);
+  return status == PGCACHE_OK ? pgc_call_read(call) : status;
+}
+
 /* Hands a write over and passes the new version on. */
 static pgcache_status run_write(pgc_call *call, int64_t *version) {
   pgcache_status status = pgc_call_run(call);
@@ -26,9 +35,7 @@ static pgcache_status run_write(pgc_call *call, int64_t *version) {
 static pgcache_status read_value(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
                                  const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
-  pgcache_status status = begin(&call, self, PGC_OP_GET, key, key_len, options, error);
-  if (status == PGCACHE_OK)
-    status = pgc_call_run(&call);
+  pgcache_status status = read_key(&call, self, PGC_OP_GET, key, key_len, options, error);
   *out = call.key.found;
   return status;
 }
@@ -124,8 +131,7 @@ pgcache_status pgcache_touch(pgcache *self, int64_t *version, const void *key, s
 pgcache_status pgcache_exists(pgcache *self, const void *key, size_t key_len, const pgcache_options *options,
                               pgcache_error *error) {
   pgc_call call;
-  pgcache_status status = begin(&call, self, PGC_OP_EXISTS, key, key_len, options, error);
-  return status == PGCACHE_OK ? pgc_call_run(&call) : status;
+  return read_key(&call, self, PGC_OP_EXISTS, key, key_len, options, error);
 }
 
 pgcache_status pgcache_increment(pgcache *self, int64_t *counter, int64_t *version, const void *key, size_t key_len,

@@ -7,6 +7,7 @@
 
 #include "operations/arguments.h"
 #include "operations/cleanup.h"
+#include "operations/copies.h"
 #include "pure/error.h"
 
 /* The first version's required part: the size and one figure. */
@@ -60,6 +61,27 @@ pgcache_status pgcache_stats(pgcache *self, pgcache_store_stats *out, const pgca
   return status;
 }
 
+static void add_near(pgcache_counters *out, pgc_near *near) {
+  pgc_near_counts counts = {0};
+  pgc_near_count(near, &counts);
+  out->near_hits = counts.hits;
+  out->near_absent_hits = counts.absent_hits;
+  out->near_misses = counts.misses;
+  out->near_fills = counts.fills;
+  out->near_fills_refused = counts.fills_refused;
+  out->near_invalidations = counts.invalidations;
+  out->near_evictions = counts.evictions;
+  out->near_lapses = counts.lapses;
+  out->near_flushes_start = counts.flushes[PGC_NEAR_FLUSH_START];
+  out->near_flushes_epoch = counts.flushes[PGC_NEAR_FLUSH_EPOCH];
+  out->near_flushes_gap = counts.flushes[PGC_NEAR_FLUSH_GAP];
+  out->near_flushes_stream = counts.flushes[PGC_NEAR_FLUSH_STREAM];
+  for (int reason = 0; reason < PGC_NEAR_FLUSH_REASONS; reason++)
+    out->near_flushes += counts.flushes[reason];
+  out->near_entries = counts.entries;
+  out->near_bytes = counts.bytes;
+}
+
 pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters *out, pgcache_error *error) {
   if (!pgc_error_ok(error))
     return PGCACHE_INVALID;
@@ -86,6 +108,9 @@ pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters *out, pgcac
       .near_audited = pgc_counted(&counters->near_audited),
       .near_disagreements = pgc_counted(&counters->near_disagreements),
   };
+  pgc_near *near = pgc_copies_of(self, false);
+  if (near != NULL)
+    add_near(&now, near);
   memcpy(out, &now, out->struct_size < sizeof now ? out->struct_size : sizeof now);
   return PGCACHE_OK;
 }

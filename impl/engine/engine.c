@@ -119,11 +119,8 @@ static bool is_too_much(size_t there, size_t more, size_t most) {
 
 /* ---- Submitting ---- */
 
-pgcache_status pgc_engine_submit(pgc_engine *self, pgc_request *request, uint64_t *id, pgcache_error *error) {
-  request->engine = self;
-  request->state = PGC_REQUEST_UNDER_WAY;
-  request->parts_left = request->part_count;
-  pthread_mutex_lock(&self->lock);
+/* Gives a request its id if there is room for it; with the lock held. */
+static pgcache_status admit(pgc_engine *self, pgc_request *request, uint64_t *id, pgcache_error *error) {
   pgcache_status status = PGCACHE_OK;
   if (self->closed)
     status = pgc_fail(error, PGCACHE_CLOSED, "the handle was shut down");
@@ -139,12 +136,34 @@ pgcache_status pgc_engine_submit(pgc_engine *self, pgc_request *request, uint64_
                       self->bytes);
   else if (!give_id(self, request))
     status = pgc_fail_memory(error);
+  if (status != PGCACHE_OK)
+    return status;
+  self->requests += weight_of(request);
+  self->bytes += request->bytes;
+  if (id != NULL)
+    *id = request->id;
+  return PGCACHE_OK;
+}
+
+static void begin(pgc_engine *self, pgc_request *request) {
+  request->engine = self;
+  request->state = PGC_REQUEST_UNDER_WAY;
+  request->parts_left = request->part_count;
+  for (size_t i = 0; i < request->part_count; i++) {
+    request->parts[i].request = request;
+    if (request->parts[i].answered) {
+      request->parts[i].place = PGC_PART_DONE;
+      request->parts_left--;
+    }
+  }
+}
+
+pgcache_status pgc_engine_submit(pgc_engine *self, pgc_request *request, uint64_t *id, pgcache_error *error) {
+  begin(self, request);
+  pthread_mutex_lock(&self->lock);
+  pgcache_status status = admit(self, request, id, error);
   bool wake = false;
   if (status == PGCACHE_OK) {
-    self->requests += weight_of(request);
-    self->bytes += request->bytes;
-    if (id != NULL)
-      *id = request->id;
     pgc_requests_append(&self->submitted, request);
     wake = self->asleep;
     self->asleep = false;
@@ -255,6 +274,22 @@ pgcache_status pgc_engine_take(pgc_engine *self, pgc_request **out) {
   *out = take_first(self, &self->complete);
   pthread_mutex_unlock(&self->lock);
   return *out != NULL ? PGCACHE_OK : PGCACHE_MISS;
+}
+
+pgcache_status pgc_engine_submit_answered(pgc_engine *self, pgc_request *request, uint64_t *id, pgcache_error *error) {
+  begin(self, request);
+  pgc_request_settle(request, request->items != NULL ? pgc_request_gather(request) : request->parts[0].key.status,
+                     NULL);
+  pthread_mutex_lock(&self->lock);
+  pgcache_status status = admit(self, request, id, error);
+  if (status == PGCACHE_OK) {
+    (void)hand_over_one(self, request); /* somebody's: nobody else has its id yet */
+    show_event(self);
+    if (self->dispatchers > 0 && self->with_callback.first != NULL)
+      pthread_cond_broadcast(&self->dispatchable);
+  }
+  pthread_mutex_unlock(&self->lock);
+  return status;
 }
 
 pgcache_status pgc_engine_wait(pgc_engine *self, pgc_request **out, uint64_t id, pgc_deadline until) {

@@ -30,6 +30,9 @@ pgcache_status pgc_engine_new(pgc_engine **out, pgc_store *store, const pgc_engi
    all that follow. */
 pgcache_status pgc_engine_submit(pgc_engine *self, pgc_request *request, uint64_t *id, pgcache_error *error);
 
+/* The same for a request all of whose parts are answered: it is complete at once. */
+pgcache_status pgc_engine_submit_answered(pgc_engine *self, pgc_request *request, uint64_t *id, pgcache_error *error);
+
 /* See pgcache_event_fd(), pgcache_cancel(), pgcache_take(), pgcache_wait(), pgcache_dispatch(). */
 int pgc_engine_event_fd(pgc_engine *self);
 pgcache_status pgc_engine_cancel(pgc_engine *self, uint64_t id);

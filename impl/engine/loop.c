@@ -56,7 +56,8 @@ static void take_in_parts(pgc_engine *self, pgc_request *request, int64_t now_us
   }
   for (size_t i = 0; i < count; i++) { /* with the last one the request may have ended */
     pgc_part *part = &request->parts[i];
-    part->request = request;
+    if (part->place == PGC_PART_DONE)
+      continue;
     pgcache_status entered = error.status == PGCACHE_OK ? pgc_order_enter(&self->order, part) : error.status;
     if (entered == PGCACHE_OK) {
       pgc_part_make_ready(self, part, false);

@@ -40,6 +40,8 @@ void pgc_part_end(pgc_engine *self, pgc_part *part, pgcache_status status, const
   pgc_request *request = part->request;
   bool was_blocked = part->place == PGC_PART_BLOCKED;
   part->place = PGC_PART_DONE;
+  if (request->part_ended != NULL)
+    request->part_ended(request, part, status);
   if (!was_blocked && pgc_op_writes(request->kind)) {
     pgc_parts released = pgc_order_leave(&self->order, part);
     while (released.first != NULL) {

@@ -27,6 +27,7 @@ typedef struct pgc_job {
 typedef struct pgc_part {
   pgc_request *request;
   pgc_op_key key; /* digest, key, value, flags, ttl_ms, format: the maker's; out: status, version, found */
+  bool answered;  /* by the maker, who has set the outputs: it is not sent */
 
   /* The engine's: */
   struct pgc_part *next, *previous; /* in the queue where it waits */
@@ -54,9 +55,14 @@ struct pgcache_completion {
   } u;
   pgc_part *parts; /* of distinct keys; in its own memory */
   size_t part_count;
+  bool answered; /* all of them by the maker: see pgc_engine_submit_answered() */
   /* Without parts: does the operation on a thread where it may wait, sets the outputs, and gives the status. */
   pgcache_status (*run)(pgc_request *self, pgcache_error *error);
-  void *context;  /* for run */
+  /* With parts: is told of the end of each that was not answered by the maker, on the engine's thread, before its completion
+     can be taken. status: before [rule:on_error]. NULL: nobody is. */
+  void (*part_ended)(pgc_request *self, const pgc_part *part, pgcache_status status);
+  pgc_near *near; /* for part_ended */
+  void *context;  /* for run and part_ended */
   size_t bytes;   /* what it counts against async_bytes_max */
   bool discarded; /* nobody wants its completion */
 

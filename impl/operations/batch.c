@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "operations/copies.h"
 #include "platform/memory.h"
 #include "pure/error.h"
 #include "pure/sizes.h"
@@ -39,7 +40,7 @@ static pgcache_status check_item(pgc_call *call, const pgcache_item *item) {
   return status;
 }
 
-pgcache_status pgc_batch_sort(pgc_call *call, const pgcache_item *items, size_t count, pgc_sorted_item *sorted) {
+pgcache_status pgc_batch_check(pgc_call *call, const pgcache_item *items, size_t count) {
   pgcache_error *error = call->error;
   pgcache_error reason = PGCACHE_ERROR_INIT;
   for (size_t i = 0; i < count; i++) {
@@ -51,11 +52,16 @@ pgcache_status pgc_batch_sort(pgc_call *call, const pgcache_item *items, size_t 
     call->error = error;
     if (status != PGCACHE_OK)
       return pgc_fail(error, status, "item %zu: %s", i, reason.message);
-    sorted[i].digest = call->key.digest;
-    sorted[i].index = i;
+  }
+  return PGCACHE_OK;
+}
+
+void pgc_batch_sort(const pgc_call *call, const pgcache_item *items, pgc_sorted_item *sorted, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    const pgcache_item *item = pgc_item_at(items, sorted[i].index);
+    pgc_encoding_digest(&call->cache->encoding, &sorted[i].digest, call->op.namespace_name, item->key, item->key_len);
   }
   qsort(sorted, count, sizeof *sorted, compare_sorted);
-  return PGCACHE_OK;
 }
 
 size_t pgc_batch_end_of_run(const pgc_sorted_item *sorted, size_t count, size_t from) {
@@ -126,14 +132,16 @@ static void spread_failure(pgcache_item *items, const pgc_sorted_item *sorted, s
     item_at(items, sorted[i].index)->status = status;
 }
 
+static void reset_output(pgcache_item *item, pgcache_status status) {
+  item->status = status;
+  item->version = 0;
+  item->result = NULL;
+}
+
 /* Gives every item the same outputs: before anything was done, and when nothing was. */
 static void reset_outputs(pgcache_item *items, size_t count, pgcache_status status) {
-  for (size_t i = 0; i < count; i++) {
-    pgcache_item *item = item_at(items, i);
-    item->status = status;
-    item->version = 0;
-    item->result = NULL;
-  }
+  for (size_t i = 0; i < count; i++)
+    reset_output(item_at(items, i), status);
 }
 
 pgcache_status pgc_batch_check_array(pgc_call *call, const pgcache_item *items, size_t count) {
@@ -143,24 +151,54 @@ pgcache_status pgc_batch_check_array(pgc_call *call, const pgcache_item *items, 
   return PGCACHE_OK;
 }
 
-pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *items, size_t count,
-                             const pgcache_options *options, pgcache_error *error) {
-  pgc_call begun, *call = &begun;
-  pgcache_status status = pgc_call_begin(call, cache, kind, options, error);
-  if (count == 0)
-    return status;
-  if (pgc_batch_check_array(call, items, count) != PGCACHE_OK)
-    return PGCACHE_INVALID;
-  reset_outputs(items, count, status);
-  if (status != PGCACHE_OK)
-    return status;
+/* ---- What the near cache has answered ---- */
 
-  size_t part_max = count < PGCACHE_BATCH_MAX ? count : PGCACHE_BATCH_MAX;
-  pgc_sorted_item *sorted = pgc_alloc(count * sizeof *sorted);
-  pgc_op_key *keys = pgc_alloc(part_max * sizeof *keys);
-  status = sorted != NULL && keys != NULL ? pgc_batch_sort(call, items, count, sorted) : pgc_fail_memory(call->error);
-  if (status != PGCACHE_OK)
-    reset_outputs(items, count, status);
+/* By their outputs, which were reset before. */
+static bool is_answered(const pgcache_item *item) {
+  return item->result != NULL || item->status == PGCACHE_MISS;
+}
+
+static int compare_hashes(const void *left, const void *right) {
+  uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+  return (a > b) - (a < b);
+}
+
+/* Duplicates get the same answer: what was answered for one of them, and not for another, is asked for, too. Gives how many are
+   answered then; SIZE_MAX when out of memory. */
+static size_t answer_duplicates_alike(const pgc_call *call, pgcache_item *items, size_t count, size_t answered) {
+  if (answered == 0 || answered == count)
+    return answered;
+  size_t asked = 0;
+  uint64_t *hashes = pgc_alloc((count - answered) * sizeof *hashes);
+  if (hashes == NULL)
+    return SIZE_MAX;
+  for (size_t i = 0; i < count; i++) {
+    if (!is_answered(item_at(items, i)))
+      hashes[asked++] = pgc_copies_hash(call, item_at(items, i));
+  }
+  qsort(hashes, asked, sizeof *hashes, compare_hashes);
+  for (size_t i = 0; i < count; i++) {
+    pgcache_item *item = item_at(items, i);
+    if (!is_answered(item))
+      continue;
+    uint64_t hash = pgc_copies_hash(call, item);
+    if (bsearch(&hash, hashes, asked, sizeof *hashes, compare_hashes) == NULL)
+      continue;
+    if (item->result != NULL)
+      pgc_value_release(item->result);
+    reset_output(item, PGCACHE_OK);
+    answered--;
+  }
+  pgc_free(hashes);
+  return answered;
+}
+
+/* ---- Running ---- */
+
+/* Asks the store for what is not answered, part by part. */
+static pgcache_status run_parts(pgc_call *call, pgcache_item *items, const pgc_sorted_item *sorted, size_t count,
+                                pgc_op_key *keys) {
+  pgcache_status status = PGCACHE_OK;
   for (size_t from = 0; status == PGCACHE_OK && from < count;) {
     size_t end = fill_part(call, items, sorted, count, from, keys);
     status = pgc_call_run(call);
@@ -172,7 +210,65 @@ pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *ite
     }
     from = end;
   }
+  return status;
+}
+
+/* Whatever is not answered has this status, without anything having been sent. */
+static void fail_unanswered(pgcache_item *items, size_t count, pgcache_status status) {
+  for (size_t i = 0; i < count; i++) {
+    if (!is_answered(item_at(items, i)))
+      reset_output(item_at(items, i), status);
+  }
+}
+
+static pgcache_status ask_store(pgc_call *call, pgcache_item *items, size_t count, size_t answered) {
+  size_t asked = count - answered;
+  size_t part_max = asked < PGCACHE_BATCH_MAX ? asked : PGCACHE_BATCH_MAX;
+  pgc_sorted_item *sorted = pgc_alloc(asked * sizeof *sorted);
+  pgc_op_key *keys = pgc_alloc(part_max * sizeof *keys);
+  pgcache_status status = PGCACHE_OK;
+  if (sorted != NULL && keys != NULL) {
+    size_t filled = 0;
+    for (size_t i = 0; i < count; i++) {
+      if (!is_answered(item_at(items, i)))
+        sorted[filled++].index = i;
+    }
+    pgc_batch_sort(call, items, sorted, asked);
+    status = run_parts(call, items, sorted, asked, keys);
+  } else {
+    status = pgc_fail_memory(call->error);
+    fail_unanswered(items, count, status);
+  }
   pgc_free(sorted);
   pgc_free(keys);
   return status;
+}
+
+pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *items, size_t count,
+                             const pgcache_options *options, pgcache_error *error) {
+  pgc_call begun, *call = &begun;
+  pgcache_status status = pgc_call_prepare(call, cache, kind, options, error);
+  if (count == 0)
+    return status;
+  if (pgc_batch_check_array(call, items, count) != PGCACHE_OK)
+    return PGCACHE_INVALID;
+  reset_outputs(items, count, status);
+  if (status != PGCACHE_OK)
+    return status;
+  status = pgc_batch_check(call, items, count);
+  if (status != PGCACHE_OK) {
+    reset_outputs(items, count, status);
+    return status;
+  }
+  size_t answered = kind == PGC_OP_GET_MANY ? pgc_copies_answer_items(call, items, count) : 0;
+  answered = answer_duplicates_alike(call, items, count, answered);
+  if (answered == SIZE_MAX) {
+    status = pgc_fail_memory(call->error);
+    fail_unanswered(items, count, status);
+    return status;
+  }
+  if (answered == count)
+    return PGCACHE_OK;
+  pgc_call_start(call);
+  return ask_store(call, items, count, answered);
 }

@@ -27,8 +27,11 @@ static inline const pgcache_item *pgc_item_at(const pgcache_item *items, size_t 
 /* Whether items is an array of count (> 0) elements. PGCACHE_OK, PGCACHE_INVALID. */
 pgcache_status pgc_batch_check_array(pgc_call *call, const pgcache_item *items, size_t count);
 
-/* Checks all items, and sorts them: by digest, duplicates as they stand. PGCACHE_OK, PGCACHE_INVALID, PGCACHE_TOO_LARGE. */
-pgcache_status pgc_batch_sort(pgc_call *call, const pgcache_item *items, size_t count, pgc_sorted_item *sorted);
+/* Checks all items. PGCACHE_OK, PGCACHE_INVALID, PGCACHE_TOO_LARGE. */
+pgcache_status pgc_batch_check(pgc_call *call, const pgcache_item *items, size_t count);
+
+/* Takes the digests of items that were checked, whose indexes are set, and sorts them: by digest, duplicates as they stand. */
+void pgc_batch_sort(const pgc_call *call, const pgcache_item *items, pgc_sorted_item *sorted, size_t count);
 
 /* Where the run of items with the same digest as the one at `from` ends. Of duplicate puts the last one counts. */
 size_t pgc_batch_end_of_run(const pgc_sorted_item *sorted, size_t count, size_t from);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "operations/cleanup.h"
+#include "operations/copies.h"
 #include "platform/memory.h"
 #include "pure/error.h"
 #include "pure/sizes.h"
@@ -53,8 +54,8 @@ static pgcache_status read_options(pgcache_options *out, const pgcache_options *
   return PGCACHE_OK;
 }
 
-pgcache_status pgc_call_begin(pgc_call *call, pgcache *cache, pgc_op_kind kind, const pgcache_options *options,
-                              pgcache_error *error) {
+pgcache_status pgc_call_prepare(pgc_call *call, pgcache *cache, pgc_op_kind kind, const pgcache_options *options,
+                                pgcache_error *error) {
   pgcache_options read;
   *call = (pgc_call){.cache = cache, .error = error, .op = {.kind = kind}};
   if (!pgc_error_ok(error))
@@ -67,13 +68,26 @@ pgcache_status pgc_call_begin(pgc_call *call, pgcache *cache, pgc_op_kind kind, 
   const pgc_settings *settings = &cache->settings;
   if (read.deadline_ms == PGCACHE_DEADLINE_DEFAULT)
     read.deadline_ms = pgc_op_is_maintenance(kind) ? settings->maintenance_timeout_ms : settings->timeout_ms;
-  call->op.deadline = pgc_deadline_in(read.deadline_ms);
+  call->deadline_ms = read.deadline_ms;
+  call->read_mode = read.read_mode;
   call->op.namespace_name = read.namespace_name != NULL ? read.namespace_name : settings->namespace_name;
   call->token = read.token;
   call->callback = read.callback;
   call->op.decode = pgc_decode;
   call->op.decoder = &cache->encoding;
   return PGCACHE_OK;
+}
+
+void pgc_call_start(pgc_call *call) {
+  call->op.deadline = pgc_deadline_in(call->deadline_ms);
+}
+
+pgcache_status pgc_call_begin(pgc_call *call, pgcache *cache, pgc_op_kind kind, const pgcache_options *options,
+                              pgcache_error *error) {
+  pgcache_status status = pgc_call_prepare(call, cache, kind, options, error);
+  if (status == PGCACHE_OK)
+    pgc_call_start(call);
+  return status;
 }
 
 pgcache_status pgc_call_set_key(pgc_call *call, const void *key, size_t key_len) {
@@ -85,10 +99,14 @@ pgcache_status pgc_call_set_key(pgc_call *call, const void *key, size_t key_len)
   call->key.key = key;
   call->key.key_len = key_len;
   call->key.flags = pgc_encoding_flags(&call->cache->encoding);
-  pgc_encoding_digest(&call->cache->encoding, &call->key.digest, call->op.namespace_name, key, key_len);
   call->op.keys = &call->key;
   call->op.count = 1;
   return PGCACHE_OK;
+}
+
+void pgc_call_take_digest(pgc_call *call) {
+  pgc_encoding_digest(&call->cache->encoding, &call->key.digest, call->op.namespace_name, call->key.key,
+                      call->key.key_len);
 }
 
 pgcache_status pgc_call_set_value(pgc_call *call, const void *value, size_t value_len, int32_t format) {
@@ -137,9 +155,14 @@ static pgcache_status run(pgc_call *call, pgcache_error *error) {
   /* A thread that is cancelled in the middle would leave locks and connections behind. */
   int cancellable;
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
+  if (call->op.keys == &call->key)
+    pgc_call_take_digest(call);
+  pgc_near *near = pgc_copies_begin(call);
   pgcache_status status = pgc_op_stores(call->op.kind) ? encode_all(call, error) : PGCACHE_OK;
   if (status == PGCACHE_OK)
     status = call->cache->store->run(call->cache->store, &call->op, error);
+  if (near != NULL)
+    pgc_copies_end(near, call, status);
   if (pgc_op_stores(call->op.kind))
     drop_encoded(call);
   if (status == PGCACHE_OK && pgc_clean_is_drawn(call->cache, call->op.kind))
@@ -166,4 +189,11 @@ pgcache_status pgc_call_run(pgc_call *call) {
   pgc_op_kind kind = call->op.kind;
   bool read = kind == PGC_OP_GET || kind == PGC_OP_GET_MANY || kind == PGC_OP_EXISTS;
   return read && call->cache->settings.failed_reads_miss ? run_failsafe(call) : run(call, call->error);
+}
+
+pgcache_status pgc_call_read(pgc_call *call) {
+  if (pgc_copies_answer(call))
+    return call->key.status;
+  pgc_call_start(call);
+  return pgc_call_run(call);
 }

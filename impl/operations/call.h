@@ -30,22 +30,37 @@ typedef struct pgc_call {
   pgcache_error *error;
   pgc_op op;
   pgc_op_key key; /* of a single-key operation: op.keys points here */
+  pgcache_read_mode read_mode;
+  int64_t deadline_ms;
   uint64_t token; /* of the options, for requests alone */
   const pgcache_callback *callback;
 } pgc_call;
 
-/* Checks handle, error and options, and starts the deadline. PGCACHE_OK or PGCACHE_INVALID. */
+/* Checks handle, error and options. PGCACHE_OK or PGCACHE_INVALID. */
+pgcache_status pgc_call_prepare(pgc_call *call, pgcache *cache, pgc_op_kind kind, const pgcache_options *options,
+                                pgcache_error *error);
+
+/* Starts the deadline of a call that was prepared: reads that the near cache answers need none, nor the clock. */
+void pgc_call_start(pgc_call *call);
+
+/* Both. */
 pgcache_status pgc_call_begin(pgc_call *call, pgcache *cache, pgc_op_kind kind, const pgcache_options *options,
                               pgcache_error *error);
 
-/* Checks a key and takes its digest. PGCACHE_OK, PGCACHE_INVALID, PGCACHE_TOO_LARGE. */
+/* Checks a key. PGCACHE_OK, PGCACHE_INVALID, PGCACHE_TOO_LARGE. */
 pgcache_status pgc_call_set_key(pgc_call *call, const void *key, size_t key_len);
+
+/* Takes the digest of the key, for whoever submits the call; pgc_call_run() does it by itself. */
+void pgc_call_take_digest(pgc_call *call);
 
 /* Checks what is to be stored. PGCACHE_OK, PGCACHE_INVALID, PGCACHE_TOO_LARGE. */
 pgcache_status pgc_call_set_value(pgc_call *call, const void *value, size_t value_len, int32_t format);
 pgcache_status pgc_call_set_ttl(pgc_call *call, int64_t ttl_ms);
 
-/* Hands the operation to the store. */
+/* Hands the operation to the store, and what came of it to the near cache. */
 pgcache_status pgc_call_run(pgc_call *call);
+
+/* A get or exists with its key set and not started: from the near cache, or else as pgc_call_run(). */
+pgcache_status pgc_call_read(pgc_call *call);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "operations/batch.h"
 #include "operations/cleanup.h"
+#include "operations/copies.h"
 #include "operations/room.h"
 #include "platform/memory.h"
 #include "pure/error.h"
@@ -87,9 +88,11 @@ static pgcache_status submit(pgcache *cache, pgc_request *request, uint64_t *id,
   pgc_engine *engine;
   pgcache_status status = pgc_room_engine(cache, &engine, error);
   if (status == PGCACHE_OK)
-    status = pgc_engine_submit(engine, request, id, error);
-  if (status != PGCACHE_OK)
+    status = (request->answered ? pgc_engine_submit_answered : pgc_engine_submit)(engine, request, id, error);
+  if (status != PGCACHE_OK) {
+    pgc_copies_refused(request);
     pgc_request_free(request);
+  }
   return status;
 }
 
@@ -122,11 +125,38 @@ pgcache_status pgc_request_submit(pgc_call *call, uint64_t *id, pgc_request *req
   return status;
 }
 
+/* With parts: what can be answered of a read, if that was not asked before, is answered by the near cache. */
+static pgcache_status submit_parts(pgc_call *call, uint64_t *id, pgc_request *request) {
+  pgc_copies_writes *writes = call->cache->borrows ? NULL : pgc_room_writes(call->cache);
+  if (request != NULL && writes == NULL && !call->cache->borrows) { /* a write that is not counted would not be seen */
+    pgc_request_free(request);
+    request = NULL;
+  }
+  if (request != NULL && writes != NULL) {
+    if (request->kind == PGC_OP_GET && request->items != NULL)
+      request->answered = pgc_copies_answer_parts(call, request, writes);
+    if (!request->answered)
+      pgc_copies_submit(call, request, writes);
+  }
+  return pgc_request_submit(call, id, request);
+}
+
 /* ---- One key ---- */
+
+/* A get or exists that the near cache answers. Otherwise the key's digest is taken. */
+static bool is_answered(pgc_call *call) {
+  bool read = call->op.kind == PGC_OP_GET || call->op.kind == PGC_OP_EXISTS;
+  pgc_copies_writes *writes = read && !call->cache->borrows ? pgc_room_writes(call->cache) : NULL;
+  if (writes != NULL && pgc_copies_answer_submitted(call, writes))
+    return true;
+  pgc_call_take_digest(call);
+  return false;
+}
 
 pgcache_status pgc_request_submit_key(pgc_call *call, uint64_t *id) {
   pgc_op_key *key = &call->key;
   pgcache_status status = PGCACHE_OK;
+  bool answered = is_answered(call);
   if (pgc_op_stores(call->op.kind))
     status = pgc_encode(&call->cache->encoding, call->op.namespace_name, key, call->error);
   if (status != PGCACHE_OK)
@@ -138,6 +168,7 @@ pgcache_status pgc_request_submit_key(pgc_call *call, uint64_t *id) {
     request->part_count = 1;
     char *rest = (char *)room + sizeof(pgc_part);
     set_part(request, 0, key, &rest);
+    request->parts[0].answered = request->answered = answered;
     request->bytes = bytes_of(key);
     if (call->op.kind == PGC_OP_INCREMENT) {
       request->u.increment.delta = call->op.u.increment.delta;
@@ -148,7 +179,9 @@ pgcache_status pgc_request_submit_key(pgc_call *call, uint64_t *id) {
   }
   pgc_free(key->encoded);
   key->encoded = NULL;
-  return pgc_request_submit(call, id, request);
+  if (request == NULL && key->found != NULL)
+    pgc_value_release(key->found);
+  return submit_parts(call, id, request);
 }
 
 /* ---- Many keys ---- */
@@ -224,9 +257,13 @@ static pgcache_status plan_request(pgc_call *call, plan *self, const pgcache_ite
   self->sorted = pgc_alloc(self->item_count * sizeof *self->sorted);
   self->keys = self->sorted != NULL ? pgc_alloc(self->item_count * sizeof *self->keys) : NULL;
   pgcache_status status =
-      self->keys != NULL ? pgc_batch_sort(call, items, self->item_count, self->sorted) : pgc_fail_memory(call->error);
-  if (status == PGCACHE_OK)
+      self->keys != NULL ? pgc_batch_check(call, items, self->item_count) : pgc_fail_memory(call->error);
+  if (status == PGCACHE_OK) {
+    for (size_t i = 0; i < self->item_count; i++)
+      self->sorted[i].index = i;
+    pgc_batch_sort(call, items, self->sorted, self->item_count);
     status = set_keys(call, self, items);
+  }
   if (status == PGCACHE_OK)
     *request = make_request(call, self);
   for (size_t i = 0; i < self->key_count; i++)
@@ -251,5 +288,5 @@ pgcache_status pgc_request_submit_items(pgc_call *call, uint64_t *id, const pgca
     status = pgc_fail_memory(call->error);
   if (status == PGCACHE_OK)
     status = plan_request(call, &from, items, &request);
-  return status == PGCACHE_OK ? pgc_request_submit(call, id, request) : status;
+  return status == PGCACHE_OK ? submit_parts(call, id, request) : status;
 }

@@ -18,6 +18,7 @@ struct pgc_room {
   pthread_mutex_t lock;
   pthread_cond_t changed; /* there is an engine, or there will be none */
   pgc_engine *engine;     /* set once, under the lock; read through __atomic functions */
+  pgc_copies_writes writes;
 };
 
 static pgc_room *room_here(pgcache *cache) {
@@ -40,6 +41,7 @@ static pgc_room *room_of(pgcache *cache) {
   if (fresh == NULL)
     return NULL;
   fresh->fork_generation = pgc_fork_generation();
+  fresh->writes.absences = cache->settings.near_absent_ms > 0;
   pthread_mutex_init(&fresh->lock, NULL);
   pgc_cond_init(&fresh->changed);
   if (!__atomic_compare_exchange_n(&cache->room, &known, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
@@ -97,6 +99,11 @@ pgcache_status pgc_room_engine(pgcache *cache, pgc_engine **out, pgcache_error *
 
 pgc_engine *pgc_room_engine_here(pgcache *cache) {
   return engine_in(room_here(cache));
+}
+
+pgc_copies_writes *pgc_room_writes(pgcache *cache) {
+  pgc_room *room = room_of(cache);
+  return room != NULL ? &room->writes : NULL;
 }
 
 pgc_engine *pgc_room_await_engine(pgcache *cache, pgc_deadline until) {

@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "operations/call.h"
+#include "operations/copies.h"
 
 /* The engine, made by the first who needs it. PGCACHE_OK, PGCACHE_CLOSED, PGCACHE_NO_MEMORY, PGCACHE_UNSUPPORTED (the handle
    works on the application's connections). */
@@ -16,7 +17,10 @@ pgcache_status pgc_room_engine(pgcache *cache, pgc_engine **out, pgcache_error *
 /* The same, if there is one. NULL: there were no requests. */
 pgc_engine *pgc_room_engine_here(pgcache *cache);
 
-/* The same; waits until then for somebody to make a request. */
+/* What its requests are writing. NULL when out of memory. */
+pgc_copies_writes *pgc_room_writes(pgcache *cache);
+
+/* The engine; waits until then for somebody to make a request. */
 pgc_engine *pgc_room_await_engine(pgcache *cache, pgc_deadline until);
 
 /* The handle was shut down, and its store, too. */

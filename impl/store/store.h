@@ -13,6 +13,7 @@
 #include "pure/config.h"
 #include "pure/digest.h"
 #include "state/counters.h"
+#include "state/near.h"
 #include "state/value.h"
 
 typedef enum pgc_op_kind {
@@ -50,6 +51,16 @@ enum {
   PGC_STORED_KEYED = 0x20 /* the digest is a keyed one, and the key is not stored */
 };
 
+/* What operations note of a key for the near cache before it is sent: the operations' own. */
+typedef struct pgc_op_copy {
+  pgc_near_key name;
+  pgc_near_ticket ticket;
+  int64_t asked_us;
+  const void *plain; /* what is written, before it was encoded */
+  size_t plain_size;
+  bool is_plain; /* those two are known */
+} pgc_op_copy;
+
 /* A key with what is to be stored under it, and what was found or done. */
 typedef struct pgc_op_key {
   pgc_digest digest;
@@ -60,7 +71,8 @@ typedef struct pgc_op_key {
   int64_t ttl_ms; /* > 0, or PGCACHE_TTL_NEVER */
   int32_t format;
   int32_t flags; /* PGC_STORED_... of what is stored */
-  void *encoded; /* the operations' own */
+  void *encoded; /* the operations' own, like the next */
+  pgc_op_copy copy;
 
   pgcache_status status; /* out: PGCACHE_OK, PGCACHE_MISS */
   int64_t version;       /* out */
@@ -198,7 +210,7 @@ struct pgc_store {
   bool (*is_stamp_due)(pgc_store *self);
   /* The near cache of this process; NULL, or the function itself is: there is none. reads: somebody wants to read from it,
      and its listener is told; writes, figures and peek() start nothing. Any thread. */
-  struct pgc_near *(*near)(pgc_store *self, bool reads);
+  pgc_near *(*near)(pgc_store *self, bool reads);
   /* See pgc_listener_fence(); PGCACHE_OK at once without a near cache. */
   pgcache_status (*fence)(pgc_store *self, pgc_deadline deadline, pgcache_error *error);
   /* Wakes every run() and open_channel(), and makes them and all later ones give PGCACHE_CLOSED; channels break. Any

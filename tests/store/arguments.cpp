@@ -32,6 +32,12 @@ TEST_CASE("NULL where something is needed is INVALID, in every function", "[rule
   CHECK(pgcache_get(self, &value, nullptr, 0, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_get(self, &value, "k", 0, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_get(self, &value, "k", SIZE_MAX, nullptr, e) == PGCACHE_TOO_LARGE);
+  CHECK(pgcache_peek(nullptr, &value, "k", 1, nullptr, e) == PGCACHE_INVALID);
+  CHECK(pgcache_peek(self, nullptr, "k", 1, nullptr, e) == PGCACHE_INVALID);
+  CHECK(pgcache_peek(self, &value, nullptr, 1, nullptr, e) == PGCACHE_INVALID);
+  CHECK(pgcache_peek(self, &value, "k", 0, nullptr, e) == PGCACHE_INVALID);
+  CHECK(pgcache_peek(self, &value, "k", SIZE_MAX, nullptr, e) == PGCACHE_TOO_LARGE);
+  CHECK(pgcache_fence(nullptr, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_get_into(nullptr, buffer, 4, &size, "k", 1, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_put(nullptr, nullptr, "k", 1, "v", 1, 0, ttl, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_put(self, nullptr, nullptr, 1, "v", 1, 0, ttl, nullptr, e) == PGCACHE_INVALID);

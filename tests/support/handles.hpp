@@ -176,6 +176,20 @@ public:
       a.version = pgcache_value_version(value);
     return a;
   }
+  Answer peek(Bytes key, const Options &options = {}) {
+    Answer a;
+    pgcache_value *value = nullptr;
+    a.status = pgcache_peek(self_, &value, key.data(), key.size(), &options, &a.error);
+    a.value = Value(value);
+    if (value != nullptr)
+      a.version = pgcache_value_version(value);
+    return a;
+  }
+  Answer fence(const Options &options = {}) {
+    Answer a;
+    a.status = pgcache_fence(self_, &options, &a.error);
+    return a;
+  }
   Answer put(Bytes key, Bytes value, int64_t ttl_ms = PGCACHE_TTL_DEFAULT, int32_t format = PGCACHE_FORMAT_BYTES,
              const Options &options = {}) {
     Answer a;

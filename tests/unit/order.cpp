@@ -68,6 +68,8 @@ TEST_CASE("arguments: handle, outputs, inputs with their lengths, options, error
   CHECK(in_order(pgcache_remove));
   CHECK(in_order(pgcache_touch));
   CHECK(in_order(pgcache_exists));
+  CHECK(in_order(pgcache_peek));
+  CHECK(in_order(pgcache_fence));
   CHECK(in_order(pgcache_increment));
   CHECK(in_order(pgcache_get_many));
   CHECK(in_order(pgcache_put_many));
