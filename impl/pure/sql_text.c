@@ -67,3 +67,16 @@ void pgc_sql_resolve_roles(pgc_buffer *out, const char *text, const char *schema
                            const pgc_sql_roles *roles) {
   resolve(out, text, schema, logged, roles, "statement_timestamp()");
 }
+
+void pgc_sql_resolve_channel(pgc_buffer *out, const char *text, const char *channel) {
+  static const char variable[] = ":\"channel\"";
+  const char *found;
+  while ((found = strstr(text, variable)) != NULL) {
+    pgc_buffer_append(out, text, (size_t)(found - text));
+    pgc_buffer_append_text(out, "\"");
+    pgc_buffer_append_text(out, channel);
+    pgc_buffer_append_text(out, "\"");
+    text = found + sizeof variable - 1;
+  }
+  pgc_buffer_append_text(out, text);
+}

@@ -25,6 +25,9 @@ void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool
    Execute (PostgreSQL's source, src/backend/tcop/postgres.c). */
 void pgc_sql_resolve_alone(pgc_buffer *out, const char *text, const char *schema, bool logged);
 
+/* The same with :"channel", the name of a channel for notifications, and nothing else. It is of lower-case letters, digits and _. */
+void pgc_sql_resolve_channel(pgc_buffer *out, const char *text, const char *channel);
+
 /* What init is told by the settings of these names. None of them has quotes or backslashes. */
 typedef struct pgc_sql_roles {
   const char *app_role; /* "": nobody */

@@ -48,6 +48,10 @@ void pgc_listener_shutdown(pgc_listener *self);
 /* Shuts down, waits for the thread, and frees. NULL is a no-op. */
 void pgc_listener_free(pgc_listener *self);
 
+/* In a forked child: what takes the parent's place, with the child's own near cache; takes no lock. Starts nothing. NULL when
+   out of memory. */
+pgc_listener *pgc_listener_new_after_fork(const pgc_listener *parents, pgc_near *near);
+
 /* In a forked child: closes the copies of the parent's descriptors. The parent's memory is left as it is. */
 void pgc_listener_close_sockets_after_fork(pgc_listener *self);
 

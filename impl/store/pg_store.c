@@ -25,14 +25,18 @@
 /* A probe of the breaker that has not come back by then does not keep the next one away. */
 #define PROBE_MAX_US 10000000
 
-static pgc_process *process_new(pgc_source *source, int64_t stamp_us, int breaker_failures, int64_t breaker_pause_us) {
+/* Takes the source and the near cache over, also when it fails. */
+static pgc_process *process_new(pgc_source *source, pgc_pg_near near, int64_t stamp_us, int breaker_failures,
+                                int64_t breaker_pause_us) {
   pgc_process *self = source != NULL ? pgc_alloc_zero(sizeof *self) : NULL;
   if (self == NULL) {
     if (source != NULL)
       source->free(source);
+    pgc_pg_near_free(&near);
     return NULL;
   }
   self->source = source;
+  self->near = near;
   pgc_stamps_init(&self->stamps, stamp_us);
   pgc_store_u64(self->walker, pgc_random_u64());
   pgc_store_u64(self->walker + 8, pgc_random_u64());
@@ -42,10 +46,17 @@ static pgc_process *process_new(pgc_source *source, int64_t stamp_us, int breake
 }
 
 static void process_free(pgc_process *self) {
+  pgc_pg_near_free(&self->near);
   self->source->free(self->source);
   pgc_stamps_destroy(&self->stamps);
   pgc_breaker_destroy(&self->breaker);
   pgc_free(self);
+}
+
+static void close_sockets_after_fork(pgc_process *parents) {
+  parents->source->close_sockets_after_fork(parents->source);
+  if (parents->near.listener != NULL)
+    pgc_listener_close_sockets_after_fork(parents->near.listener);
 }
 
 /* After a fork the first call of the child makes its own; the parent's memory is left as it is, because its locks may have
@@ -54,12 +65,13 @@ pgc_process *pgc_pg_process(pgc_pg_store *self) {
   pgc_process *known = atomic_load_explicit(&self->process, memory_order_acquire);
   if (known->fork_generation == pgc_fork_generation())
     return known;
-  pgc_process *fresh = process_new(known->source->new_after_fork(known->source), known->stamps.stamp_us,
-                                   known->breaker.threshold, known->breaker.pause_us); /* which never change */
+  pgc_process *fresh =
+      process_new(known->source->new_after_fork(known->source), pgc_pg_near_after_fork(&known->near, self->settings),
+                  known->stamps.stamp_us, known->breaker.threshold, known->breaker.pause_us); /* which never change */
   if (fresh == NULL)
     return NULL;
   if (atomic_compare_exchange_strong(&self->process, &known, fresh)) {
-    known->source->close_sockets_after_fork(known->source);
+    close_sockets_after_fork(known);
     return fresh;
   }
   process_free(fresh); /* another thread of the child was first */
@@ -247,8 +259,11 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
 
 static void pg_shutdown(pgc_store *base) {
   pgc_process *here = pgc_pg_process((pgc_pg_store *)base);
-  if (here != NULL)
-    here->source->shutdown(here->source);
+  if (here == NULL)
+    return;
+  here->source->shutdown(here->source);
+  if (here->near.listener != NULL)
+    pgc_listener_shutdown(here->near.listener);
 }
 
 static void pg_free(pgc_store *base) {
@@ -257,7 +272,7 @@ static void pg_free(pgc_store *base) {
   if (known->fork_generation == pgc_fork_generation())
     process_free(known);
   else
-    known->source->close_sockets_after_fork(known->source); /* a child that never used the handle */
+    close_sockets_after_fork(known); /* a child that never used the handle */
   pgc_free(self);
 }
 
@@ -266,7 +281,9 @@ static pgc_pg_store *store_new(const pgc_settings *settings) {
   pgc_pg_store *self = pgc_alloc_zero(sizeof *self);
   if (self == NULL)
     return NULL;
-  self->base = (pgc_store){.run = pg_run, .shutdown = pg_shutdown, .free = pg_free};
+  self->base = (pgc_store){
+      .run = pg_run, .near = pgc_pg_near_of, .fence = pgc_pg_fence, .shutdown = pg_shutdown, .free = pg_free};
+  self->settings = settings;
   memcpy(self->schema, settings->schema, sizeof self->schema);
   self->logged = settings->logged;
   self->max_value_bytes = settings->max_value_bytes;
@@ -280,10 +297,11 @@ static pgc_pg_store *store_new(const pgc_settings *settings) {
   return self;
 }
 
-/* Gives the store its source; both are gone when out of memory, or when the source is NULL because of that. */
-static pgcache_status complete(pgc_store **out, pgc_pg_store *self, pgc_source *source, int64_t stamp_us,
-                               int breaker_failures, int64_t breaker_pause_ms, pgcache_error *error) {
-  pgc_process *first = process_new(source, stamp_us, breaker_failures, breaker_pause_ms * 1000);
+/* Gives the store its source and its near cache; all are gone when out of memory, or when the source is NULL because of
+   that. */
+static pgcache_status complete(pgc_store **out, pgc_pg_store *self, pgc_source *source, pgc_pg_near near,
+                               int64_t stamp_us, int breaker_failures, int64_t breaker_pause_ms, pgcache_error *error) {
+  pgc_process *first = process_new(source, near, stamp_us, breaker_failures, breaker_pause_ms * 1000);
   if (first == NULL) {
     pgc_free(self);
     return pgc_fail_memory(error);
@@ -305,6 +323,13 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
     pgc_connect_plan_clear(&plan);
     return pgc_fail_memory(error);
   }
+  pgc_pg_near near;
+  status = pgc_pg_near_make(&near, conninfo, local_dir, settings, &self->base.counters, error);
+  if (status != PGCACHE_OK) {
+    pgc_connect_plan_clear(&plan);
+    pgc_free(self);
+    return status;
+  }
   const pgc_pool_limits limits = {.min = settings->pool_min,
                                   .max = settings->pool_max,
                                   .lifetime_us = settings->pool_max_lifetime_ms * 1000,
@@ -313,7 +338,7 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
   self->base.is_troubled = pgc_pg_is_troubled;
   self->base.waited_in_vain = pgc_pg_waited_in_vain;
   self->base.is_stamp_due = pgc_pg_is_stamp_due;
-  return complete(out, self, pgc_pool_new(&plan, &limits, &self->base.counters), settings->access_stamp_ms * 1000,
+  return complete(out, self, pgc_pool_new(&plan, &limits, &self->base.counters), near, settings->access_stamp_ms * 1000,
                   settings->breaker_failures, settings->breaker_pause_ms, error);
 }
 
@@ -325,5 +350,11 @@ pgcache_status pgc_borrowing_store_new(pgc_store **out, PGconn *connection, cons
     return pgc_fail_memory(error);
   /* Without the breaker: a connection that is broken is known as such at once, and a new one is worth a try at once. */
   /* And reads are not noted: that would lock rows until the end of the application's transaction. */
-  return complete(out, self, pgc_borrowed_new(connection, hooks), INT64_MAX, 0, 0, error);
+  pgc_pg_near near;
+  pgcache_status status = pgc_pg_near_make(&near, NULL, NULL, settings, &self->base.counters, error);
+  if (status != PGCACHE_OK) {
+    pgc_free(self);
+    return status;
+  }
+  return complete(out, self, pgc_borrowed_new(connection, hooks), near, INT64_MAX, 0, 0, error);
 }

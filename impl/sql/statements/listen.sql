@@ -1,0 +1,2 @@
+-- The near cache's connection hears of changes from here on. The channel's name comes from the poll.
+LISTEN :"channel"

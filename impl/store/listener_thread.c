@@ -1,0 +1,217 @@
+/*
+ * listener_thread.c - the listener's thread: opens a connection, polls and listens on it for as long as it is good, and opens
+ * another one. What the stream says is understood in listener_stream.c.
+ *
+ * Must never: wait for the server with the mutex held, or use the near cache once the handle is gone: see `running`.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "pure/backoff.h"
+#include "pure/error.h"
+#include "store/listener_inside.h"
+#include "store/pg_schema.h"
+
+/* Pauses between attempts to connect: as the pool's, and long ones where a pooler will not go away by itself. */
+#define BACKOFF_FIRST_US 50000
+#define BACKOFF_REFUSED_MAX_US 250000
+#define BACKOFF_MAX_US 10000000
+#define POOLER_PAUSE_US 30000000
+
+/* A statement's time: half of the bound, so that another connection may still prove within it. */
+#define STATEMENT_MIN_US 50000
+/* A connection that was good for so long is no failed attempt. */
+#define LASTED_US 1000000
+
+/* To look at the schema and so on, once a connection is there. */
+#define BEGIN_MS 5000
+
+/* ---- Statements and the connection ---- */
+
+void pgc_listener_set_deadline(pgc_listener *self) {
+  int64_t half = self->settings.staleness_us / 2;
+  self->session.deadline = pgc_monotonic_us() + (half > STATEMENT_MIN_US ? half : STATEMENT_MIN_US);
+}
+
+pgcache_status pgc_listener_ask(pgc_listener *self, pgc_statement_id id, const pgc_parameters *parameters,
+                                PGresult **result) {
+  self->session.broken = false;
+  self->session.retry = false;
+  return pgc_session_execute(&self->session, id, parameters, result);
+}
+
+void pgc_listener_note_failure(pgc_listener *self) {
+  pthread_mutex_lock(&self->mutex);
+  pgc_listener_tell_failure(self, &self->error);
+  pthread_mutex_unlock(&self->mutex);
+}
+
+/* Connects, and looks at the schema as every connection does. False, and the reason in self->error. */
+static bool open_connection(pgc_listener *self) {
+  pgc_connection *connection = NULL;
+  self->error = (pgcache_error)PGCACHE_ERROR_INIT;
+  pthread_mutex_lock(&self->mutex);
+  self->connecting = true;
+  pthread_mutex_unlock(&self->mutex);
+  pgcache_status status = pgc_connect(&connection, &self->plan, &self->closed, &self->error);
+
+  pthread_mutex_lock(&self->mutex);
+  bool closed = atomic_load(&self->closed);
+  self->connecting = false;
+  if (closed) { /* free() may have returned */
+    self->running = false;
+    pthread_cond_broadcast(&self->told);
+  }
+  bool added = !closed && connection != NULL && pgc_sockets_add(self->sockets, connection);
+  pthread_mutex_unlock(&self->mutex);
+  if (!added) {
+    if (status == PGCACHE_OK)
+      pgc_fail(&self->error, PGCACHE_NO_MEMORY,
+               "this process has no file descriptor left for the near cache's connection; it needs two");
+    if (status == PGCACHE_BAD_SETTING)
+      pgc_fail(
+          &self->error, PGCACHE_BAD_SETTING,
+          "a connection pooler stands between this process and the server, so that changes cannot be heard and the "
+          "near cache stays off: let the setting listen_url name the server itself");
+    pgc_connection_free(connection);
+    return false;
+  }
+  pgc_count(&self->counters->connections_opened);
+  self->opened_at_us = pgc_monotonic_us();
+  self->session.connection = connection;
+  self->session.broken = false;
+  self->session.deadline = pgc_deadline_in(BEGIN_MS);
+  return pgc_schema_check(&self->session) == PGCACHE_OK;
+}
+
+static void close_connection(pgc_listener *self) {
+  pgc_connection *connection = self->session.connection;
+  if (connection == NULL)
+    return;
+  if (self->session.broken && !atomic_load(&self->closed))
+    pgc_count(&self->counters->connections_lost);
+  shutdown(PQsocket(connection->pg), SHUT_RDWR);
+  pthread_mutex_lock(&self->mutex);
+  pgc_sockets_remove(self->sockets, connection);
+  pthread_mutex_unlock(&self->mutex);
+  pgc_connection_free(connection);
+  self->session.connection = NULL;
+  self->relay.leads = false;
+  atomic_store(&self->leads, false);
+  pgc_listener_forget_parts(self);
+}
+
+/* ---- The thread ---- */
+
+/* Waits until then for the connection to say something, or for anybody. */
+static void wait_until(pgc_listener *self, int64_t until_us) {
+  pgc_connection *connection = self->session.connection;
+  struct pollfd fds[2] = {{.fd = atomic_load(&self->wake_fd), .events = POLLIN},
+                          {.fd = connection != NULL ? PQsocket(connection->pg) : -1, .events = POLLIN}};
+  if (poll(fds, 2, pgc_deadline_poll_ms(until_us)) <= 0)
+    return;
+  uint64_t woken;
+  if ((fds[0].revents & POLLIN) != 0 && read(fds[0].fd, &woken, sizeof woken) < 0)
+    return;
+  if (fds[1].revents != 0 && (!PQconsumeInput(connection->pg) || PQstatus(connection->pg) != CONNECTION_OK))
+    self->session.broken = true;
+}
+
+/* Somebody waits for a poll that has not been sent yet. */
+static bool is_wanted(pgc_listener *self) {
+  pthread_mutex_lock(&self->mutex);
+  bool wanted = self->wanted > self->sent;
+  pthread_mutex_unlock(&self->mutex);
+  return wanted;
+}
+
+/* Polls when it is time, for as long as the connection is good. */
+static void serve(pgc_listener *self) {
+  self->poll_at_us = self->relay.ask_at_us = pgc_monotonic_us();
+  self->audit_at_us = pgc_monotonic_us() + self->settings.audit_us;
+  for (;;) {
+    int64_t now = pgc_monotonic_us();
+    if (atomic_load(&self->closed)) {
+      pgc_listener_resign(self);
+      return;
+    }
+    if (self->poll_at_us <= now || is_wanted(self)) {
+      if (!pgc_listener_poll(self))
+        return;
+    }
+    if (self->settings.audit_us > 0 && self->audit_at_us <= now) {
+      self->audit_at_us = now + self->settings.audit_us;
+      if (!pgc_listener_audit(self))
+        return;
+    }
+    if (!pgc_listener_attend_relay(self))
+      return;
+    int64_t until = self->poll_at_us;
+    if (self->relay.leads && self->relay.ask_at_us < until)
+      until = self->relay.ask_at_us;
+    if (self->settings.audit_us > 0 && self->audit_at_us < until)
+      until = self->audit_at_us;
+    if (!is_wanted(self))
+      wait_until(self, until);
+    pgc_listener_hear(self);
+    if (self->session.broken || self->session.connection->doomed) {
+      pgc_fail(&self->error, PGCACHE_UNAVAILABLE, "the near cache's connection to the server broke");
+      return;
+    }
+  }
+}
+
+/* Tells why, and waits before the next attempt, unless somebody is in a hurry. */
+static void pause_after_failure(pgc_listener *self) {
+  int64_t pause_us = POOLER_PAUSE_US;
+  if (self->error.status != PGCACHE_BAD_SETTING)
+    pause_us = pgc_backoff_us(self->failures, BACKOFF_FIRST_US,
+                              self->error.status == PGCACHE_UNAVAILABLE ? BACKOFF_REFUSED_MAX_US : BACKOFF_MAX_US,
+                              pgc_random_u64());
+  self->failures++;
+  pgc_deadline until = pgc_monotonic_us() + pause_us;
+  pthread_mutex_lock(&self->mutex);
+  pgc_listener_tell_failure(self, &self->error);
+  self->pausing = true;
+  while (!atomic_load(&self->closed) && !self->hurry && pgc_monotonic_us() < until) {
+    pthread_mutex_unlock(&self->mutex);
+    wait_until(self, until);
+    pthread_mutex_lock(&self->mutex);
+  }
+  self->pausing = self->hurry = false;
+  pthread_mutex_unlock(&self->mutex);
+}
+
+/* A connection that has lasted is replaced at once, and whoever waits goes on to wait. */
+static void replace_at_once(pgc_listener *self) {
+  self->failures = 0;
+  pthread_mutex_lock(&self->mutex);
+  if (!atomic_load(&self->closed))
+    self->state = self->error;
+  pthread_mutex_unlock(&self->mutex);
+}
+
+void *pgc_listener_run(void *argument) {
+  pgc_listener *self = argument;
+  while (!atomic_load(&self->closed)) {
+    bool opened = open_connection(self);
+    if (opened)
+      serve(self);
+    close_connection(self);
+    if (atomic_load(&self->closed))
+      break;
+    if (opened && pgc_monotonic_us() - self->opened_at_us > LASTED_US)
+      replace_at_once(self);
+    else
+      pause_after_failure(self);
+  }
+  pthread_mutex_lock(&self->mutex);
+  self->running = false;
+  pthread_cond_broadcast(&self->told);
+  pgc_listener_release_reference(self);
+  return NULL;
+}
