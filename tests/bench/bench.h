@@ -98,7 +98,8 @@ void key_of(char key[KEY_LEN + 2], int64_t number);
 
 /* ---- sides.c: the same work through pgcache and through libpq ------------------------------------------------------------ */
 
-typedef enum operation { GET, PUT, GET_MANY, PUT_MANY } operation;
+/* PUT_UNTOLD: a put that near caches do not hear of, in a bare loop alone. */
+typedef enum operation { GET, PUT, GET_MANY, PUT_MANY, PUT_UNTOLD } operation;
 
 typedef struct side side;
 side *side_new(dataset *data, operation what, bool raw); /* both sides of a comparison draw the same keys */
@@ -157,6 +158,7 @@ void case_async_put(bench *self);
 void case_async_lone(bench *self); /* cases_async_ways.c */
 void case_async_fair(bench *self);
 void case_async_many(bench *self);
+void case_coherence(bench *self); /* cases_coherence.c */
 
 /* Theirs: requests take less long to be measured, and there are many cases. A handle for each number of connections. */
 enum { ASYNC_ROUNDS = 4, ASYNC_KEYS = 100000 };

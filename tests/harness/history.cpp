@@ -170,6 +170,11 @@ void write_acknowledged(Cell &cell, uint64_t id) {
   end_write(cell, id, now_ns());
 }
 
+int64_t end_of_write(const Cell &cell, uint64_t id) {
+  const char *wrong = nullptr;
+  return end_of(cell, id, &wrong);
+}
+
 Judgement judge(const Cell &cell, const Wipes &wipes, const Sight &sight) {
   const uint64_t last = ticket_of(cell.head.load(std::memory_order_acquire));
   return sight.ticket > 0 ? judge_hit(cell, wipes, sight, last) : judge_miss(cell, wipes, sight, last);

@@ -79,6 +79,9 @@ struct Judgement {
   uint64_t newer = 0;   /* the ticket of a write that should have been seen */
 };
 
+/* When a write can no longer take effect; INT64_MAX: it still can. */
+int64_t end_of_write(const Cell &cell, uint64_t id);
+
 Judgement judge(const Cell &cell, const Wipes &wipes, const Sight &sight);
 
 } // namespace harness

@@ -71,7 +71,7 @@ const char *const usage =
     "  --staleness-ms N         the setting near_staleness_ms: the bound (2000 / 200)\n"
     "  --near-bytes N           the setting near_max_bytes, 0: no near cache (67108864)\n"
     "  --absent-ms N            the setting near_absent_ms (0 / 1000)\n"
-    "  --contended N            of the keys, so many are written by all writers (0 / 16)\n"
+    "  --contended N            of the keys, so many are written by all writers (0 / 32)\n"
     "  --hold-answers           the store's answers come late, the change stream does not (staleness)\n"
     "  --faults KIND,...        staleness: one kind after the other, or all (none):\n"
     "                           ";
@@ -103,7 +103,7 @@ void defaults_for(Command *command) {
   options.writes_per_second = 800;
   options.staleness_ms = 200;
   options.absent_ms = 1000;
-  options.contended = 16;
+  options.contended = 32;
   options.sql = true;
   options.all_operations = true;
 }

@@ -15,6 +15,10 @@
 
 namespace harness {
 
+/* All write the same one of the keys that everybody writes, for so long; then nobody does until its turn comes again, so that
+   what went wrong stays wrong. */
+static const int64_t TOGETHER_NS = 20000000;
+
 uint64_t next_random(uint64_t *state) {
   *state ^= *state >> 12;
   *state ^= *state << 25;
@@ -81,7 +85,7 @@ uint64_t Pace::random(uint64_t below) {
 int Pace::slot() {
   const Options &options = block_.options;
   if (options.contended > 0 && random(4) == 0)
-    return static_cast<int>(random(static_cast<uint64_t>(options.contended)));
+    return static_cast<int>(now_ns() / TOGETHER_NS % options.contended);
   /* The own ones: slot modulo the number of writing threads. */
   const int threads = options.sql ? options.writers * 2 : options.writers;
   const int own = process_ + thread_ * options.writers;

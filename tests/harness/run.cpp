@@ -176,7 +176,7 @@ private:
     wait_for("end their writes", [&] { return block_->ready >= ready + options_.writers; });
     test::sleep_ms(static_cast<int>(QUIET_BOUNDS * options_.staleness_ms));
     block_->phase = COMPARE;
-    wait_for("compare", [&] { return block_->ready >= ready + processes(); });
+    wait_for("compare", [&] { return block_->ready >= ready + options_.writers + processes(); });
   }
 
   void wait_for(const char *what, const std::function<bool()> &done) {

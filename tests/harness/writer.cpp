@@ -7,6 +7,7 @@
 #include "harness/writer.hpp"
 
 #include "harness/process.hpp"
+#include "harness/reader.hpp"
 #include "harness/sql_writer.hpp"
 #include "support/server.hpp"
 
@@ -23,7 +24,7 @@ class Writer {
 public:
   Writer(Block &block, int process, test::Cache &cache)
       : block_(block), options_(block.options), figures_(block.figures[process][0]), cache_(cache),
-        pace_(block, process, 0), bound_ns_(block.staleness_ns()) {
+        pace_(block, process, 0), reader_(block, process, 0, cache) {
     for (auto &value : values_)
       value.resize(static_cast<size_t>(std::max(options_.value_bytes, 32)));
   }
@@ -42,7 +43,16 @@ public:
         remove(slot);
       else
         touch(slot);
+      /* Of what others write, too, its own writes may be near. */
+      if (options_.contended > 0)
+        reader_.look(static_cast<int>(pace_.random(static_cast<uint64_t>(options_.contended))), choice % 4 == 0);
     }
+  }
+
+  /* When nobody writes any more. */
+  void compare() {
+    if (options_.all_operations)
+      reader_.compare();
   }
 
 private:
@@ -174,7 +184,7 @@ private:
   Figures &figures_;
   test::Cache &cache_;
   Pace pace_;
-  const int64_t bound_ns_;
+  Reader reader_;
   std::string values_[BATCH];
 };
 
@@ -188,10 +198,16 @@ void run_writer(Block &block, int process) {
   std::thread sql;
   if (block.options.sql)
     sql = std::thread([&] { write_through_sql(block, process); });
-  Writer(block, process, cache).work();
+  Writer writer(block, process, cache);
+  writer.work();
   if (sql.joinable())
     sql.join();
   block.counters[process] = cache.counters();
+  block.ready++;
+  while (block.phase == SETTLE)
+    test::sleep_ms(1);
+  if (block.phase == COMPARE)
+    writer.compare();
   block.ready++;
   while (block.phase != END)
     test::sleep_ms(1);
