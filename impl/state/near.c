@@ -158,14 +158,26 @@ static uint64_t drop(pgc_near *self, pgc_near_shard *shard, uint32_t handle) {
   return last;
 }
 
-static bool evict(pgc_near *self, pgc_near_shard *shard) {
+static bool drop_victim(pgc_near *self, pgc_near_shard *shard) {
   uint32_t handle = pgc_near_policy_victim(self, &shard->policy);
   if (handle == 0)
     return false;
-  shard->bytes += pgc_near_policy_note(self, &shard->policy, handle, shard->entries);
+  pgc_near_policy_note(self, &shard->policy, handle);
   drop(self, shard, handle);
   shard->evictions++;
   return true;
+}
+
+/* Removes one entry, or more when the notes of what went have to grow, within the same bound. False: there is none. */
+static bool evict(pgc_near *self, pgc_near_shard *shard) {
+  int64_t entries = shard->entries, notes = pgc_near_policy_growth(&shard->policy, entries);
+  while (notes != 0 && shard->bytes + notes > shard->max_bytes) {
+    if (!drop_victim(self, shard))
+      return entries != 0;
+  }
+  if (notes != 0)
+    shard->bytes += pgc_near_policy_grow(&shard->policy, entries);
+  return drop_victim(self, shard) || entries != 0;
 }
 
 static bool make_room(pgc_near *self, pgc_near_shard *shard, int64_t bytes, int64_t entries) {

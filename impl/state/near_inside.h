@@ -114,8 +114,12 @@ void pgc_near_policy_add(pgc_near *near, pgc_near_policy *self, uint32_t handle)
 void pgc_near_policy_remove(pgc_near *near, pgc_near_policy *self, uint32_t handle);
 /* Which entry should go; 0: there is none. It is still in its queue. */
 uint32_t pgc_near_policy_victim(pgc_near *near, pgc_near_policy *self);
-/* Notes a victim, before it is removed. Returns the bytes that the notes have grown by. */
-int64_t pgc_near_policy_note(pgc_near *near, pgc_near_policy *self, uint32_t handle, int64_t entries);
+/* Notes a victim, before it is removed. */
+void pgc_near_policy_note(pgc_near *near, pgc_near_policy *self, uint32_t handle);
+/* The bytes that it would take to have notes enough for so many entries; 0: there are. */
+int64_t pgc_near_policy_growth(const pgc_near_policy *self, int64_t entries);
+/* Makes them, forgetting the old ones; without memory there are none for now. Returns by how many bytes it grew. */
+int64_t pgc_near_policy_grow(pgc_near_policy *self, int64_t entries);
 
 /* ---- The whole ------------------------------------------------------------------------------------------------------------ */
 
@@ -130,7 +134,7 @@ typedef struct pgc_near_shard {
   pgc_near_index by_digest;
   pgc_near_policy policy;
   uint32_t free_slots, free_count;
-  uint32_t free_tags; /* slots that were used for tags: they stay so, because readers may still look at them */
+  uint32_t free_tags;       /* slots that were used for tags: they stay so, because readers may still look at them */
   int64_t bytes, max_bytes; /* its part of everything; slots count from when they are allocated */
   int64_t entries, max_entries;
   int64_t fills, fills_refused, invalidations, evictions;

@@ -17,9 +17,11 @@
 
 /* ---- Fingerprints -------------------------------------------------------------------------------------------------------- */
 
-/* A note: 16 bits of the hash and 16 of the time, which counts in parts of the time that notes stay. Sets of four. */
+/* A note: 20 bits of the hash and 12 of the time, which counts in parts of the time that notes stay, at most PARTS; so it
+   comes round four times later, and a note that nothing has replaced by then counts as new once more. Sets of four. */
 #define WAYS 4
-#define PARTS 4096
+#define TIME 0xfffu
+#define PARTS 1024
 
 /* As long as nine tenths of the entries take to be replaced. */
 static uint64_t ghost_life(int64_t entries) {
@@ -31,11 +33,12 @@ static uint32_t *set_of(const pgc_near_policy *self, const uint64_t hash[2]) {
 }
 
 static uint32_t mark_of(const uint64_t hash[2]) {
-  return (uint32_t)(hash[1] >> 48 | 1) << 16; /* never 0: that is no note */
+  uint32_t mark = (uint32_t)(hash[1] >> 44) << 12;
+  return mark == 0 ? ~TIME : mark; /* never 0: that is no note */
 }
 
 static uint32_t age_of(const pgc_near_policy *self, uint32_t note, uint64_t part) {
-  return (uint16_t)((uint16_t)(self->ghost_time / part) - (uint16_t)note);
+  return ((uint32_t)(self->ghost_time / part) - note) & TIME;
 }
 
 static uint64_t part_of(const pgc_near_policy *self) {
@@ -48,7 +51,7 @@ bool pgc_near_policy_remembers(const pgc_near_policy *self, const uint64_t hash[
   uint64_t part = part_of(self);
   uint32_t *set = set_of(self, hash), mark = mark_of(hash);
   for (int i = 0; i < WAYS; i++) {
-    if ((set[i] & 0xffff0000) == mark && age_of(self, set[i], part) * part <= ghost_life(entries)) {
+    if ((set[i] & ~TIME) == mark && age_of(self, set[i], part) * part <= ghost_life(entries)) {
       set[i] = 0;
       return true;
     }
@@ -56,28 +59,38 @@ bool pgc_near_policy_remembers(const pgc_near_policy *self, const uint64_t hash[
   return false;
 }
 
-/* Notes for so many entries and half as many more, forgetting the old ones. Without memory it stays as it is. */
-static int64_t make_notes(pgc_near_policy *self, int64_t entries) {
+static uint32_t notes_for(int64_t entries) {
   uint32_t size = 64;
   while (size < entries * 5 / 4 && size < UINT32_C(1) << 31)
     size *= 2;
-  uint32_t *notes = pgc_alloc_zero(size * sizeof *notes);
-  if (notes == NULL)
-    return 0;
-  int64_t before = self->ghosts == NULL ? 0 : pgc_near_block((self->ghost_mask + 1) * sizeof *notes);
-  pgc_free(self->ghosts);
-  self->ghosts = notes;
-  self->ghost_mask = size - 1;
-  self->ghost_room = (uint32_t)(size * 4ULL / 5);
-  self->ghost_time = 0;
-  return pgc_near_block(size * sizeof *notes) - before;
+  return size;
 }
 
-int64_t pgc_near_policy_note(pgc_near *near, pgc_near_policy *self, uint32_t handle, int64_t entries) {
-  int64_t grown = entries > self->ghost_room ? make_notes(self, entries) : 0;
+static int64_t notes_bytes(const pgc_near_policy *self) {
+  return self->ghosts == NULL ? 0 : pgc_near_block((self->ghost_mask + 1) * sizeof *self->ghosts);
+}
+
+int64_t pgc_near_policy_growth(const pgc_near_policy *self, int64_t entries) {
+  if (entries <= self->ghost_room)
+    return 0;
+  return pgc_near_block(notes_for(entries) * sizeof *self->ghosts) - notes_bytes(self);
+}
+
+int64_t pgc_near_policy_grow(pgc_near_policy *self, int64_t entries) {
+  int64_t before = notes_bytes(self);
+  uint32_t size = notes_for(entries);
+  pgc_free(self->ghosts);
+  self->ghosts = pgc_alloc_zero(size * sizeof *self->ghosts);
+  self->ghost_mask = size - 1;
+  self->ghost_room = self->ghosts == NULL ? 0 : (uint32_t)(size * 4ULL / 5);
+  self->ghost_time = 0;
+  return notes_bytes(self) - before;
+}
+
+void pgc_near_policy_note(pgc_near *near, pgc_near_policy *self, uint32_t handle) {
   const pgc_near_slot *slot = pgc_near_slot_at(near, handle);
   if (self->ghosts == NULL || pgc_near_state(slot) & PGC_NEAR_IN_MAIN)
-    return grown;
+    return;
   uint64_t part = part_of(self);
   uint32_t *set = set_of(self, slot->is.entry.hash), *oldest = set;
   self->ghost_time++;
@@ -85,8 +98,7 @@ int64_t pgc_near_policy_note(pgc_near *near, pgc_near_policy *self, uint32_t han
     if (set[i] == 0 || age_of(self, set[i], part) > age_of(self, *oldest, part))
       oldest = &set[i];
   }
-  *oldest = mark_of(slot->is.entry.hash) | (uint16_t)(self->ghost_time / part);
-  return grown;
+  *oldest = mark_of(slot->is.entry.hash) | ((uint32_t)(self->ghost_time / part) & TIME);
 }
 
 /* ---- Queues ---------------------------------------------------------------------------------------------------------------- */
@@ -135,7 +147,7 @@ static void go_round(pgc_near *near, pgc_near_policy *self, uint32_t handle, uin
 uint32_t pgc_near_policy_victim(pgc_near *near, pgc_near_policy *self) {
   for (int round = 0;; round++) {
     int64_t all = self->small.weight + self->main.weight;
-    bool small = self->small.oldest != 0 && (self->main.oldest == 0 || self->small.weight > all / 10);
+    bool small = self->small.oldest != 0 && self->main.weight <= all - all / 10;
     uint32_t handle = small ? self->small.oldest : self->main.oldest;
     if (handle == 0)
       return 0;

@@ -71,9 +71,10 @@ public:
     pgc_digest digest = digest_of(name);
     pgc_near_key k = key(name);
     pgcache_value *made = value(version, text, expires_at_us);
+    if (made == nullptr)
+      return false;
     bool done = pgc_near_fill(self, &k, &digest, tags.data(), tags.size(), ticket, made, now);
-    if (made != nullptr)
-      pgc_value_release(made);
+    pgc_value_release(made);
     return done;
   }
   bool fill(const std::string &name, int64_t version, const std::string &text = "text") const {
