@@ -386,7 +386,7 @@ int self_test(Command command) {
   int passed = 0, failed = 0;
   for (int fake = 0; fake < FAKES; fake++) {
     command.options.fake = fake;
-    command.options.seconds = fake == NO_FAKE || fake == STALE_WHEN_QUIET ? 2 : 10;
+    command.options.seconds = fake == NO_FAKE || fake == STALE_WHEN_QUIET ? 1 : 10;
     const Outcome outcome = run(command.options, "", server.get(), "none", 1);
     const string words = fakes[fake].found_as;
     const auto &findings = outcome.findings;

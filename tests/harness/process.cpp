@@ -67,6 +67,10 @@ Pace::Pace(const Block &block, int process, int thread)
     next_random(&state_);
 }
 
+void Pace::start() {
+  next_ns_ = now_ns();
+}
+
 bool Pace::wait() {
   const int64_t now = now_ns();
   next_ns_ = std::max(next_ns_ + interval_ns_, now - 200000000); /* after a pause it does not catch up with all */
@@ -86,11 +90,22 @@ int Pace::slot() {
   const Options &options = block_.options;
   if (options.contended > 0 && random(4) == 0)
     return static_cast<int>(now_ns() / TOGETHER_NS % options.contended);
-  /* The own ones: slot modulo the number of writing threads. */
-  const int threads = options.sql ? options.writers * 2 : options.writers;
-  const int own = process_ + thread_ * options.writers;
-  const int rows = (options.keys - options.contended) / threads;
-  return options.contended + static_cast<int>(random(static_cast<uint64_t>(rows))) * threads + own;
+  const int rows = (options.keys - options.contended) / threads();
+  return options.contended + static_cast<int>(random(static_cast<uint64_t>(rows))) * threads() + process_ +
+         thread_ * options.writers;
+}
+
+/* That write; slots are theirs in turns. */
+int Pace::threads() const {
+  return block_.options.sql ? block_.options.writers * 2 : block_.options.writers;
+}
+
+std::vector<int> Pace::own_slots() const {
+  std::vector<int> out;
+  for (int slot = block_.options.contended + process_ + thread_ * block_.options.writers; slot < block_.options.keys;
+       slot += threads())
+    out.push_back(slot);
+  return out;
 }
 
 std::string_view value_of(const Options &options, std::string_view key, uint64_t id, std::string &room) {

@@ -11,6 +11,7 @@
 #include "support/handles.hpp"
 
 #include <string>
+#include <vector>
 
 namespace harness {
 
@@ -26,12 +27,18 @@ std::string application_name(int process);
 class Pace {
 public:
   Pace(const Block &block, int process, int thread);
+  /* From now on. */
+  void start();
   /* False when the work is over. */
   bool wait();
   int slot();
+  /* All keys of its own. */
+  std::vector<int> own_slots() const;
   uint64_t random(uint64_t below);
 
 private:
+  int threads() const;
+
   const Block &block_;
   const int process_, thread_;
   uint64_t state_;

@@ -7,7 +7,6 @@
 #include "harness/reader.hpp"
 
 #include "harness/process.hpp"
-#include "harness/library.hpp"
 #include "support/server.hpp"
 
 #include <algorithm>
@@ -196,11 +195,9 @@ void Reader::compare_with_seen(int slot, Known &key, const Sight &sight, bool st
 
 void Reader::fence() {
   const int64_t began = now_ns();
-  const pgcache_status status = fence_now(cache_.raw());
+  const pgcache_status status = pgcache_fence(cache_.raw(), nullptr, nullptr);
   const int64_t ended = now_ns();
   next_fence_ns_ = ended + FENCE_EVERY_NS;
-  if (status == PGCACHE_UNSUPPORTED)
-    return;
   if (status < 0) {
     failed(status);
     return;
@@ -273,7 +270,7 @@ test::Answer Reader::again(const std::string &key, const test::Options &options)
 
 void run_reader(Block &block, int process) {
   block.ready++;
-  while (block.phase == WAIT)
+  while (block.phase < WORK)
     test::sleep_ms(1);
   test::Cache cache = open_cache(block, process);
   std::vector<std::thread> threads;
@@ -282,7 +279,8 @@ void run_reader(Block &block, int process) {
     reader.work();
     if (thread == 0) {
       block.counters[process] = cache.counters();
-      reader.compare();
+      if (block.phase == COMPARE)
+        reader.compare();
     }
   };
   for (int thread = 1; thread < block.options.threads; thread++)

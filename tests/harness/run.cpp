@@ -103,9 +103,11 @@ public:
         pids_.push_back(start(*block_, process));
       wait_for("start", [&] { return block_->ready == processes(); });
       prepare_addresses();
+      block_->phase = FILL;
+      wait_for("store the keys", [&] { return block_->ready == processes() + options_.writers; });
       work(fault, every);
-      settle();
-      /* Their wait status tells the rest. */
+      if (block_->violations == 0)
+        settle();
     } catch (const std::exception &error) {
       block_->violation(error.what());
     }

@@ -47,7 +47,7 @@ struct Options {
   int fake = NO_FAKE;
 };
 
-enum Phase { WAIT, WORK, SETTLE, COMPARE, END };
+enum Phase { WAIT, FILL, WORK, SETTLE, COMPARE, END };
 
 enum class Time { NEAR_HIT, STORE_READ, WRITE, FENCE, STALE, COUNT };
 

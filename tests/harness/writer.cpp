@@ -11,13 +11,16 @@
 #include "harness/sql_writer.hpp"
 #include "support/server.hpp"
 
+#include <algorithm>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace harness {
 
 namespace {
 
-const int BATCH = 8;
+const size_t BATCH = 8;
 
 /* The thread of a process that writes through the library. */
 class Writer {
@@ -29,7 +32,17 @@ public:
       value.resize(static_cast<size_t>(std::max(options_.value_bytes, 32)));
   }
 
+  /* Stores each of its keys once, so that there is something to read. */
+  void fill() {
+    const std::vector<int> slots = pace_.own_slots();
+    for (size_t i = 0; i < slots.size(); i += BATCH)
+      put_many({slots.begin() + static_cast<std::ptrdiff_t>(i),
+                slots.begin() + static_cast<std::ptrdiff_t>(std::min(i + BATCH, slots.size()))});
+    figures_.writes = 0;
+  }
+
   void work() {
+    pace_.start();
     while (pace_.wait()) {
       const int slot = pace_.slot();
       const uint64_t choice = pace_.random(100);
@@ -38,7 +51,7 @@ public:
       else if (!options_.all_operations || slot < options_.contended || choice < 70)
         put(slot);
       else if (choice < 80)
-        put_many();
+        put_some();
       else if (choice < 90)
         remove(slot);
       else
@@ -85,35 +98,38 @@ private:
       read_own(slot, id);
   }
 
-  void put_many() {
-    int slots[BATCH];
-    uint64_t ids[BATCH];
-    std::string keys[BATCH];
-    test::Items items;
-    int count = 0;
-    for (int i = 0; i < BATCH; i++) {
+  void put_some() {
+    std::vector<int> slots;
+    for (size_t i = 0; i < BATCH; i++) {
       const int slot = pace_.slot();
-      if (is_counter(options_, slot) || slot < options_.contended ||
-          std::find(slots, slots + count, slot) != slots + count)
-        continue;
+      if (!is_counter(options_, slot) && slot >= options_.contended &&
+          std::find(slots.begin(), slots.end(), slot) == slots.end())
+        slots.push_back(slot);
+    }
+    put_many(slots);
+  }
+
+  /* At most BATCH different ones of its own. */
+  void put_many(const std::vector<int> &slots) {
+    std::vector<std::pair<int, uint64_t>> writes;
+    test::Items items;
+    for (const int slot : slots) {
       const uint64_t id = begin_write(cell(slot), PUT);
       if (id == 0)
         continue;
-      slots[count] = slot;
-      ids[count] = id;
-      keys[count] = key_name(slot, generation_of(id));
-      items.add(keys[count], value_of(options_, keys[count], id, values_[count]), TTL_MS);
-      count++;
+      const size_t i = writes.size();
+      keys_[i] = key_name(slot, generation_of(id));
+      items.add(keys_[i], value_of(options_, keys_[i], id, values_[i]), TTL_MS);
+      writes.emplace_back(slot, id);
     }
     pgcache_put_many(cache_.raw(), items.data(), items.size(), nullptr, nullptr);
-    for (int i = 0; i < count; i++) {
-      ended(slots[i], ids[i], items[static_cast<size_t>(i)].status);
-      figures_.writes++;
+    for (size_t i = 0; i < writes.size(); i++)
+      ended(writes[i].first, writes[i].second, items[i].status);
+    for (size_t i = 0; i < writes.size(); i++) {
+      if (items[i].status >= 0)
+        read_own(writes[i].first, writes[i].second);
     }
-    for (int i = 0; i < count; i++) {
-      if (items[static_cast<size_t>(i)].status >= 0)
-        read_own(slots[i], ids[i]);
-    }
+    figures_.writes += static_cast<int64_t>(writes.size());
   }
 
   void remove(int slot) {
@@ -185,7 +201,7 @@ private:
   test::Cache &cache_;
   Pace pace_;
   Reader reader_;
-  std::string values_[BATCH];
+  std::string keys_[BATCH], values_[BATCH];
 };
 
 } // namespace
@@ -195,10 +211,15 @@ void run_writer(Block &block, int process) {
   while (block.phase == WAIT)
     test::sleep_ms(1);
   test::Cache cache = open_cache(block, process);
+  Writer writer(block, process, cache);
+  if (!block.options.all_operations)
+    writer.fill();
+  block.ready++;
+  while (block.phase == FILL)
+    test::sleep_ms(1);
   std::thread sql;
   if (block.options.sql)
     sql = std::thread([&] { write_through_sql(block, process); });
-  Writer writer(block, process, cache);
   writer.work();
   if (sql.joinable())
     sql.join();
