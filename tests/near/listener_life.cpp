@@ -1,0 +1,211 @@
+/*
+ * listener_life.cpp - the listener's thread and the process it is in: stopped, forked, without memory, ended while it waits.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "watch.hpp"
+
+#include "support/alloc_fail.hpp"
+#include "support/fork.hpp"
+#include "support/interpose.hpp"
+#include "support/proxy.hpp"
+
+#include <csignal>
+#include <sys/mman.h>
+
+using namespace test;
+using std::string;
+
+namespace {
+
+/* What parent and child tell each other. */
+struct Shared {
+  std::atomic<int64_t> acknowledged{0}, acknowledged_us{0}, hits{0}, stale{0};
+  std::atomic<bool> ready{false}, stop{false};
+};
+
+/* The child's part: looks all the time; a hit must not be older than the bound. */
+int look(const Store &store, Shared &shared, int64_t bound_ms) {
+  Reader reader(store, {{"near_staleness_ms", std::to_string(bound_ms)}});
+  while (!shared.stop) {
+    const int64_t written_us = shared.acknowledged_us, must = shared.acknowledged;
+    const bool old = written_us < pgc_now_us() - bound_ms * 1000;
+    const string held = reader.held("k");
+    if (held == "-") {
+      if (reader.fence(1000) == PGCACHE_OK)
+        reader.fill("k");
+      continue;
+    }
+    shared.hits++;
+    shared.ready = true;
+    if (old && std::stoll(held) < must)
+      shared.stale++;
+  }
+  return 0;
+}
+
+} // namespace
+
+TEST_CASE("[A37] A process that was stopped gives no hit that is older than the bound when it goes on", "[A37][stop]") {
+  Store store;
+  void *memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(memory != MAP_FAILED);
+  Shared &shared = *new (memory) Shared;
+  const int64_t bound_ms = 300;
+  int64_t value = 0;
+  const auto write = [&] {
+    REQUIRE(store.cache.put("k", std::to_string(value + 1), PGCACHE_TTL_NEVER) == PGCACHE_OK);
+    shared.acknowledged = ++value;
+    shared.acknowledged_us = pgc_now_us();
+  };
+  write();
+  fflush(nullptr);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    _exit(look(store, shared, bound_ms));
+  }
+  CHECK(eventually([&] { return shared.ready.load(); }, 20000));
+  for (int i = 0; i < longer(5, 50); i++) {
+    const int64_t before = shared.hits;
+    CHECK(eventually([&] { return shared.hits > before; }, 20000));
+    kill(child, SIGSTOP);
+    write();
+    sleep_ms(static_cast<int>(bound_ms) + 50); /* the promise: now nobody gives the old value any more */
+    kill(child, SIGCONT);
+  }
+  const int64_t before = shared.hits;
+  CHECK(eventually([&] { return shared.hits > before; }, 20000));
+  shared.stop = true;
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+  CHECK(shared.stale == 0);
+  munmap(memory, sizeof(Shared));
+}
+
+TEST_CASE("[A37] A forked child has a near cache and a listener of its own, and leaves its parent's alone",
+          "[A37][rule:fork]") {
+  if (!can_fork_among_threads) {
+    WARN("skipped: this sanitizer's children hang");
+    return;
+  }
+  Store store;
+  const string name = store.schema();
+  Reader reader(store, {}, url_with({{"application_name", name}}));
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  REQUIRE(reader.keep("k"));
+  const auto sessions = [&] {
+    return store.pg.query("SELECT pid, backend_start FROM pg_stat_activity WHERE application_name = $1 ORDER BY pid",
+                          {name});
+  };
+  const auto before = sessions();
+  for (int round = 0; round < 2; round++) {
+    CHECK(in_child([&] {
+            if (reader.held("k") != "-")
+              return 1; /* a fresh one */
+            if (reader.fence() != PGCACHE_OK)
+              return 2;
+            if (!reader.fill("k") || reader.held("k") != "v")
+              return 3;
+            if (round == 1)
+              reader.cache.free();
+            return 0;
+          }) == 0);
+    CHECK(in_child([&] {
+            reader.cache.free(); /* without having used it */
+            return 0;
+          }) == 0);
+    CHECK(reader.held("k") == "v");
+    CHECK(eventually([&] { return sessions() == before; }));
+  }
+  REQUIRE(store.cache.put("k", "w") == PGCACHE_OK);
+  REQUIRE(reader.fence() == PGCACHE_OK);
+  CHECK(reader.held("k") == "-");
+}
+
+TEST_CASE("Ending does not wait for a server that is silent, nor for a name that is not found", "[end]") {
+  Store store;
+  {
+    Proxy proxy;
+    Reader reader(store, {{"near_staleness_ms", "60000"}, {"listen_url", proxy.conninfo()}});
+    REQUIRE(reader.fence() == PGCACHE_OK);
+    proxy.black_hole(true);
+    CHECK(reader.fence(100) == PGCACHE_TIMEOUT); /* a poll is under way, for up to 30 s */
+    const int64_t begun = now_ms();
+    reader.cache.free();
+    CHECK(now_ms() - begun < 5000);
+  }
+  {
+    Proxy proxy;
+    proxy.black_hole(true);
+    Reader reader(store, {{"listen_url", proxy.conninfo()}});
+    CHECK(reader.fence(100) == PGCACHE_TIMEOUT);
+    const int64_t begun = now_ms();
+    reader.cache.free();
+    CHECK(now_ms() - begun < 5000);
+  }
+  HangingNames hang;
+  const int started = HangingNames::started();
+  Reader reader(store, {{"listen_url", "host=db.hangs.invalid dbname=x"}});
+  CHECK(reader.fence(100) == PGCACHE_TIMEOUT);
+  CHECK(eventually([&] { return HangingNames::started() > started; }));
+  const int64_t begun = now_ms();
+  reader.cache.free();
+  CHECK(now_ms() - begun < 5000);
+}
+
+TEST_CASE("Who waits in a fence is woken by a shutdown", "[end][threads]") {
+  Store store;
+  Proxy proxy;
+  Reader reader(store, {{"near_staleness_ms", "60000"}, {"listen_url", proxy.conninfo()}});
+  REQUIRE(reader.fence() == PGCACHE_OK);
+  proxy.black_hole(true);
+  std::atomic<int> closed{0};
+  std::thread ending([&] {
+    sleep_ms(200);
+    reader.cache.shutdown();
+  });
+  in_threads(4, [&](int) { closed += reader.fence() == PGCACHE_CLOSED; });
+  ending.join();
+  CHECK(closed == 4);
+}
+
+TEST_CASE("A near cache without memory: the handle works without, or the listener tries again", "[memory]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  int without = 0, with = 0;
+  for (long n = 1; n < longer(200, 600); n += n < 60 || is_long() ? 1 : 7) {
+    INFO("allocation " << n << " failing");
+    const Config config = store.config({{"near_max_bytes", "1048576"}, {"near_staleness_ms", "200"}});
+    {
+      Allocations allocations(n, Failing::Once);
+      pgcache *made = nullptr;
+      Error error;
+      const pgcache_status status = pgcache_new(&made, config.get(), &error);
+      if (status == PGCACHE_OK) {
+        Reader reader{Cache(made)};
+        if (reader.near() == nullptr) {
+          without++;
+          CHECK(reader.fence() == PGCACHE_OK);
+        } else {
+          with++;
+          Answer fenced;
+          CHECK(eventually([&] {
+            fenced = reader.fence();
+            return fenced == PGCACHE_OK;
+          }));
+          INFO(fenced);
+        }
+        const Answer got = reader.cache.get("k");
+        CHECK((got.bytes() == "v" || got == PGCACHE_NO_MEMORY));
+      } else {
+        CHECK(status == PGCACHE_NO_MEMORY);
+      }
+      CHECK(eventually([] { return Allocations::alive() == 0; })); /* what the pool's threads have ends soon */
+    }
+  }
+  CHECK(without > 0);
+  CHECK(with > 0);
+}

@@ -1,0 +1,125 @@
+/*
+ * listener_servers.cpp - servers that crash, that give way to another one, and databases that are not the same any more: what
+ * was held before is never given again.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "watch.hpp"
+
+#include "support/private_server.hpp"
+
+using namespace test;
+using std::string;
+
+namespace {
+
+const char *const bound = "500";
+const int64_t bound_ms = 500;
+
+string both(const PrivateServer &one, const PrivateServer &other) {
+  return "host=" + one.socket_folder() + "," + other.socket_folder() +
+         " port=5432 user=postgres dbname=postgres connect_timeout=2 target_session_attrs=primary";
+}
+
+} // namespace
+
+TEST_CASE(
+    "[A36] A server that crashes forgets its transactions' numbers: everything is forgotten here, too, and goes on",
+    "[A36][crash][threads]") {
+  PrivateServer server;
+  Store store({}, server.conninfo());
+  Reader reader(store, {{"near_staleness_ms", bound}}, server.conninfo());
+  Watch watch(reader, store.open(), bound_ms);
+  REQUIRE(watch.goes_on());
+  for (int i = 1; i <= longer(2, 10); i++) {
+    server.crash();
+    CHECK(eventually([&] { return !reader.is_valid(); }));
+    CHECK(reader.held("watched") == "-");
+    server.start();
+    CHECK(watch.goes_on());
+    CHECK(reader.flushes(PGC_NEAR_FLUSH_EPOCH) + reader.flushes(PGC_NEAR_FLUSH_START) > i);
+    server.stop(); /* nothing is lost */
+    server.start();
+    CHECK(watch.goes_on());
+  }
+  watch.end();
+  CHECK(watch.stale == 0);
+}
+
+TEST_CASE("[A36] A crash that is over within the bound is known by the nonce; where nobody writes, the listener makes "
+          "the epoch",
+          "[A36][crash]") {
+  PrivateServer server;
+  Store store({}, server.conninfo());
+  Reader reader(store, {{"near_staleness_ms", "60000"}}, server.conninfo());
+  REQUIRE(store.cache.put("k", "v", PGCACHE_TTL_NEVER) == PGCACHE_OK);
+  REQUIRE(reader.keep("k"));
+  const int64_t starts = reader.flushes(PGC_NEAR_FLUSH_START);
+  server.crash();
+  server.start();
+  REQUIRE(eventually([&] { return reader.fence() == PGCACHE_OK; }, 20000));
+  CHECK(reader.held("k") == "-"); /* its table was emptied */
+  CHECK(reader.flushes(PGC_NEAR_FLUSH_EPOCH) == 1);
+  CHECK(reader.flushes(PGC_NEAR_FLUSH_START) <= starts + 1);
+  REQUIRE(store.cache.put("k", "w", PGCACHE_TTL_NEVER) == PGCACHE_OK);
+  REQUIRE(reader.keep("k"));
+  CHECK(reader.held("k") == "w");
+}
+
+TEST_CASE("[A36] A standby takes over: what was held from the old primary is not given again",
+          "[A36][failover][threads]") {
+  PrivateServer primary;
+  const string own = primary.conninfo();
+  {
+    Config config;
+    Cache cache(config.set("url", own).set("near_max_bytes", "0"));
+    REQUIRE(cache.init() == PGCACHE_OK);
+  }
+  PrivateServer standby(&primary);
+  Config config, writes;
+  config.set("url", both(primary, standby)).set("near_max_bytes", "8388608").set("near_staleness_ms", bound);
+  writes.set("url", both(primary, standby)).set("near_max_bytes", "0").set("breaker_pause_ms", "200");
+  Reader reader{Cache(config)};
+  Watch watch(reader, Cache(writes), bound_ms);
+  REQUIRE(watch.goes_on());
+  primary.crash();
+  standby.promote();
+  CHECK(watch.goes_on(20, 30000));
+  watch.end();
+  CHECK(watch.stale == 0);
+  CHECK(reader.flushes(PGC_NEAR_FLUSH_EPOCH) + reader.flushes(PGC_NEAR_FLUSH_START) >= 2);
+}
+
+TEST_CASE("[A36] A database that is dropped and made again is another one", "[A36]") {
+  PrivateServer server;
+  Pg pg(server.conninfo());
+  const auto make = [&] {
+    pg.exec("CREATE DATABASE other");
+    Config config;
+    Cache cache(config.set("url", server.conninfo("postgres", "other")).set("near_max_bytes", "0"));
+    REQUIRE(cache.init() == PGCACHE_OK);
+  };
+  make();
+  Config config;
+  config.set("url", server.conninfo("postgres", "other"));
+  config.set("near_max_bytes", "8388608").set("near_staleness_ms", "60000");
+  Reader reader{Cache(config)};
+  REQUIRE(reader.cache.put("k", "v") == PGCACHE_OK);
+  REQUIRE(reader.keep("k"));
+  pg.exec("DROP DATABASE other WITH (FORCE)");
+  make();
+  REQUIRE(eventually([&] { return reader.fence() == PGCACHE_OK; }, 20000));
+  CHECK(reader.held("k") == "-");
+  CHECK(reader.flushes(PGC_NEAR_FLUSH_EPOCH) == 1);
+  REQUIRE(reader.cache.put("k", "w") == PGCACHE_OK);
+  CHECK(reader.keep("k"));
+
+  /* And so is a schema of the same name. */
+  Pg other(server.conninfo("postgres", "other"));
+  other.exec("DROP SCHEMA pgcache CASCADE");
+  CHECK(eventually([&] { return reader.fence() == PGCACHE_SCHEMA_MISSING; }));
+  REQUIRE(reader.cache.init() == PGCACHE_OK);
+  REQUIRE(eventually([&] { return reader.fence() == PGCACHE_OK; }, 20000));
+  CHECK(reader.held("k") == "-");
+}
