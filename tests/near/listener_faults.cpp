@@ -68,7 +68,7 @@ TEST_CASE(
   CHECK(reader.flushes(PGC_NEAR_FLUSH_EPOCH) == 0);
 }
 
-TEST_CASE("[A35] After a short break the stream is read on from where it was: nothing else is forgotten", "[A35]") {
+TEST_CASE("[A35] After a short break the stream is read on from where it was; nothing else is forgotten", "[A35]") {
   Store store;
   Settings settings = named(store);
   settings.emplace_back("near_staleness_ms", "60000");
@@ -86,9 +86,7 @@ TEST_CASE("[A35] After a short break the stream is read on from where it was: no
   CHECK(reader.flushes(PGC_NEAR_FLUSH_GAP) == 0);
 }
 
-TEST_CASE("[A36] More changes than a poll gives, changes that are none, and a stream that was trimmed: everything is "
-          "forgotten",
-          "[A36]") {
+TEST_CASE("[A36] More changes than a poll gives, changes that are none, and a trimmed stream make it forget", "[A36]") {
   Store store;
   Settings settings = named(store);
   settings.emplace_back("near_staleness_ms", "10000");

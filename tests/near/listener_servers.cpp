@@ -25,7 +25,7 @@ string both(const PrivateServer &one, const PrivateServer &other) {
 } // namespace
 
 TEST_CASE(
-    "[A36] A server that crashes forgets its transactions' numbers: everything is forgotten here, too, and goes on",
+    "[A36] A server that crashes forgets its transactions' numbers; everything is forgotten here, too, and goes on",
     "[A36][crash][threads]") {
   PrivateServer server;
   Store store({}, server.conninfo());
