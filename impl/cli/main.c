@@ -110,6 +110,8 @@ int session_configure(cli_session *session) {
   pgcache_status status = pgcache_config_new(&session->config, &error);
   if (status == PGCACHE_OK)
     status = pgcache_config_load_environment(session->config, &error);
+  if (status == PGCACHE_OK) /* a command asks once: to listen would cost it a connection */
+    status = pgcache_config_set(session->config, "near_max_bytes", "0", &error);
   if (status != PGCACHE_OK)
     return out_failure(status, &error);
   for (size_t index = 0; index < session->setting_count; index += 2) {

@@ -123,7 +123,8 @@ static void note(pgc_near *near, const char *namespace_name, pgc_op_key *key, bo
 /* The value that was written, as a read would give it. NULL when it is not at hand, when nobody reads in this process, or when
    memory is out. Counted from before the write was sent it expires no later than the entry. */
 static pgcache_value *value_written(pgc_near *near, pgc_op_kind kind, const pgc_op_key *key) {
-  if (!pgc_op_stores(kind) || !key->copy.is_plain || pgc_near_valid_until(near) == INT64_MIN)
+  if (!pgc_op_stores(kind) || !key->copy.is_plain || pgc_near_valid_until(near) == INT64_MIN ||
+      key->copy.plain_size > pgc_near_largest(near))
     return NULL;
   pgcache_value *made = pgc_value_new(key->copy.plain_size);
   if (made == NULL)

@@ -299,6 +299,10 @@ static bool is_too_large(const pgc_near_shard *shard, const pgcache_value *value
   return pgc_near_value_bytes(value) > shard->max_bytes / 8;
 }
 
+size_t pgc_near_largest(const pgc_near *self) {
+  return (size_t)(self->shards[0].max_bytes > 0 ? self->shards[0].max_bytes / 8 : 0);
+}
+
 bool pgc_near_fill(pgc_near *self, const pgc_near_key *key, const pgc_digest *digest, const pgc_digest *tags,
                    size_t tag_count, pgc_near_ticket ticket, pgcache_value *value, int64_t now_us) {
   uint16_t places[PGC_NEAR_TAGS_MAX];
@@ -317,9 +321,11 @@ bool pgc_near_fill(pgc_near *self, const pgc_near_key *key, const pgc_digest *di
   for (size_t i = 0; i < tag_count; i++)
     what.tags_generation += __atomic_load_n(generation_at(self, places[i]), __ATOMIC_ACQUIRE);
   uint32_t there = entry_of(self, shard, what.place, digest);
-  bool refused = !holds(self, ticket, what.place, places, tag_count) ||
-                 (there != 0 && is_better(self, pgc_near_slot_at(self, there), value, now_us));
-  uint64_t as = !refused && there != 0 ? drop(self, shard, there) : 0;
+  bool held = holds(self, ticket, what.place, places, tag_count);
+  bool refused = !held || (there != 0 && is_better(self, pgc_near_slot_at(self, there), value, now_us));
+  /* A read has found the entry that another one says is not there: then nobody knows, and the store is asked again. */
+  bool unsure = there != 0 && held && value != NULL && pgc_near_value(self, pgc_near_slot_at(self, there)) == NULL;
+  uint64_t as = there != 0 && (!refused || unsure) ? drop(self, shard, there) : 0;
   bool done = !refused && put_in(self, shard, &what, as);
   shard->fills += done;
   shard->fills_refused += refused;

@@ -80,10 +80,14 @@ pgc_near_answer pgc_near_find(pgc_near *self, const pgc_near_key *key, int64_t n
 pgc_near_ticket pgc_near_begin(pgc_near *self, const pgc_digest *digest, const pgc_digest *tags, size_t tag_count);
 
 /* What a read found, with a reference of its own if it is let in. value NULL: there is no such entry, as of now_us, which
-   was taken before the read was sent. Refused (and counted) if one of the digests was heard of since the ticket, or if a
-   newer version is there; never let in if too large: an eighth of a shard. tags as given to begin(). True: it was let in. */
+   was taken before the read was sent. Refused (and counted) if one of the digests was heard of since the ticket, if a
+   newer version is there, or if an absence is, which then goes. Never let in if too large: an eighth of a shard. tags as
+   given to begin(). True: it was let in. */
 bool pgc_near_fill(pgc_near *self, const pgc_near_key *key, const pgc_digest *digest, const pgc_digest *tags,
                    size_t tag_count, pgc_near_ticket ticket, pgcache_value *value, int64_t now_us);
+
+/* A value of more bytes is never let in; one of somewhat less may not be, either. */
+size_t pgc_near_largest(const pgc_near *self);
 
 /* This process has written the entry, and the store has acknowledged it: older copies go, and reads on their way are
    refused. value: what to hold instead (if the ticket, taken before the write was sent, still holds), or NULL. version: the
