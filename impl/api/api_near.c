@@ -42,7 +42,7 @@ pgcache_status pgcache_fence(pgcache *self, const pgcache_options *options, pgca
   pgcache_status status = pgc_call_begin(&call, self, PGC_OP_GET, options, error);
   if (status == PGCACHE_OK)
     status = closed(self, error);
-  if (status != PGCACHE_OK || self->store->fence == NULL)
+  if (status != PGCACHE_OK || self->borrows || self->store->fence == NULL)
     return status;
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
   status = self->store->fence(self->store, call.op.deadline, error);

@@ -12,9 +12,10 @@
 
 #include "pure/sizes.h"
 
+/* None on the application's connections: what is read in a transaction of its own may be old, or never be committed. */
 pgc_near *pgc_copies_of(pgcache *cache, bool reads) {
   pgc_store *store = cache->store;
-  return store->near != NULL ? store->near(store, reads) : NULL;
+  return store->near != NULL && !cache->borrows ? store->near(store, reads) : NULL;
 }
 
 static bool is_read(pgc_op_kind kind) {

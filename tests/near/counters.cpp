@@ -93,7 +93,7 @@ TEST_CASE("The null cache and the application's connections have no near cache",
   CHECK(null.fence() == PGCACHE_CLOSED);
 
   Store store;
-  Config borrowing = store.config(near_on());
+  Config borrowing = store.config(near_on({{"listen_url", url()}}));
   pgcache *self = nullptr;
   REQUIRE(pgcache_new_on_connection(&self, borrowing.get(), store.pg.raw(), nullptr) == PGCACHE_OK);
   Cache borrowed(self);
@@ -102,4 +102,9 @@ TEST_CASE("The null cache and the application's connections have no near cache",
   CHECK(borrowed.peek("k") == PGCACHE_MISS);
   CHECK(borrowed.fence() == PGCACHE_OK);
   CHECK(borrowed.counters().near_misses == 0);
+  store.pg.exec("BEGIN"); /* what is not committed is nobody's copy */
+  CHECK(borrowed.put("k", "never") == PGCACHE_OK);
+  CHECK(borrowed.get("k").bytes() == "never");
+  store.pg.exec("ROLLBACK");
+  CHECK(borrowed.get("k").bytes() == "v");
 }
