@@ -345,7 +345,7 @@ $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(STATIC)
 
 # ---- Demo and measurements --------------------------------------------------------------------------------------------------------
 
-.PHONY: demo bench
+.PHONY: demo bench trace
 demo:
 	ci/setup demo
 	$(MAKE) all examples
@@ -353,6 +353,13 @@ demo:
 # ONLY=store runs one group of measurements.
 bench: $(B)/bench all
 	ONLY='$(ONLY)' ci/bench $(ARGS)
+# Hit ratios of the near cache's policy; ARGS: files of keys, see --help.
+trace: $(B)/pgcache-trace
+	$(B)/pgcache-trace $(ARGS)
+$(B)/obj/tests/trace/main.o: CXXFLAGS := -O2 -g
+$(B)/pgcache-trace: $(B)/obj/tests/trace/main.o $(STATIC)
+	$(SAY) LD $@
+	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $< $(STATIC) $(LIBS)
 
 # ---- Install ----------------------------------------------------------------------------------------------------------------------
 
@@ -416,6 +423,7 @@ help:
 	@echo 'make check           installs what is missing, builds, runs all tests and light checks (check-long: longer runs)'
 	@echo 'make demo            installs what is missing, builds, shows pgcache at work'
 	@echo 'make bench           measures; ONLY=store runs one group'
+	@echo 'make trace           hit ratios of the near cache, to LRU; ARGS="FILE" runs a trace of keys'
 	@echo 'make test-unit       one suite; also test-store, test-async, test-near, test-roles, test-pooler, test-cli, test-faults; ARGS="[A07]" picks tests'
 	@echo 'make soak            random operations under faults, checked; ARGS="--seconds 1800 --seed 7"'
 	@echo 'make harness         load: rates, latencies, hit ratio, consistency; URL="..." takes your server, ARGS="--help" tells more'
