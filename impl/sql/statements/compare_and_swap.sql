@@ -15,9 +15,9 @@ WITH written AS (
          (SELECT clock_timestamp() AS now, pg_current_snapshot() AS snap,
                  coalesce(clock_timestamp() + $6::bigint * interval '1 millisecond', 'infinity') AS expires) t
    WHERE e.digest = $1::uuid AND e.expires_at > clock_timestamp() AND e.version = $8::bigint
-  RETURNING e.version
+  RETURNING e.version, m.slot
 ), told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
-  SELECT m.slot, 0, uuid_send($1::uuid) || int8send(w.version) FROM :"schema".marker m CROSS JOIN written w
+  SELECT w.slot, 0, uuid_send($1::uuid) || int8send(w.version) FROM written w
 )
 SELECT w.version FROM :"schema".marker m LEFT JOIN written w ON true

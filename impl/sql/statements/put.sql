@@ -6,9 +6,12 @@
 -- could get the lower version.
 -- Every statement that writes entries says so in the change stream in the same statement, so that both are committed or
 -- neither: one row for up to 100 entries. What changed nothing says nothing.
+-- The marker is read once, for both.
 -- @takes uuid, text, bytea, bytea, integer, bigint, integer
 -- @gives version bigint
-WITH written AS (
+WITH m AS MATERIALIZED (
+  SELECT k.epoch, k.slot FROM :"schema".marker k
+), written AS (
   INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
                                  namespace, key, snapshot, dependencies, value)
   SELECT $1::uuid, m.epoch::bigint << 47 | nextval(:'version_seq'), t.expires, t.expires, t.now, pg_snapshot_xmin(t.snap),
@@ -16,7 +19,7 @@ WITH written AS (
          CASE WHEN pg_current_xact_id_if_assigned() IS NULL AND pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap)
               AND pg_column_size(t.snap) <= 24 + 8 * 64 THEN t.snap END,
          ARRAY[$1::uuid], $4::bytea
-    FROM :"schema".marker m,
+    FROM m,
          (SELECT clock_timestamp() AS now, pg_current_snapshot() AS snap,
                  coalesce(clock_timestamp() + $6::bigint * interval '1 millisecond', 'infinity') AS expires) t
   ON CONFLICT (digest) DO UPDATE
@@ -28,6 +31,6 @@ WITH written AS (
   RETURNING e.version
 ), told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
-  SELECT m.slot, 0, uuid_send($1::uuid) || int8send(w.version) FROM :"schema".marker m CROSS JOIN written w
+  SELECT m.slot, 0, uuid_send($1::uuid) || int8send(w.version) FROM m CROSS JOIN written w
 )
 SELECT w.version FROM written w

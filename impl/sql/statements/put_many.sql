@@ -4,12 +4,14 @@
 -- wait for each other and never deadlock.
 -- @takes uuid[], text, bytea[], bytea[], integer[], bigint[], integer[]
 -- @gives digest uuid, version bigint
-WITH written AS (
+WITH m AS MATERIALIZED (
+  SELECT k.epoch, k.slot FROM :"schema".marker k
+), written AS (
   INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
                                  namespace, key, snapshot, dependencies, value)
   SELECT i.digest, m.epoch::bigint << 47 | nextval(:'version_seq'), i.expires, i.expires, t.now, t.asof,
          i.format, i.flags, 0, $2::text, i.key, t.snap, ARRAY[i.digest], i.value
-    FROM :"schema".marker m,
+    FROM m,
          (SELECT clock_timestamp() AS now, pg_snapshot_xmin(s.snap) AS asof,
                  CASE WHEN pg_current_xact_id_if_assigned() IS NULL
                       AND pg_snapshot_xmin(s.snap) <> pg_snapshot_xmax(s.snap)
@@ -30,7 +32,7 @@ WITH written AS (
 ), told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
   SELECT m.slot, 0, string_agg(uuid_send(w.digest) || int8send(w.version), '')
-    FROM :"schema".marker m CROSS JOIN (SELECT n.*, row_number() OVER () - 1 AS number FROM written n) w
+    FROM m CROSS JOIN (SELECT n.*, row_number() OVER () - 1 AS number FROM written n) w
    GROUP BY m.slot, w.number / 100
 )
 SELECT w.digest, w.version FROM written w
