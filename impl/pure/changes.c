@@ -156,8 +156,13 @@ static void append_base64(pgc_buffer *out, const unsigned char *bytes, size_t si
 
 /* 64: not a digit. */
 static uint32_t base64_digit(char digit) {
-  const char *found = digit != '\0' ? strchr(base64_digits, digit) : NULL;
-  return found != NULL ? (uint32_t)(found - base64_digits) : 64;
+  if (digit >= 'A' && digit <= 'Z')
+    return (uint32_t)(digit - 'A');
+  if (digit >= 'a' && digit <= 'z')
+    return (uint32_t)(digit - 'a') + 26;
+  if (digit >= '0' && digit <= '9')
+    return (uint32_t)(digit - '0') + 52;
+  return digit == '+' ? 62 : digit == '/' ? 63 : 64;
 }
 
 /* False if the text is not just what append_base64() writes. */

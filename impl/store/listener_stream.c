@@ -243,18 +243,20 @@ void pgc_listener_forget_parts(pgc_listener *self) {
   pgc_buffer_clear(&self->chain.frames);
 }
 
-/* All parts are there: what the relay has read from `from` on. */
+/* All parts are there: what the relay has read from `from` on. Unless a poll was faster, or another relay. */
 static void apply_chain(pgc_listener *self, const pgc_snapshot *to) {
   pgc_stream *stream = &self->stream;
-  self->chain.next = 0;
-  if (to->position <= stream->cursor.position)
-    return; /* a poll was faster, or another relay */
-  if (!pgc_changes_apply(self->chain.frames.data, self->chain.frames.size, apply_change, self)) {
-    pgc_count(&self->counters->near_messages_refused);
-    return;
+  pgc_chain *chain = &self->chain;
+  if (to->position > stream->cursor.position) {
+    if (pgc_changes_apply(chain->frames.data, chain->frames.size, apply_change, self)) {
+      stream->cursor = *to;
+      self->relay.published = to->position; /* our next poll begins here, and so does what we send of it */
+    } else {
+      pgc_count(&self->counters->near_messages_refused);
+    }
   }
-  stream->cursor = *to;
-  self->relay.published = to->position; /* our next poll begins here, and so does what we send of it */
+  chain->next = 0;
+  pgc_buffer_clear(&chain->frames);
 }
 
 static void take_part(pgc_listener *self, const pgc_message *message) {

@@ -26,6 +26,12 @@ string channel_of(const Store &store) {
   return pg.one(store.sql("SELECT notify_channel FROM {s}.cache"));
 }
 
+/* Which only who may use the cache can read. */
+string nonce_of(const Store &store) {
+  Pg pg(url());
+  return pg.one(store.sql("SELECT replace(nonce::text, '-', '') FROM {s}.library_poll_changes('')"));
+}
+
 } // namespace
 
 TEST_CASE("A fence applies all that was acknowledged before it, whoever wrote it", "[fence]") {
@@ -135,16 +141,30 @@ TEST_CASE("[A32] Garbage on the channel is counted and changes nothing; a gap ma
   CHECK(reader.held("k") == "v");
   CHECK(reader.counts().flushes[PGC_NEAR_FLUSH_STREAM] == 0);
 
-  /* The right nonce, which only who may use the cache can read. */
-  const string right = [&] {
-    Pg pg(url());
-    return pg.one(store.sql("SELECT replace(nonce::text, '-', '') FROM {s}.library_poll_changes('')"));
-  }();
+  const string right = nonce_of(store);
   const int64_t gaps = pgc_counted(&reader.counters().near_gaps), polls = pgc_counted(&reader.counters().near_polls);
   notify("1 " + right + " 9000000000000000000 1 1 9100000000000000000:9100000000000000000: AAIAAAAA");
   CHECK(eventually([&] { return pgc_counted(&reader.counters().near_gaps) == gaps + 1; }));
   CHECK(eventually([&] { return pgc_counted(&reader.counters().near_polls) > polls; }));
   CHECK(reader.held("k") == "v");
+}
+
+TEST_CASE("[A32] A message that leads further than the server has come hides nothing", "[A32]") {
+  Store store;
+  Reader reader(store, {{"near_staleness_ms", "60000"}});
+  const string channel = channel_of(store), nonce = nonce_of(store);
+  for (const char *frames : {"AAMAAAAA" /* nothing */, "AAIAAAAA" /* everything */}) {
+    REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+    REQUIRE(reader.keep("k"));
+    const int64_t messages = pgc_counted(&reader.counters().near_messages), gaps = reader.flushes(PGC_NEAR_FLUSH_GAP);
+    store.pg.query("SELECT pg_notify($1, $2)",
+                   {channel, "1 " + nonce + " 0 1 1 9100000000000000000:9100000000000000000: " + frames});
+    REQUIRE(eventually([&] { return pgc_counted(&reader.counters().near_messages) > messages; }));
+    REQUIRE(store.cache.put("k", "w") == PGCACHE_OK);
+    REQUIRE(reader.fence() == PGCACHE_OK);
+    CHECK(reader.held("k") == "-");
+    CHECK(reader.flushes(PGC_NEAR_FLUSH_GAP) > gaps);
+  }
 }
 
 TEST_CASE("Notifications that lie cost polls, but only so many", "[A32]") {

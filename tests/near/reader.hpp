@@ -25,7 +25,7 @@ namespace test {
 /* A handle with a near cache: a short bound, so that tests need not wait long, and a name by which its sessions are found. */
 class Reader {
 public:
-  explicit Reader(const Store &store, const Settings &settings = {}, const std::string &server = url())
+  explicit Reader(const Store &store, const Settings &settings = {}, const std::string &server = {})
       : cache(store.open(with(server, settings))) {}
   explicit Reader(Cache made) : cache(std::move(made)) {}
 
@@ -83,7 +83,9 @@ public:
 
 private:
   static Settings with(const std::string &server, const Settings &more) {
-    Settings all = {{"near_max_bytes", "8388608"}, {"near_staleness_ms", "1000"}, {"url", server}};
+    Settings all = {{"near_max_bytes", "8388608"}, {"near_staleness_ms", "1000"}};
+    if (!server.empty())
+      all.emplace_back("url", server);
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }
@@ -91,14 +93,6 @@ private:
     return pgc_near_key_of(near(), "default", key.data(), key.size());
   }
 };
-
-/* The sessions that listen, or try to: those that last ran one of the listener's statements. */
-inline std::string listeners_sql(const Store &store) {
-  return store.sql(
-      "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND (query LIKE '%{s}%poll_changes%' OR "
-      "query LIKE '%pg_current_snapshot%{s}%' OR query LIKE '%{s}%relay%' OR query LIKE 'LISTEN%' OR query LIKE "
-      "'%pg_notify%' OR query LIKE '%{s}%trim_changes%')");
-}
 
 } // namespace test
 
