@@ -60,8 +60,8 @@ pgc_session pgc_pg_session(pgc_pg_store *self, pgc_process *here, pgc_deadline d
 void pgc_pg_leave_breaker(pgc_pg_store *self, pgc_process *here, pgc_breaker_verdict verdict, pgc_fault fault,
                           const pgcache_error *failure);
 
-/* Makes the near cache that the settings ask for, without input or output. conninfo NULL: only at an address of its own.
-   PGCACHE_OK, also when memory ran out and there is none; PGCACHE_BAD_SETTING. */
+/* Makes the near cache that the settings ask for, without input or output. PGCACHE_OK, also when memory ran
+   out and there is none; PGCACHE_BAD_SETTING. */
 pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const char *local_dir,
                                 const pgc_settings *settings, pgc_counters *counters, pgcache_error *error);
 

@@ -39,14 +39,14 @@ static pgcache_status make_plan(pgc_connect_plan *plan, const char *conninfo, co
 pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const char *local_dir,
                                 const pgc_settings *settings, pgc_counters *counters, pgcache_error *error) {
   *out = (pgc_pg_near){0};
-  if (settings->near_max_bytes == 0 || (conninfo == NULL && settings->listen_url[0] == '\0'))
+  if (settings->near_max_bytes == 0)
     return PGCACHE_OK;
   pgc_connect_plan plan = {0};
   pgcache_error failure = PGCACHE_ERROR_INIT;
   pgcache_status status = make_plan(&plan, conninfo, local_dir, settings, &failure);
   if (status != PGCACHE_OK && status != PGCACHE_NO_MEMORY)
     return pgc_fail(error, status, "%s", failure.message);
-  if (plan.conninfo == NULL) /* no memory, or null: */
+  if (plan.conninfo == NULL) /* no memory; or listen_url is null:, where nothing is heard */
     return PGCACHE_OK;
   const pgc_listener_settings listening = {.schema = settings->schema,
                                            .namespace_name = settings->namespace_name,

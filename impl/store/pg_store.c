@@ -281,8 +281,7 @@ static pgc_pg_store *store_new(const pgc_settings *settings) {
   pgc_pg_store *self = pgc_alloc_zero(sizeof *self);
   if (self == NULL)
     return NULL;
-  self->base = (pgc_store){
-      .run = pg_run, .near = pgc_pg_near_of, .fence = pgc_pg_fence, .shutdown = pg_shutdown, .free = pg_free};
+  self->base = (pgc_store){.run = pg_run, .shutdown = pg_shutdown, .free = pg_free};
   self->settings = settings;
   memcpy(self->schema, settings->schema, sizeof self->schema);
   self->logged = settings->logged;
@@ -338,6 +337,8 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
   self->base.is_troubled = pgc_pg_is_troubled;
   self->base.waited_in_vain = pgc_pg_waited_in_vain;
   self->base.is_stamp_due = pgc_pg_is_stamp_due;
+  self->base.near = pgc_pg_near_of;
+  self->base.fence = pgc_pg_fence;
   return complete(out, self, pgc_pool_new(&plan, &limits, &self->base.counters), near, settings->access_stamp_ms * 1000,
                   settings->breaker_failures, settings->breaker_pause_ms, error);
 }
@@ -350,11 +351,6 @@ pgcache_status pgc_borrowing_store_new(pgc_store **out, PGconn *connection, cons
     return pgc_fail_memory(error);
   /* Without the breaker: a connection that is broken is known as such at once, and a new one is worth a try at once. */
   /* And reads are not noted: that would lock rows until the end of the application's transaction. */
-  pgc_pg_near near;
-  pgcache_status status = pgc_pg_near_make(&near, NULL, NULL, settings, &self->base.counters, error);
-  if (status != PGCACHE_OK) {
-    pgc_free(self);
-    return status;
-  }
-  return complete(out, self, pgc_borrowed_new(connection, hooks), near, INT64_MAX, 0, 0, error);
+  const pgc_pg_near none = {0}; /* a near cache would hold what is not committed */
+  return complete(out, self, pgc_borrowed_new(connection, hooks), none, INT64_MAX, 0, 0, error);
 }

@@ -284,7 +284,7 @@ TEST_CASE("When the relay ends, dies or is stopped another one takes over", "[re
   CHECK(eventually([&] { return one->held("k") == "-" && two.held("k") == "-"; }));
 }
 
-TEST_CASE("[A37] A wall clock that is wrong and jumps changes nothing", "[A37][threads]") {
+TEST_CASE("A wall clock that is wrong and jumps changes nothing", "[threads]") {
   Store store;
   Reader reader(store, named(store));
   Watch watch(reader, store.open(), bound_ms);

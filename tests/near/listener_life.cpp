@@ -47,7 +47,7 @@ int look(const Store &store, Shared &shared, int64_t bound_ms) {
 
 } // namespace
 
-TEST_CASE("[A37] A process that was stopped gives no hit that is older than the bound when it goes on", "[A37][stop]") {
+TEST_CASE("A process that was stopped gives no hit that is older than the bound when it goes on", "[stop]") {
   Store store;
   void *memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   REQUIRE(memory != MAP_FAILED);
@@ -85,8 +85,7 @@ TEST_CASE("[A37] A process that was stopped gives no hit that is older than the 
   munmap(memory, sizeof(Shared));
 }
 
-TEST_CASE("[A37] A forked child has a near cache and a listener of its own, and leaves its parent's alone",
-          "[A37][rule:fork]") {
+TEST_CASE("A forked child has a near cache and a listener of its own, and leaves its parent's alone", "[rule:fork]") {
   if (!can_fork_among_threads) {
     WARN("skipped: this sanitizer's children hang");
     return;

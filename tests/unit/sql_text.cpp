@@ -55,6 +55,14 @@ TEST_CASE("in a statement that is a transaction of its own, now is its beginning
   pgc_buffer_clear(&buffer);
 }
 
+TEST_CASE("a channel's name is put in, and nothing else", "[sql]") {
+  pgc_buffer buffer = PGC_BUFFER_INIT;
+  pgc_sql_resolve_channel(&buffer, "LISTEN :\"channel\" :\"schema\" :\"channel\"::x", "c_1");
+  CHECK(std::string(reinterpret_cast<const char *>(buffer.data), buffer.size) ==
+        "LISTEN \"c_1\" :\"schema\" \"c_1\"::x");
+  pgc_buffer_clear(&buffer);
+}
+
 TEST_CASE("other colons stay as they are", "[sql]") {
   CHECK(resolve("a::uuid") == "a::uuid");
   CHECK(resolve("a::bytea :logged") == "a::bytea false");
