@@ -131,6 +131,8 @@ static const struct {
     {"async_lone", "async", "one get at a time, submitted and waited for, to pgcache_get()", case_async_lone},
     {"async_fair", "async", "p99 of gets during a flood of large puts, to without", case_async_fair},
     {"async_many", "async", "reads of 10,000 keys in one request, to pgcache_get_many()", case_async_many},
+    {"near", "near", "hits in the near cache, to hits in a bare hash table; of two threads; memory of an entry",
+     case_near},
     {"coherence", "coherence", "puts with listening processes, to puts that tell nobody; stale age", case_coherence},
     {"growth", "store", "size on disk after 1M updates", case_growth},
     {"size", "store", "reads among 100k and 1M entries, with --big 10M", case_size},

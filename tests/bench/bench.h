@@ -153,6 +153,7 @@ void case_churn(bench *self); /* cases_churn.c */
 void case_churn_inline(bench *self);
 void case_latency(bench *self);   /* cases_latency.c */
 void case_settings(bench *self);  /* cases_operations.c */
+void case_near(bench *self);      /* cases_near.c */
 void case_async_get(bench *self); /* cases_async.c */
 void case_async_put(bench *self);
 void case_async_lone(bench *self); /* cases_async_ways.c */
