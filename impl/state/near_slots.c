@@ -165,6 +165,9 @@ static bool ask(pgc_near *near, pgc_near_slot *slot, const pgc_near_key *key, in
       return false;
     word = __atomic_load_n(&pgc_near_slot_at(near, (uint32_t)word)->word, __ATOMIC_ACQUIRE);
   }
+  __builtin_prefetch((const void *)(uintptr_t)word,
+                     1); /* the value's head and first bytes, while the slot's line is won */
+  __builtin_prefetch((const char *)(uintptr_t)word + PGC_CACHE_LINE);
   if (!take(slot, &state, 1))
     return false;
   *value = (pgcache_value *)(uintptr_t)word;
