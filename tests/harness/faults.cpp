@@ -27,7 +27,7 @@ const char *const WRITES = "application_name ~ '^harness-[0-9]+$' AND query ~* '
 const std::vector<std::string> &fault_kinds() {
   static const std::vector<std::string> kinds = {"none",    "kill-listeners", "kill-relay", "kill-writers",
                                                  "crash",   "stop-reader",    "stop-relay", "stop-server",
-                                                 "network", "truncate",       "flush"};
+                                                 "network", "truncate",       "flush",      "mixed"};
   return kinds;
 }
 
@@ -39,6 +39,8 @@ int64_t Faults::some_ms(int64_t least, int64_t most) {
 }
 
 bool Faults::strike(const std::string &kind) {
+  if (kind == "mixed") /* any of those between the first and this one */
+    return strike(fault_kinds()[static_cast<size_t>(some_ms(1, static_cast<int64_t>(fault_kinds().size()) - 2))]);
   if (kind == "kill-listeners")
     return terminate(LISTENS);
   if (kind == "kill-relay")
@@ -107,11 +109,14 @@ bool Faults::stop(const std::vector<int> &pids) {
 
 /* Unlogged tables are emptied, and transaction numbers and versions begin where they were some time ago. */
 void Faults::crash() {
-  block_.wipes.begin();
+  const bool empties = !block_.options.logged;
+  if (empties)
+    block_.wipes.begin();
   server_.crash();
   test::sleep_ms(static_cast<int>(some_ms(0, 2 * block_.options.staleness_ms)));
   server_.start();
-  block_.wipes.end();
+  if (empties)
+    block_.wipes.end();
 }
 
 void Faults::network() {
@@ -143,10 +148,12 @@ void Faults::network() {
 void Faults::remove_all(bool by_hand) {
   block_.wipes.begin();
   if (by_hand) {
-    test::Pg(server_.conninfo(role)).exec("TRUNCATE " + std::string(block_.schema) + ".entries");
+    test::Pg(server_.conninfo()).exec("TRUNCATE " + std::string(block_.schema) + ".entries");
   } else {
     test::Config config;
-    config.set("url", server_.conninfo(role)).set("schema", block_.schema);
+    config.set("url", server_.conninfo(role))
+        .set("schema", block_.schema)
+        .set("table", block_.options.logged ? "logged" : "unlogged");
     test::Cache cache(config);
     const auto scope = some_ms(0, 1) == 0 ? PGCACHE_FLUSH_ALL : PGCACHE_FLUSH_NAMESPACE;
     const test::Answer answer = cache.flush(scope, test::deadline(30000));

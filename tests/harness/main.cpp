@@ -72,6 +72,8 @@ const char *const usage =
     "  --near-bytes N           the setting near_max_bytes, 0: no near cache (67108864)\n"
     "  --absent-ms N            the setting near_absent_ms (0 / 1000)\n"
     "  --contended N            of the keys, so many are written by all writers (0 / 32)\n"
+    "  --logged                 entries survive a crash: the setting table (staleness)\n"
+    "  --grants WHAT            functions or tables: the handles' role owns nothing and was let in (staleness)\n"
     "  --hold-answers           the store's answers come late, the change stream does not (staleness)\n"
     "  --faults KIND,...        staleness: one kind after the other, or all (none):\n"
     "                           ";
@@ -135,6 +137,8 @@ bool parse(int argc, char **argv, Command *command) {
       {"near-bytes", required_argument, nullptr, 'n'},
       {"absent-ms", required_argument, nullptr, 'a'},
       {"contended", required_argument, nullptr, 'c'},
+      {"logged", no_argument, nullptr, 'l'},
+      {"grants", required_argument, nullptr, 'g'},
       {"hold-answers", no_argument, nullptr, 'H'},
       {"faults", required_argument, nullptr, 'f'},
       {"every", required_argument, nullptr, 'e'},
@@ -184,6 +188,12 @@ bool parse(int argc, char **argv, Command *command) {
     case 'c':
       options.contended = integer();
       break;
+    case 'l':
+      options.logged = true;
+      break;
+    case 'g':
+      options.grants = optarg;
+      break;
     case 'H':
       options.hold_answers = true;
       break;
@@ -203,7 +213,8 @@ bool parse(int argc, char **argv, Command *command) {
       return false;
     }
   }
-  const bool private_alone = command->mode != LOAD || options.hold_answers || command->faults != "none";
+  const bool private_alone =
+      command->mode != LOAD || options.hold_answers || *options.grants != '\0' || command->faults != "none";
   return optind == argc && options.seconds > 0 && options.writers > 0 && options.readers > 0 &&
          options.writers + options.readers <= PROCESSES && options.threads > 0 && options.threads <= THREADS &&
          options.keys <= KEYS_MOST && options.contended >= 0 &&
@@ -262,6 +273,7 @@ void print_near(const Outcome &outcome) {
   } counters[] = {
       {"invalidations", &pgcache_counters::near_invalidations},
       {"fills refused", &pgcache_counters::near_fills_refused},
+      {"evictions", &pgcache_counters::near_evictions},
       {"lapses", &pgcache_counters::near_lapses},
       {"flushes: start", &pgcache_counters::near_flushes_start},
       {"epoch", &pgcache_counters::near_flushes_epoch},

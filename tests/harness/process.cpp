@@ -38,6 +38,7 @@ test::Cache open_cache(const Block &block, int process) {
   test::Config config;
   config.set("url", named(block.address[process]))
       .set("schema", block.schema)
+      .set("table", options.logged ? "logged" : "unlogged")
       .set("pool_max", std::to_string(std::max(2, options.threads)))
       .set("timeout_ms", "1000")
       .set("near_max_bytes", std::to_string(options.near_bytes))

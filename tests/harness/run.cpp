@@ -59,10 +59,13 @@ int start(Block &block, int process) {
 /* The schema is dropped when the run is over. */
 class OwnSchema {
 public:
-  OwnSchema(Block &block, const string &address) : address_(address), name_(block.schema) {
+  /* `owner`: who makes and drops it. */
+  OwnSchema(const Block &block, const string &owner) : address_(owner), name_(block.schema) {
     drop();
     test::Config config;
-    config.set("url", address).set("schema", name_);
+    config.set("url", owner).set("schema", name_).set("table", block.options.logged ? "logged" : "unlogged");
+    if (*block.options.grants != '\0')
+      config.set("app_role", role).set("owner_role", string(role) + "_owner").set("grants", block.options.grants);
     test::Cache cache(config);
     const test::Answer made = cache.init();
     if (made != PGCACHE_OK)
@@ -97,7 +100,8 @@ public:
   }
 
   Outcome go(const string &fault, double every) {
-    OwnSchema schema(*block_, address_);
+    const bool lets_in = *options_.grants != '\0';
+    OwnSchema schema(*block_, lets_in ? server_->conninfo() : address_);
     try {
       for (int process = 0; process < processes(); process++)
         pids_.push_back(start(*block_, process));

@@ -39,7 +39,9 @@ struct Options {
   int64_t writes_per_second = 1000; /* of all writers together */
   bool sql = false;                 /* writers write through SQL functions, too */
   bool all_operations = false;      /* removes, counters, touches and batches beside puts; checks of own writes */
-  bool hold_answers = false;        /* what the store answers to readers comes late, what they listen to does not */
+  bool logged = false;              /* entries survive a crash of the server */
+  const char *grants = "";   /* "functions" or "tables": the handles' role is let in with these, and owns nothing */
+  bool hold_answers = false; /* what the store answers to readers comes late, what they listen to does not */
   int64_t staleness_ms = 2000;
   int64_t absent_ms = 0;
   int64_t near_bytes = 64 << 20;
