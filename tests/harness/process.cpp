@@ -39,7 +39,7 @@ test::Cache open_cache(const Block &block, int process) {
   config.set("url", named(block.address[process]))
       .set("schema", block.schema)
       .set("table", options.logged ? "logged" : "unlogged")
-      .set("pool_max", std::to_string(std::max(2, options.threads)))
+      .set("pool_max", std::to_string(2 + options.threads))
       .set("timeout_ms", "1000")
       .set("near_max_bytes", std::to_string(options.near_bytes))
       .set("near_staleness_ms", std::to_string(options.staleness_ms))
@@ -129,6 +129,17 @@ uint64_t ticket_in(Block &block, int slot, uint64_t generation, std::string_view
     block.violation("key " + std::to_string(slot) +
                     " gave a value of another key, or none: " + std::string(value.substr(0, 60)));
   return ticket;
+}
+
+Completion::Completion(test::Cache &cache, pgcache_status submitted, uint64_t id)
+    : completion_(nullptr, pgcache_completion_free), status_(submitted) {
+  if (submitted != PGCACHE_OK)
+    return;
+  pgcache_completion *taken = nullptr;
+  status_ = pgcache_wait(cache.raw(), &taken, id, PGCACHE_DEADLINE_DEFAULT, nullptr);
+  completion_.reset(taken);
+  if (taken != nullptr)
+    status_ = pgcache_completion_status(taken);
 }
 
 void tell(Block &block, const std::string &who, int slot, const Sight &sight, const Judgement &judgement) {

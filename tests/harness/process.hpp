@@ -10,6 +10,7 @@
 #include "harness/shared.hpp"
 #include "support/handles.hpp"
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,22 @@ std::string_view value_of(const Options &options, std::string_view key, uint64_t
 uint64_t ticket_in(Block &block, int slot, uint64_t generation, std::string_view value);
 
 uint64_t next_random(uint64_t *state);
+
+/* What a submitted request came to, or why it could not be. */
+class Completion {
+public:
+  Completion(test::Cache &cache, pgcache_status submitted, uint64_t id);
+  pgcache_status status() const {
+    return status_;
+  }
+  const pgcache_item *item(size_t index) const {
+    return pgcache_completion_item(completion_.get(), index);
+  }
+
+private:
+  std::unique_ptr<pgcache_completion, void (*)(pgcache_completion *)> completion_;
+  pgcache_status status_;
+};
 
 void tell(Block &block, const std::string &who, int slot, const Sight &sight, const Judgement &judgement);
 

@@ -136,15 +136,31 @@ void Reader::many() {
     names_[i] = key.name;
     items.add(names_[i]);
   }
+  uint64_t id = 0;
+  const bool submits = next_random(&random_) % 4 == 0;
   const int64_t began = now_ns();
-  pgcache_get_many(cache_.raw(), items.data(), items.size(), nullptr, nullptr);
+  if (!submits) {
+    pgcache_get_many(cache_.raw(), items.data(), items.size(), nullptr, nullptr);
+    many_read(slots, generations, began, [&](size_t i) { return &items[i]; });
+    return;
+  }
+  const pgcache_status submitted =
+      pgcache_submit_get_many(cache_.raw(), &id, items.data(), items.size(), nullptr, nullptr);
+  const Completion completion(cache_, submitted, id);
+  if (completion.item(0) == nullptr)
+    failed(completion.status());
+  else
+    many_read(slots, generations, began, [&](size_t i) { return completion.item(i); });
+}
+
+void Reader::many_read(const int *slots, const uint64_t *generations, int64_t began,
+                       const std::function<const pgcache_item *(size_t)> &item) {
   const int64_t ended = now_ns();
-  for (int i = 0; i < BATCH; i++) {
-    const pgcache_item &item = items[static_cast<size_t>(i)];
-    if (item.status < 0)
-      failed(item.status);
+  for (size_t i = 0; i < BATCH; i++) {
+    if (item(i)->status < 0)
+      failed(item(i)->status);
     else if (generations[i] == known_[static_cast<size_t>(slots[i])].generation)
-      check(slots[i], item.result, began, ended, false);
+      check(slots[i], item(i)->result, began, ended, false);
   }
 }
 

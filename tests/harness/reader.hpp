@@ -10,6 +10,7 @@
 #include "harness/shared.hpp"
 #include "support/handles.hpp"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,8 @@ private:
   void failed(pgcache_status status);
   void one(int slot, bool store, bool timed);
   void many();
+  void many_read(const int *slots, const uint64_t *generations, int64_t began,
+                 const std::function<const pgcache_item *(size_t)> &item);
   void check(int slot, const pgcache_value *value, int64_t began, int64_t ended, bool store);
   void compare_with_seen(int slot, Known &key, const Sight &sight, bool store);
   void fence();

@@ -90,12 +90,22 @@ private:
       return;
     const std::string key = key_name(slot, generation_of(id));
     const int64_t began = now_ns();
-    const test::Answer answer = cache_.put(key, value_of(options_, key, id, values_[0]), TTL_MS);
+    const pgcache_status status = store(key, value_of(options_, key, id, values_[0]));
     figures_.times[static_cast<int>(Time::WRITE)].add(now_ns() - began);
     figures_.writes++;
-    ended(slot, id, answer.status);
-    if (answer.status >= 0)
+    ended(slot, id, status);
+    if (status >= 0)
       read_own(slot, id);
+  }
+
+  /* Sometimes as a request. */
+  pgcache_status store(const std::string &key, std::string_view value) {
+    if (!options_.all_operations || pace_.random(4) != 0)
+      return cache_.put(key, value, TTL_MS).status;
+    uint64_t id = 0;
+    const pgcache_status submitted = pgcache_submit_put(cache_.raw(), &id, key.data(), key.size(), value.data(),
+                                                        value.size(), PGCACHE_FORMAT_BYTES, TTL_MS, nullptr, nullptr);
+    return Completion(cache_, submitted, id).status();
   }
 
   void put_some() {
