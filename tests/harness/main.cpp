@@ -65,7 +65,7 @@ const char *const usage =
     "  --writers N              processes that write (2 / 2)\n"
     "  --readers N              processes that read (4 / 3)\n"
     "  --threads N              threads in each reader; latencies are told apart with one alone (1)\n"
-    "  --keys N                 keys, each with its own history, 1000 bytes or more of memory each (10000 / 400)\n"
+    "  --keys N                 keys, each with a history of 2 KiB in memory (10000 / 400)\n"
     "  --value-bytes N          size of a value (200 / 100)\n"
     "  --writes-per-second N    of all writers together (1000 / 800)\n"
     "  --staleness-ms N         the setting near_staleness_ms: the bound (2000 / 200)\n"
@@ -240,7 +240,7 @@ void print_findings(const Outcome &outcome) {
 
 string failures_of(const Outcome &outcome) {
   string out;
-  for (int status = 1; status < 64; status++) {
+  for (int status = 1; status < ERRORS; status++) {
     if (const int64_t count = outcome.block->errors[status])
       out += (out.empty() ? "" : ", ") + std::to_string(count) + " " +
              pgcache_status_name(static_cast<pgcache_status>(-status));
@@ -320,9 +320,11 @@ int load(const Command &command) {
     server =
         std::make_unique<test::PrivateServer>(std::vector<string>{"max_connections = 200", "shared_buffers = 128MB"});
   const Options &options = command.options;
-  printf("%d writers, %d readers of %d threads, %d keys, values of %d bytes, bound %lld ms, near cache %lld bytes\n",
+  printf("%d writers, %d readers of %d threads, %d keys, values of %d bytes, bound %lld ms, near cache %lld bytes, "
+         "seed %llu\n",
          options.writers, options.readers, options.threads, options.keys, options.value_bytes,
-         static_cast<long long>(options.staleness_ms), static_cast<long long>(options.near_bytes));
+         static_cast<long long>(options.staleness_ms), static_cast<long long>(options.near_bytes),
+         static_cast<unsigned long long>(options.seed));
   fflush(stdout);
   const Outcome outcome = run(options, command.url, server.get(), "none", 1);
   print_load(outcome);

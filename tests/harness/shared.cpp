@@ -35,8 +35,9 @@ void Block::violation(const std::string &text) {
 }
 
 void Block::count_error(pgcache_status status) {
-  if (status < 0 && status > -64)
-    errors[-status]++;
+  const int number = -static_cast<int>(status);
+  if (number > 0 && number < ERRORS)
+    errors[number]++;
 }
 
 std::string key_name(int slot, uint64_t generation) {

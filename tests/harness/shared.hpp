@@ -23,6 +23,7 @@ constexpr int PROCESSES = 64;
 constexpr int THREADS = 8;
 constexpr int KEYS_MOST = 1000000;
 constexpr int NOTES = 32;
+constexpr int ERRORS = 64; /* more than the number of any error */
 
 /* A mistake that a reader makes on purpose, to show that the harness would notice. */
 enum Fake { NO_FAKE, STALE_COPY, LOST_ENTRY, ROLLED_BACK, STALE_WHEN_QUIET, FENCE_WITHOUT_EFFECT, FAKES };
@@ -70,7 +71,7 @@ struct Block {
   Wipes wipes;
   Figures figures[PROCESSES][THREADS];
   pgcache_counters counters[PROCESSES]; /* of the handles, before the comparison */
-  std::atomic<int64_t> errors[64];      /* by status, with its sign turned */
+  std::atomic<int64_t> errors[ERRORS];  /* by status, with its sign turned */
 
   std::atomic<int> violations;
   char notes[NOTES][600];
