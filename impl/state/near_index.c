@@ -26,7 +26,7 @@ static inline uint32_t *head_at(const pgc_near_index *self, uint32_t place) {
   if (above == 0)
     return &self->segments[0][place];
   int segment = 32 - __builtin_clz(above);
-  return &self->segments[segment][place - (PGC_NEAR_FIRST_HEADS << (segment - 1))];
+  return &self->segments[segment][place - ((uint32_t)PGC_NEAR_FIRST_HEADS << (segment - 1))];
 }
 
 uint32_t *pgc_near_index_head(const pgc_near_index *self, uint64_t hash) {
