@@ -32,6 +32,12 @@ const int END_MS = 60000;
 /* What was stopped or lost is noticed within so many bounds. */
 const int QUIET_BOUNDS = 2;
 
+/* The schema on the user's server is dropped all the same. */
+volatile sig_atomic_t interrupted = 0;
+extern "C" void interrupt(int) {
+  interrupted = 1;
+}
+
 /* Ended with this process. */
 int start(Block &block, int process) {
   fflush(stdout);
@@ -42,6 +48,7 @@ int start(Block &block, int process) {
   if (getppid() != parent)
     _exit(1);
   signal(SIGINT, SIG_IGN);
+  signal(SIGTERM, SIG_DFL);
   int status = 0;
   try {
     if (process < block.options.writers)
@@ -101,6 +108,8 @@ public:
 
   Outcome go(const string &fault, double every) {
     const bool lets_in = *options_.grants != '\0';
+    signal(SIGINT, interrupt);
+    signal(SIGTERM, interrupt);
     OwnSchema schema(*block_, lets_in ? server_->conninfo() : address_);
     try {
       for (int process = 0; process < processes(); process++)
@@ -159,7 +168,7 @@ private:
     if (server_ != nullptr && fault != "none")
       faults = std::make_unique<Faults>(*block_, *server_, *proxy_, pids_);
     double next = std::min(1.0, every);
-    while ((second() < options_.seconds || reads() < options_.reads) && block_->violations == 0) {
+    while ((second() < options_.seconds || reads() < options_.reads) && block_->violations == 0 && interrupted == 0) {
       test::sleep_ms(10);
       if (options_.hold_answers) { /* long enough for the change stream to overtake an answer */
         proxy_->hold_answers(true);
@@ -173,6 +182,8 @@ private:
       next = std::max(next, second() - every) + every;
     }
     seconds_ = second();
+    if (interrupted != 0)
+      throw std::runtime_error("it was interrupted");
   }
 
   /* The writers end, then all must be quiet and equal. */
