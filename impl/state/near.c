@@ -116,6 +116,8 @@ static void places_of(const pgc_near *self, uint16_t *places, const pgc_digest *
 pgc_near_ticket pgc_near_begin(pgc_near *self, const pgc_digest *digest, const pgc_digest *tags, size_t tag_count) {
   uint16_t places[PGC_NEAR_TAGS_MAX];
   uint64_t place = pgc_near_place(self, digest);
+  if (tag_count > PGC_NEAR_TAGS_MAX)
+    tag_count = 0; /* it will not be let in */
   places_of(self, places, tags, tag_count);
 #ifdef PGC_PLANT_PLACEHOLDER_FILL
   __atomic_store_n(generation_at(self, place), 1, __ATOMIC_RELEASE);
@@ -308,7 +310,7 @@ bool pgc_near_fill(pgc_near *self, const pgc_near_key *key, const pgc_digest *di
   uint16_t places[PGC_NEAR_TAGS_MAX];
   newcomer what = {.key = key, .digest = digest, .place = pgc_near_place(self, digest), .tags = places};
   pgc_near_shard *shard = pgc_near_shard_of(self, what.place);
-  if (is_too_large(shard, value) || (value == NULL && self->absent_us == 0))
+  if (is_too_large(shard, value) || tag_count > PGC_NEAR_TAGS_MAX || (value == NULL && self->absent_us == 0))
     return false;
   if (value != NULL && (what.value = own_copy(value)) == NULL)
     return false;
@@ -369,7 +371,7 @@ void pgc_near_written(pgc_near *self, const pgc_near_key *key, const pgc_digest 
 
 /* ---- What the stream says --------------------------------------------------------------------------------------------------- */
 
-static void heard_of(pgc_near *self, const pgc_digest *digest, int64_t version) {
+void pgc_near_changed(pgc_near *self, const pgc_digest *digest, int64_t version) {
   uint64_t place = pgc_near_place(self, digest);
   pgc_near_shard *shard = pgc_near_shard_of(self, place);
   raise(self, place); /* first; see above */
@@ -378,12 +380,8 @@ static void heard_of(pgc_near *self, const pgc_digest *digest, int64_t version) 
   pthread_mutex_unlock(&shard->lock);
 }
 
-void pgc_near_changed(pgc_near *self, const pgc_digest *digest, int64_t version) {
-  heard_of(self, digest, version);
-}
-
 void pgc_near_invalidated(pgc_near *self, const pgc_digest *digest) {
-  heard_of(self, digest, INT64_MAX);
+  pgc_near_changed(self, digest, INT64_MAX);
 }
 
 void pgc_near_flush(pgc_near *self, pgc_near_flush_reason reason) {

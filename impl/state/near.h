@@ -111,10 +111,10 @@ void pgc_near_prove(pgc_near *self, int64_t sent_us);
 /* Until when hits are good; INT64_MIN before the first proof. */
 int64_t pgc_near_valid_until(const pgc_near *self);
 
-/* A few entries, chosen at random, for the auditor: their digests and versions, into arrays of `most`. How many. */
+/* A few entries that could be hits, chosen at random, for the auditor: their digests and versions, into arrays of `most`. How many. */
 size_t pgc_near_sample(pgc_near *self, pgc_digest *digests, int64_t *versions, size_t most);
 
-/* Whether the entry is held in just this version; counts nothing. */
+/* Whether the entry is held in just this version, and could be a hit; counts nothing. */
 bool pgc_near_holds(pgc_near *self, const pgc_digest *digest, int64_t version);
 
 void pgc_near_count(pgc_near *self, pgc_near_counts *out);

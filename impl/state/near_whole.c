@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
  */
+#include "platform/clock.h"
 #include "platform/memory.h"
 #include "platform/sync.h"
 #include "state/near_inside.h"
@@ -124,6 +125,15 @@ static bool is_among(const pgc_digest *digests, size_t count, const pgc_digest *
   return false;
 }
 
+/* The value of an entry that a reader could get; NULL: there is none. */
+static const pgcache_value *live_value(const pgc_near *self, const pgc_near_slot *slot) {
+  uint64_t word = __atomic_load_n(&slot->word, __ATOMIC_ACQUIRE);
+  const pgcache_value *value = pgc_near_value(self, slot);
+  bool live = value != NULL && value->expires_at_us > pgc_now_us() &&
+              pgc_near_tags_hold(self, slot, pgc_near_state(slot), word);
+  return live ? value : NULL;
+}
+
 /* Chains that are looked at for one entry, and attempts for each that is wanted: most chains hold one. */
 #define CHAINS 16
 #define ATTEMPTS 4
@@ -139,7 +149,7 @@ size_t pgc_near_sample(pgc_near *self, pgc_digest *digests, int64_t *versions, s
       handle = *pgc_near_index_head(&shard->by_digest, random + i);
     if (handle != 0) {
       const pgc_near_slot *slot = pgc_near_slot_at(self, handle);
-      const pgcache_value *value = pgc_near_value(self, slot);
+      const pgcache_value *value = live_value(self, slot);
       if (value != NULL && !is_among(digests, count, &slot->is.entry.digest)) {
         digests[count] = slot->is.entry.digest;
         versions[count++] = value->version;
@@ -157,7 +167,7 @@ bool pgc_near_holds(pgc_near *self, const pgc_digest *digest, int64_t version) {
   uint32_t handle = *pgc_near_index_head(&shard->by_digest, place);
   while (handle != 0 && pgc_digest_compare(&pgc_near_slot_at(self, handle)->is.entry.digest, digest) != 0)
     handle = pgc_near_slot_at(self, handle)->u.digest_next;
-  const pgcache_value *value = handle == 0 ? NULL : pgc_near_value(self, pgc_near_slot_at(self, handle));
+  const pgcache_value *value = handle == 0 ? NULL : live_value(self, pgc_near_slot_at(self, handle));
   bool held = value != NULL && value->version == version;
   pthread_mutex_unlock(&shard->lock);
   return held;

@@ -326,6 +326,29 @@ TEST_CASE("a sample names entries that are there, each once", "[near][sample]") 
   }
 }
 
+TEST_CASE("what could be no hit is no sample, and is not held", "[near][sample]") {
+  Near near;
+  const std::vector<pgc_digest> tags = {digest_of("tag")};
+  REQUIRE(near.fill("expired", near.begin("expired"), 1, "x", {}, pgc_now_us() - 1));
+  REQUIRE(near.fill("tagged", near.begin("tagged", tags), 1, "x", tags));
+  CHECK_FALSE(near.holds("expired", 1));
+  CHECK(near.holds("tagged", 1));
+  near.invalidated("tag");
+  CHECK_FALSE(near.holds("tagged", 1));
+  CHECK(near.counts().entries == 2);
+  pgc_digest digests[16];
+  int64_t versions[16];
+  for (int i = 0; i < 100; i++)
+    CHECK(pgc_near_sample(near.self, digests, versions, 16) == 0);
+}
+
+TEST_CASE("with too many tags nothing is let in", "[near][tags]") {
+  Near near;
+  const std::vector<pgc_digest> tags(PGC_NEAR_TAGS_MAX + 1, digest_of("tag"));
+  CHECK_FALSE(near.fill("a", near.begin("a", tags), 1, "x", tags));
+  CHECK(near.find("a").answer == PGC_NEAR_NOTHING);
+}
+
 TEST_CASE("a value that is part of something larger is copied", "[near]") {
   static int freed;
   alignas(8) static const char bytes[] = "abc";
