@@ -35,6 +35,7 @@ static const struct {
     {"prepared", pgc_sql_statements_doctor_prepared, false, false},
     {"slots", pgc_sql_statements_doctor_slots, false, false},
     {"notifications", pgc_sql_statements_doctor_notify, false, false},
+    {"changes", pgc_sql_statements_doctor_changes, false, false},
     {"durability", pgc_sql_statements_doctor_durability, false, false},
 };
 

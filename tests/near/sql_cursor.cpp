@@ -79,6 +79,23 @@ TEST_CASE("A prepared transaction is read when it is committed", "[cursor]") {
   CHECK(versions(poller.poll()) == std::vector<int64_t>{version});
 }
 
+TEST_CASE("A transaction that was prepared before a crash brings its event with its entry", "[cursor]") {
+  PrivateServer server({"max_prepared_transactions = 2"});
+  Store store({{"table", "logged"}}, server.conninfo());
+  store.pg.exec("BEGIN");
+  const int64_t version = put(store.pg, store, "k");
+  store.pg.exec(store.sql("PREPARE TRANSACTION '{s}'"));
+  server.crash();
+  server.start();
+  Pg pg(server.conninfo());
+  pg.exec(store.sql("SELECT {s}.new_epoch()"));
+  Poller poller(store.schema(), server.conninfo());
+  CHECK(pg.one(store.sql("SELECT count(*) FROM {s}.entries")) == "0");
+  pg.exec(store.sql("COMMIT PREPARED '{s}'"));
+  CHECK(pg.one(store.sql("SELECT version FROM {s}.entries")) == std::to_string(version));
+  CHECK(versions(poller.poll()) == std::vector<int64_t>{version});
+}
+
 TEST_CASE("An old cursor reads all that came since, and a poll without one nothing", "[cursor]") {
   Store store;
   Poller poller(store.schema());

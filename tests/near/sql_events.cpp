@@ -257,5 +257,6 @@ TEST_CASE("The nonce is another one after a crash, a new marker, TRUNCATE by han
   again.exec("SELECT c.put('k'::text, 'v')");
   differs();
   CHECK(again.query("SELECT slot, floor FROM c.marker") == std::vector<Row>{{"0", "0"}});
-  CHECK(again.one("SELECT count(*) FROM c.changes") == "1");
+  if (!logged)
+    CHECK(again.one("SELECT count(*) FROM c.changes") == "1");
 }

@@ -107,11 +107,11 @@ TEST_CASE("Doctor: a schema that was just made has nothing above info, for its o
   INFO(fresh.json());
   CHECK(fresh.above("info").empty());
   for (const char *check :
-       {"version", "pooler",       "clock",    "standby",  "schema",        "table",     "pieces",      "connections",
-        "grants",  "owner",        "marker",   "versions", "autovacuum",    "dead-rows", "hot-updates", "bloat",
-        "expired", "transactions", "prepared", "slots",    "notifications", "durability"})
+       {"version", "pooler",       "clock",    "standby",  "schema",        "table",      "pieces",      "connections",
+        "grants",  "owner",        "marker",   "versions", "autovacuum",    "dead-rows",  "hot-updates", "bloat",
+        "expired", "transactions", "prepared", "slots",    "notifications", "durability", "changes"})
     CHECK(fresh.of(check).size() == 1);
-  CHECK(fresh.findings.size() == 22);
+  CHECK(fresh.findings.size() == 23);
   for (const auto &finding : fresh.findings) {
     CHECK(finding.finding.size() > 10);
     CHECK(finding.evidence.size() > 5);
@@ -120,6 +120,21 @@ TEST_CASE("Doctor: a schema that was just made has nothing above info, for its o
 
   Store other(Settings{{"table", "logged"}, {"values", "inline"}});
   CHECK(examine(other.cache).above("info").empty());
+}
+
+TEST_CASE("Doctor: a change stream that nobody trims", "[doctor]") {
+  Store store;
+  string sql = resolve(store, pgc_sql_statements_doctor_changes);
+  CHECK(store.pg.query(sql).at(0).at(1) == "ok");
+  const string limit = "2147483648"; /* as many bytes would take long to write */
+  REQUIRE(sql.find(limit) != string::npos);
+  sql.replace(sql.find(limit), limit.size(), "1000000");
+  CHECK(store.pg.query(sql).at(0).at(1) == "ok");
+  store.pg.exec(
+      store.sql("INSERT INTO {s}.changes (slot, kind, event) SELECT i % 3, 0, '' FROM generate_series(1, 20000) i"));
+  const Row finding = store.pg.query(sql).at(0);
+  CHECK(finding[1] == "warning");
+  CHECK(has(finding[4], store.sql("SELECT {s}.trim_changes()")));
 }
 
 TEST_CASE("Doctor: what it expects of a schema is what the migrations make", "[doctor]") {

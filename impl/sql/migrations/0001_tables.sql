@@ -83,6 +83,7 @@ CREATE TABLE :"schema".invalidations (
 
 -- The change stream: what near caches must forget. Three partitions, so that the oldest can be truncated. A row that names
 -- the wrong one is read all the same. Nobody but the owner may give an xid: see 0001_roles.sql.
+-- Logged if the entries are: a prepared transaction that is committed after a crash brings both.
 CREATE TABLE :"schema".changes (
   slot  smallint NOT NULL,
   xid   xid8     NOT NULL DEFAULT pg_current_xact_id(),
@@ -90,9 +91,9 @@ CREATE TABLE :"schema".changes (
   event bytea    NOT NULL                             -- n * (digest 16 bytes | version 8 bytes), see pure/changes.h
                  CHECK (octet_length(event) <= 2400)
 ) PARTITION BY LIST (slot);
-CREATE UNLOGGED TABLE :"schema".changes_0 PARTITION OF :"schema".changes FOR VALUES IN (0);
-CREATE UNLOGGED TABLE :"schema".changes_1 PARTITION OF :"schema".changes FOR VALUES IN (1);
-CREATE UNLOGGED TABLE :"schema".changes_2 PARTITION OF :"schema".changes FOR VALUES IN (2);
+CREATE :persistence TABLE :"schema".changes_0 PARTITION OF :"schema".changes FOR VALUES IN (0);
+CREATE :persistence TABLE :"schema".changes_1 PARTITION OF :"schema".changes FOR VALUES IN (1);
+CREATE :persistence TABLE :"schema".changes_2 PARTITION OF :"schema".changes FOR VALUES IN (2);
 CREATE INDEX changes_xid ON :"schema".changes (xid);
 
 -- The process that passes the change stream on.
