@@ -145,6 +145,27 @@ TEST_CASE("A partition with a row of a transaction under way stays; the others t
   CHECK(scene.rows() == 0);
 }
 
+TEST_CASE("A row that the snapshot does not see keeps its partition, although its transaction has ended since",
+          "[trim]") {
+  Scene scene;
+  scene.write();
+  Pg other(url());
+  other.exec("BEGIN");
+  scene.write(1, &other);
+  CHECK(scene.step()); /* another partition */
+  CHECK(scene.step()); /* the snapshot */
+  Poller poller(scene.store.schema());
+  other.exec("COMMIT");
+  sleep_ms(3);
+  CHECK(scene.step()); /* the floor */
+  CHECK(scene.step());
+  CHECK(scene.rows() == 11);
+  CHECK(poller.poll().size() == 1);
+  CHECK_FALSE(poller.forgotten);
+  scene.steps(12);
+  CHECK(scene.rows() == 0);
+}
+
 TEST_CASE("A reader of all partitions keeps them, and the stream is whole and trimmed when it ends", "[trim]") {
   Scene scene;
   Poller poller(scene.store.schema());

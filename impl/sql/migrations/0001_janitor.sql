@@ -53,7 +53,8 @@ LANGUAGE sql VOLATILE AS $$
 $$;
 
 -- Forgets what is old of the change stream. Says whether it has done anything. Cheap when nothing is due; the relay and the
--- janitors call it. Everybody who may use the cache may: it does what is due and nothing else.
+-- janitors call it. Everybody who may use the cache may: it does what is due and nothing else. Who stays in its transaction
+-- after that keeps the lock, and others from polling: their near caches then give no hits, but never wrong ones.
 CREATE FUNCTION :"schema".trim_changes() RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -71,7 +72,8 @@ CREATE FUNCTION :"schema".truncate_changes(slot integer, seen pg_snapshot) RETUR
 LANGUAGE plpgsql AS $$
 DECLARE
   part   text := format('%I.changes_%s', :'schema', slot);
-  unseen text := format('SELECT EXISTS (SELECT FROM %1$s WHERE xid >= $1 UNION ALL SELECT FROM %1$s WHERE xid = ANY ($2))', part);
+  unseen text := format('SELECT EXISTS (SELECT FROM %1$s WHERE xid >= $1 UNION ALL SELECT FROM %1$s WHERE xid = ANY ($2))',
+                        part);
   found  boolean;
 BEGIN
   FOR look IN 1..2 LOOP -- before there is a lock: that would be in the others' way for nothing
@@ -107,8 +109,8 @@ END $$;
 --   c  "All of whose rows" is looked at with the partition locked and a snapshot taken after that. A transaction that has
 --      written there and has not ended, a prepared one included, has a lock on the partition that keeps us out; one that
 --      has ended is seen. Whoever comes later with an old `slot` writes into the empty table, where it is read as well.
---   d  Another marker may have been made between the steps, with floor 0. Then there is another nonce, and every cursor with that
---      is later than S.
+--   d  Another marker may have been made between the steps, with floor 0. Then there is another nonce, and every cursor with
+--      that one is later than S.
 -- None of this depends on clocks. A transaction of anybody's that goes on for long keeps the partition that it has written to,
 -- or reads, and the other two are used in turn; one that keeps all of them makes the current one grow until it ends.
 CREATE FUNCTION :"schema".trim_changes_older(keep_ms bigint, least_bytes bigint) RETURNS boolean

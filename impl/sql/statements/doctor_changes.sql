@@ -5,8 +5,8 @@ SELECT 'changes', CASE WHEN j.large THEN 'warning' ELSE 'ok' END,
        pg_size_pretty(j.bytes) || ' in the partitions of changes',
        CASE WHEN j.large
             THEN 'end the transaction that has been open for long and reads or writes it: see the findings transactions and '
-                 || format('prepared; when there is none, see to it that somebody calls SELECT %I.trim_changes(): a process ', :'schema')
-                 || 'with a near cache or a janitor does, or `pgcache cleanup`' ELSE '' END
+                 || format('prepared; when there is none, see to it that somebody calls SELECT %I.trim_changes(): ',
+                           :'schema') || 'a process with a near cache or a janitor does, or `pgcache cleanup`' ELSE '' END
   FROM (SELECT s.bytes, s.bytes > 2147483648 AS large
           FROM (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS bytes
                   FROM pg_inherits i
