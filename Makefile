@@ -291,6 +291,10 @@ test-roles: $(B)/tests/store all
 POOLER_TESTS := $(if $(PGCACHE_LONG),~[direct],[pooler],[model],[add],[cas],[replace],[touch],[exists],[increment],[flush],[keys],[stats],[value],[version],[init],[migrations],[changed],[epoch])
 test-pooler: $(B)/tests/store all
 	PGCACHE_TEST_POOLER=1 ci/in-parts 2 $(B)/tests/store $(or $(ARGS),'$(POOLER_TESTS)')
+# The same with a near cache in every handle, where no round trips are counted.
+NEAR_TESTS := [model],[add],[cas],[replace],[touch],[exists],[increment],[keys],[stats],[value]~[limits]
+test-near-store: $(B)/tests/store all
+	PGCACHE_TEST_NEAR=1 ci/in-parts 2 $(B)/tests/store $(or $(ARGS),'$(NEAR_TESTS)')
 test-async: $(B)/tests/async all
 	$(if $(ARGS),ci/with-postgres $(B)/tests/async $(ARGS),ci/in-parts 4 $(B)/tests/async)
 test-near: $(B)/tests/near all

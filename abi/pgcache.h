@@ -90,24 +90,25 @@
  *   [rule:near]     With `near_max_bytes` above 0 a handle keeps copies of what it read and wrote in up to so many bytes of its
  *                   process's memory, all overhead included. get, get_into, exists, get_many and their requests are answered
  *                   from there where they can be, without asking the server. A connection of its own, opened by the first
- *                   read, hears of every write: by any process, any function of the SQL interface, and any other SQL
- *                   statement that changes the entries. There is none with `null:`, on the application's connections, and in
- *                   a process that only writes.
+ *                   read, hears of every change: by any process, by the functions of the SQL interface in any transaction,
+ *                   by cleanup, and by TRUNCATE; not of rows of the cache's tables that somebody updates or deletes by hand.
+ *                   A forked child begins without copies. There are none with `null:`, on the application's connections, in a
+ *                   process that only writes, and where a connection pooler stands between: see the setting `listen_url`.
  *   [rule:stale]    A copy answers only if everything that was acknowledged more than `near_staleness_ms` ago, by anybody, was
  *                   heard of; usually that takes milliseconds. While that is not proven, because the server, the connection or
  *                   the process stood still, reads ask the server as if there were no copies. Time is counted on a clock
- *                   that goes on while the machine sleeps and that nobody sets. What is read from the server never becomes a
- *                   copy if a change of it was heard of meanwhile.
+ *                   that goes on while the machine sleeps and that nobody sets. What is read from the server does not become
+ *                   a copy if a change of it was heard of meanwhile. Two reads of one key may see a newer value first and
+ *                   then, within the bound, an older one; after pgcache_fence(), and of one's own writes, they do not.
  *   [rule:own]      What a call on this handle has written or removed is seen by every read on it that begins after the call
- *                   returned, or after the request's completion was taken; from all threads, whatever the call's status was.
- *                   A read that was told of a miss is not followed by one that finds the older copy. Writes by another handle,
- *                   or by SQL, of the same process are like those of another process.
- *   [rule:read_mode] PGCACHE_READ_STORE asks the server, and what it finds replaces the copy. Of an entry's TTL the copy lives
- *                   no longer than the entry. An answer from a copy does not count as use for limits, see pgcache_set_limits().
- *                   With `near_absent_ms` above 0 misses are kept as copies, too, for so long. Reads from inside a transaction
- *                   of the application, SQL functions, and bindings without a handle never see copies.
- *   [rule:fence]    After pgcache_fence() returned PGCACHE_OK, reads on this handle see everything that anybody had been
- *                   told was written, or removed, before it was called.
+ *                   returned, or after the request's completion was taken; from all threads. After an error the copy is
+ *                   gone, and reads ask the server. The older copy also never answers again after a read that found no entry.
+ *                   Writes by another handle, or by SQL, of the same process are like those of another process.
+ *   [rule:read_mode] PGCACHE_READ_STORE asks the server, and what it finds replaces the copy. A copy lives no longer than its
+ *                   entry. An answer from a copy does not count as use of the entry, see pgcache_set_limits(). With
+ *                   `near_absent_ms` above 0 misses are kept as copies, too, for so long.
+ *   [rule:fence]    After pgcache_fence() returned PGCACHE_OK, reads on this handle see everything that was acknowledged to
+ *                   anybody before it was called.
  *
  * REQUESTS
  *   [rule:submit]   pgcache_submit_X() takes the inputs of pgcache_X(), copies them, and returns at once with an id, which

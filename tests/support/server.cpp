@@ -204,7 +204,8 @@ Config Store::config(const Settings &settings) const {
   Config config;
   const std::string &role = access_role();
   config.set("url", role.empty() ? server_ : conninfo_with(server_, {{"user", role}})).set("schema", schema_.name());
-  config.set("near_max_bytes", "0"); /* tests of the near cache ask for it: it holds a connection of its own */
+  /* Tests of the near cache ask for it, because it holds a connection of its own; or all do: make test-near-store. */
+  config.set("near_max_bytes", with_near() ? "16777216" : "0");
   if (through_pooler() && server_ == url())
     config.set("url", Pooler::shared().conninfo()).set("prepared", "off");
   for (const auto &[name, value] : settings_)
@@ -273,6 +274,11 @@ uint64_t seed() {
 
 bool through_pooler() {
   const char *given = getenv("PGCACHE_TEST_POOLER");
+  return given != nullptr && *given != '\0' && *given != '0';
+}
+
+bool with_near() {
+  const char *given = getenv("PGCACHE_TEST_NEAR");
   return given != nullptr && *given != '\0' && *given != '0';
 }
 

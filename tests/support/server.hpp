@@ -125,6 +125,8 @@ void in_threads(int n, const std::function<void(int)> &body);
 uint64_t seed();
 /* PGCACHE_TEST_POOLER is set: every Store on the server under test goes through PgBouncer, with prepared=off. */
 bool through_pooler();
+/* PGCACHE_TEST_NEAR is set: every Store's handles have a near cache. */
+bool with_near();
 /* PGCACHE_LONG is set: `make check-long`. */
 bool is_long();
 /* The first number usually, the second in a long run. */
