@@ -270,7 +270,7 @@ $(B)/planted/%: $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $(LIB_OBJECTS) Makefile
 	  done; \
 	  $(CXX) $(ALL_LDFLAGS) -o $@ $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $$objects $(LIBS) -ldl
 
-.PHONY: tests test-unit test-store test-async test-near test-roles test-pooler test-cli test-faults soak harness staleness
+.PHONY: tests test-unit test-store test-async test-near test-roles test-pooler test-near-store test-cli test-faults soak harness staleness
 tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(B)/tests/harness $(EXAMPLES)
 
 # ARGS go to the test program: make test-store ARGS='[A07]'
@@ -429,7 +429,7 @@ help:
 	@echo 'make demo            installs what is missing, builds, shows pgcache at work'
 	@echo 'make bench           measures; ONLY=store runs one group'
 	@echo 'make trace           hit ratios of the near cache, to LRU; ARGS="FILE" runs a trace of keys'
-	@echo 'make test-unit       one suite; also test-store, test-async, test-near, test-roles, test-pooler, test-cli, test-faults; ARGS="[A07]" picks tests'
+	@echo 'make test-unit       one suite; also test-store, test-async, test-near, test-near-store, test-roles, test-pooler, test-cli, test-faults; ARGS="[A07]" picks tests'
 	@echo 'make soak            random operations under faults, checked; ARGS="--seconds 1800 --seed 7"'
 	@echo 'make harness         load: rates, latencies, hit ratio, consistency; URL="..." takes your server, ARGS="--help" tells more'
 	@echo 'make staleness       every read of near caches checked under faults; planted: bugs that this must find'

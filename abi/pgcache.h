@@ -640,7 +640,7 @@ typedef enum pgcache_limit_scope {
 /* Limits how much the cache holds. The limits are stored in the database, for all processes. They are kept by janitors
    and by pgcache_cleanup(), not by writes, which cost what they cost without: at the end of a walk what it found holds no
    more than the limit, and until the next walk it may grow beyond. What has expired goes first, then what was not
-   used for the longest time; reads count as use, to the accuracy of the setting `access_stamp_ms`. A handle learns of the
+   used for the longest time; reads that ask the server count as use, to the accuracy of the setting `access_stamp_ms`. A handle learns of the
    first limit when it sets it, opens a connection or does a part of a walk: until then its reads are not counted.
    In: scope; max_entries; max_bytes, of keys and values as they are stored: > 0, or PGCACHE_LIMIT_NONE, PGCACHE_LIMIT_KEEP.
    Returns PGCACHE_OK or a common status. Since 1.0. */
