@@ -337,7 +337,8 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
   self->base.is_troubled = pgc_pg_is_troubled;
   self->base.waited_in_vain = pgc_pg_waited_in_vain;
   self->base.is_stamp_due = pgc_pg_is_stamp_due;
-  self->base.near = pgc_pg_near_of;
+  if (settings->near_max_bytes > 0) /* else reads do not look for one */
+    self->base.near = pgc_pg_near_of;
   self->base.fence = pgc_pg_fence;
   return complete(out, self, pgc_pool_new(&plan, &limits, &self->base.counters), near, settings->access_stamp_ms * 1000,
                   settings->breaker_failures, settings->breaker_pause_ms, error);

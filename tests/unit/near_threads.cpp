@@ -148,7 +148,6 @@ TEST_CASE("no reader sees less than was told, whoever reads, fills, writes and h
       Near near(8 << 20, entries);
       Model model;
       Run run(near, model);
-      std::atomic<bool> stop{false};
       std::vector<std::thread> threads;
       const int steps = is_long() ? 200000 : 15000;
       std::atomic<int> running{4};
