@@ -11,7 +11,8 @@ _pgcache() {
     --grants --owner-role --pool-min --pool-max --pool-max-lifetime-ms
     --pool-idle-ms --async-connections --async-requests-max --async-bytes-max
     --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes
-    --compression --compression-min-bytes --encryption --digests --keys --cleanup-share --cleanup-chance --access-stamp-ms'
+    --compression --compression-min-bytes --encryption --digests --keys --cleanup-share --cleanup-chance --access-stamp-ms
+    --near-max-bytes --near-max-entries --near-staleness-ms --near-absent-ms --near-audit-ms --listen-url --notify-channel'
   local command='' local_command='' word index
   COMPREPLY=()
 
@@ -100,7 +101,8 @@ _pgcache() {
       --app-role | --app-namespaces | --owner-role | --pool-max-lifetime-ms | --pool-idle-ms | \
       --async-connections | --async-requests-max | --async-bytes-max | --breaker-failures | --breaker-pause-ms | --timeout-ms | \
       --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes | --compression-min-bytes | --keys | \
-      --cleanup-share | --cleanup-chance | --access-stamp-ms | --max-entries | --max-bytes)
+      --cleanup-share | --cleanup-chance | --access-stamp-ms | --near-max-bytes | --near-max-entries | --near-staleness-ms | \
+      --near-absent-ms | --near-audit-ms | --listen-url | --notify-channel | --max-entries | --max-bytes)
       return
       ;;
   esac
