@@ -47,8 +47,10 @@ $(error VARIANT must be empty or one of: $(VARIANTS))
 endif
 
 variant_flags_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-variant_flags_tsan := -fsanitize=thread -fno-omit-frame-pointer
-variant_flags_coverage := --coverage -fprofile-update=atomic
+# What is counted is checked at the same time, so that all tests run once for both; but for the two checks of UBSan that
+# add branches of their own, which stand with TSan.
+variant_flags_tsan := -fsanitize=thread,nonnull-attribute,bool -fno-sanitize-recover=all -fno-omit-frame-pointer
+variant_flags_coverage := --coverage -fprofile-update=atomic $(variant_flags_asan) -fno-sanitize=nonnull-attribute,bool
 variant_flags_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 variant_optimize_asan := -O1 -g
 variant_optimize_tsan := -O1 -g
@@ -58,7 +60,8 @@ VARIANT_FLAGS := $(variant_flags_$(VARIANT))
 CFLAGS ?= $(or $(variant_optimize_$(VARIANT)),-O2 -g)
 # Tests alone are C++: quick to compile is what counts. UBSan takes seven times as long, and is for the library.
 CXXFLAGS ?= -O0 -g
-VARIANT_CXXFLAGS := $(patsubst %,-fsanitize=address,$(filter asan,$(VARIANT))) $(filter-out $(variant_flags_asan),$(VARIANT_FLAGS))
+VARIANT_CXXFLAGS := $(patsubst %,-fsanitize=address,$(filter asan coverage,$(VARIANT))) \
+  $(filter-out $(variant_flags_asan) $(variant_flags_coverage),$(VARIANT_FLAGS))
 
 # ---- Files -------------------------------------------------------------------------------------------------------------
 
@@ -100,7 +103,7 @@ $(PROBE): ci/probe-flags
 	@CC='$(CC)' CFLAGS='$(CFLAGS) $(VARIANT_FLAGS)' ci/probe-flags >$@.tmp && mv $@.tmp $@
 
 # A sanitizer brings its own checks, and with clang its run-time stands in the program alone.
-ifneq ($(filter asan tsan fuzz,$(VARIANT)),)
+ifneq ($(filter asan tsan coverage fuzz,$(VARIANT)),)
 HARDENING_CFLAGS :=
 SHARED_LDFLAGS := $(filter-out %defs,$(SHARED_LDFLAGS))
 endif
