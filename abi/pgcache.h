@@ -19,6 +19,11 @@
  *   completion  what became of a request.
  *   near cache  the part of a handle that keeps values in the memory of its process.
  *   copy        a value, or the knowledge that there is none, in the near cache.
+ *   tag         a name that entries may depend on, for example that of a table; invalidating it ends them all.
+ *   dependency  a key or tag whose invalidation ends an entry; every entry depends on its own key.
+ *   load        computing the value of an entry that is missing or stale, mostly from the application's tables.
+ *   lease       the right to load an entry, for a limited time; one caller in all processes has it.
+ *   fresh       an entry whose time to live is not over. Beyond it a load may keep it as a stale one, for loads alone.
  *   outcome     a status >= 0: what the call found. A negative status is an error.
  *
  * ARGUMENTS
@@ -110,6 +115,36 @@
  *   [rule:fence]    After pgcache_fence() returned PGCACHE_OK, reads on this handle see everything that was acknowledged to
  *                   anybody before it was called.
  *
+ * LOADS, DEPENDENCIES, INVALIDATION
+ *   [rule:load]     pgcache_load_begin() gives the value, or the lease to load it: then the caller computes it, begun after
+ *                   that call returned, and ends the load with fill, fill_absent, fail or abandon. Nothing is held at the
+ *                   server meanwhile: no connection, transaction or lock. One caller in all processes has the lease of a key;
+ *                   the others wait up to `wait_ms`, and are told when it ends. When it is over (`lease_ms`, a dead process)
+ *                   somebody else gets one, and a late fill is refused.
+ *   [rule:guard]    What pgcache_load_fill() stores is never served, by anybody, from the store, if a transaction whose
+ *                   commit the lease did not see has invalidated its key or one of its other dependencies: whether it
+ *                   committed before, during or after the fill. From near caches it may be served within [rule:stale] after
+ *                   that commit. So no reader brings back what a writer has made false. What the lease saw is the state of
+ *                   the database when pgcache_load_begin() returned: load with statements, or in a transaction, begun
+ *                   after that; one that began before reads older rows. A put without a lease is ended by invalidations
+ *                   whose transactions commit after it, and promises nothing of those before. A put, remove or flush during
+ *                   a load wins: the fill is refused. The setting `guard` at `off` makes this handle's reads skip the check.
+ *   [rule:dependencies] Up to PGCACHE_DEPENDENCIES_MAX keys and tags beside its own key, given where it is stored; a tag has
+ *                   1 to PGCACHE_TAG_MAX arbitrary bytes and belongs to a namespace, as keys do. A put or fill replaces an
+ *                   entry's dependencies, compare_and_swap adds to them, touch and increment keep them.
+ *   [rule:invalidate] Invalidating a key or tag ends every entry that depends on it, at one moment, however many there are,
+ *                   and refuses fills of loads that began before. Inside of a transaction, by the SQL function invalidate(),
+ *                   watch() or pgcache_invalidate_on(), that moment is the commit; after a rollback nothing has happened.
+ *                   Writers who invalidate the same tag do not wait for each other.
+ *   [rule:freshness] An entry that was filled by a load may live beyond its `ttl_ms`: stale, for `stale_ms` or
+ *                   `fail_safe_ms`, whichever is longer. Only pgcache_load_begin() gives stale values; for all other calls
+ *                   the entry has expired. An invalidated entry is not stale, it is gone.
+ *
+ *       begin of fill      ttl_ms over           stale_ms over                 fail_safe_ms over
+ *            |---- fresh ------|-- stale, and one refreshes --|-- stale if the load fails or is late --| gone
+ *       load_begin: OK          STALE at once; to one caller   LEASE to one caller, who may give it     LEASE
+ *                               with a lease                   to load_fail(); others wait, then STALE
+ *
  * REQUESTS
  *   [rule:submit]   pgcache_submit_X() takes the inputs of pgcache_X(), copies them, and returns at once with an id, which
  *                   is positive and does not come again in this process. What pgcache_X() refuses without asking the server it
@@ -194,6 +229,12 @@ PGCACHE_API int pgcache_version_number(void);
 #define PGCACHE_NAMESPACE_MAX 63
 /* Longest span name in bytes. Since 1.0. */
 #define PGCACHE_SPAN_NAME_MAX 64
+/* Longest tag in bytes. Since 1.0. */
+#define PGCACHE_TAG_MAX 255
+/* Most keys and tags that an entry depends on beside its own key. Since 1.0. */
+#define PGCACHE_DEPENDENCIES_MAX 16
+/* Longest lease of a load, in milliseconds. Since 1.0. */
+#define PGCACHE_LEASE_MAX 3600000
 /* Most keys that one round trip carries; calls with more are split. Since 1.0. */
 #define PGCACHE_BATCH_MAX 1000
 
@@ -218,6 +259,10 @@ typedef enum pgcache_status {
   PGCACHE_MISS = 1,      /* no such entry, or it has expired */
   PGCACHE_EXISTS = 2,    /* not done: an entry is there (add), or it has another version (compare_and_swap) */
   PGCACHE_TOO_SMALL = 3, /* the caller's buffer is too small; the size needed was given */
+  PGCACHE_STALE = 4,     /* a load: a value that is not fresh any more */
+  PGCACHE_LEASE = 5,     /* a load: there is no value, and the caller is the one to load it */
+  PGCACHE_BUSY = 6,      /* a load: there is no value, and somebody else is loading it */
+  PGCACHE_REFUSED = 7,   /* a load: nothing was stored: the lease was over, or the entry was written or invalidated meanwhile */
 
   PGCACHE_INVALID = -1,               /* an argument is wrong: NULL, empty, out of range, unknown */
   PGCACHE_TOO_LARGE = -2,             /* a key or value is longer than allowed */
@@ -277,6 +322,22 @@ typedef enum pgcache_read_mode {
   PGCACHE_READ_STORE = 1 /* always ask PostgreSQL */
 } pgcache_read_mode;
 
+/* What an entry depends on, or what is to be invalidated. Since 1.0. */
+typedef enum pgcache_dependency_kind {
+  PGCACHE_DEPENDS_ON_TAG = 0,
+  PGCACHE_DEPENDS_ON_KEY = 1
+} pgcache_dependency_kind;
+
+/* One dependency, in the namespace of the call. An array's elements all have the same struct_size. Since 1.0. */
+typedef struct pgcache_dependency {
+  size_t struct_size; /* sizeof(pgcache_dependency) */
+  pgcache_dependency_kind kind;
+  const void *name; /* a tag: 1 to PGCACHE_TAG_MAX bytes; a key: [rule:key] */
+  size_t name_len;  /* bytes */
+} pgcache_dependency;
+
+#define PGCACHE_DEPENDENCY_INIT { sizeof(pgcache_dependency), PGCACHE_DEPENDS_ON_TAG, NULL, 0 }
+
 struct pgcache_callback; /* for C and C++ alone: in pgcache_hooks.h */
 
 /* Options of one call. Since 1.0. */
@@ -289,10 +350,12 @@ typedef struct pgcache_options {
   uint32_t flags;            /* 0; no flag is defined yet, any other value gives PGCACHE_INVALID */
   uint64_t token;            /* of a request: the caller's own, given back by pgcache_completion_token(); otherwise ignored */
   const struct pgcache_callback *callback; /* of a request: NULL, or see pgcache_hooks.h; otherwise ignored */
+  const pgcache_dependency *dependencies; /* of put, add, replace, compare_and_swap, put_many and load_fill: an array of */
+  size_t dependency_count;                /* so many, [rule:dependencies]; otherwise ignored */
 } pgcache_options;
 
 #define PGCACHE_OPTIONS_INIT \
-  { sizeof(pgcache_options), PGCACHE_DEADLINE_DEFAULT, NULL, NULL, PGCACHE_READ_NEAR, 0, 0, NULL }
+  { sizeof(pgcache_options), PGCACHE_DEADLINE_DEFAULT, NULL, NULL, PGCACHE_READ_NEAR, 0, 0, NULL, NULL, 0 }
 
 /* Does the same as PGCACHE_OPTIONS_INIT, for callers without macros. Out: options, whose size is struct_size bytes (at
    least 16, else nothing is done). Any thread. Since 1.0. */
@@ -545,6 +608,95 @@ PGCACHE_API pgcache_status pgcache_put_many(pgcache *self, pgcache_item *items, 
    Returns PGCACHE_OK, PGCACHE_TOO_LARGE or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_remove_many(pgcache *self, pgcache_item *items, size_t count,
                                                const pgcache_options *options, pgcache_error *error);
+
+/* ---- Loads ----------------------------------------------------------------------------------------------------------------
+   See LOADS above. */
+
+/* How an entry is to be loaded and kept. Since 1.0. */
+typedef struct pgcache_load_options {
+  size_t struct_size;     /* sizeof(pgcache_load_options) */
+  int64_t ttl_ms;         /* how long it is fresh, [rule:ttl] */
+  int64_t stale_ms;       /* for so long after that load_begin gives it at once as STALE, and one caller refreshes it; >= 0 */
+  int64_t fail_safe_ms;   /* for so long after that it stands in when a load fails or is late; >= 0 */
+  int64_t throttle_ms;    /* after a load that failed: how long something stale stands in before anybody tries again; >= 0 */
+  int64_t absent_ttl_ms;  /* how long "there is no value" is remembered, see load_fill_absent; 0: not at all; never:
+                             PGCACHE_TTL_NEVER */
+  int64_t lease_ms;       /* how long the load may take before somebody else may: 1 to PGCACHE_LEASE_MAX */
+  int64_t wait_ms;        /* how long to wait for somebody else's load before STALE or BUSY, >= 0;
+                             PGCACHE_DEADLINE_DEFAULT: until the deadline */
+  int32_t jitter_percent; /* ttl_ms is shortened by up to so many percent at random, so that not all expire at once: 0 to 50 */
+  int32_t early_percent;  /* refresh before the end, the more probably the nearer it is and the longer a load takes: 100 is
+                             usual, 0 is off, up to 1000. XFetch with beta = early_percent / 100 (Vattani, Chierichetti,
+                             Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015) */
+} pgcache_load_options;
+
+#define PGCACHE_LOAD_OPTIONS_INIT \
+  { sizeof(pgcache_load_options), PGCACHE_TTL_DEFAULT, 0, 0, 1000, 0, 10000, PGCACHE_DEADLINE_DEFAULT, 0, 0 }
+
+/* Does the same as PGCACHE_LOAD_OPTIONS_INIT, for callers without macros. Out: options, whose size is struct_size bytes (at
+   least 16, else nothing is done). Any thread. Since 1.0. */
+PGCACHE_API void pgcache_load_options_init(pgcache_load_options *options, size_t struct_size);
+
+/* A load whose lease the caller has. One thread at a time may use it; it must be freed before its handle. Since 1.0. */
+typedef struct pgcache_load pgcache_load;
+
+/* Reads an entry, or gets the lease to load it, or waits for somebody else's load of it.
+   Out: out, the value, owned by the caller, to be given to pgcache_value_free(): set by PGCACHE_OK and PGCACHE_STALE; load, if
+   it is not NULL then the caller has the lease: by PGCACHE_LEASE always, by PGCACHE_STALE and PGCACHE_OK (early_percent) if
+   the caller is to refresh the entry; owned by the caller, to be given to pgcache_load_free().
+   In: key, key_len as [rule:key]; how, copied, NULL means the defaults.
+   Returns PGCACHE_OK (fresh, also when somebody else's load ended meanwhile), PGCACHE_STALE, PGCACHE_LEASE, PGCACHE_MISS (it
+   is known that there is no value: load_fill_absent), PGCACHE_BUSY (wait_ms is over, and there is no value),
+   PGCACHE_TOO_LARGE (as pgcache_get()) or a common status, and those of writing; PGCACHE_TIMEOUT: the deadline was over
+   first. With [rule:on_error] at `miss` a failure of the server gives PGCACHE_LEASE, with a load whose fill stores
+   nothing, as does `null:`. PGCACHE_INVALID also: on the application's connection inside of a transaction
+   at REPEATABLE READ or SERIALIZABLE, which sees rows that are older than the lease. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_load_begin(pgcache *self, pgcache_value **out, pgcache_load **load, const void *key,
+                                              size_t key_len, const pgcache_load_options *how,
+                                              const pgcache_options *options, pgcache_error *error);
+
+/* Stores what was loaded, and ends the load, whatever is returned but PGCACHE_INVALID and PGCACHE_TOO_LARGE. Who waits for it
+   gets it.
+   Out: version (optional). In: value, value_len, format as pgcache_put(); of the options the dependencies, in the namespace of
+   the load, and the deadline.
+   Returns PGCACHE_OK, PGCACHE_REFUSED ([rule:guard]; the caller may use the value itself once), PGCACHE_INVALID (also: the
+   load has ended), PGCACHE_TOO_LARGE or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_load_fill(pgcache_load *load, int64_t *version, const void *value, size_t value_len,
+                                             int32_t format, const pgcache_options *options, pgcache_error *error);
+
+/* The same when there is no value: until absent_ttl_ms is over, or it is invalidated, pgcache_load_begin() gives
+   PGCACHE_MISS; for all other calls there is no entry. With an absent_ttl_ms of 0 nothing is stored. Returns as
+   pgcache_load_fill(). Since 1.0. */
+PGCACHE_API pgcache_status pgcache_load_fill_absent(pgcache_load *load, int64_t *version, const pgcache_options *options,
+                                                    pgcache_error *error);
+
+/* The load failed, and ends. Out: out, a stale value that may stand in, owned by the caller, to be given to
+   pgcache_value_free(); NULL if there is none. If there is one, others get it, too, and nobody has a lease until throttle_ms
+   is over; else the next who asks gets the lease. The entry lives no longer than before.
+   Returns PGCACHE_STALE (with out), PGCACHE_MISS (there is nothing; what the caller's load failed with is for him to tell),
+   PGCACHE_INVALID or a common status, also then with out. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_load_fail(pgcache_load *load, pgcache_value **out, const pgcache_options *options,
+                                             pgcache_error *error);
+
+/* Gives the lease back, and ends the load: the next who asks gets it.
+   Returns PGCACHE_OK (also: it was over), PGCACHE_INVALID or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_load_abandon(pgcache_load *load, const pgcache_options *options, pgcache_error *error);
+
+/* Makes the lease last for lease_ms from now. In: lease_ms, 1 to PGCACHE_LEASE_MAX.
+   Returns PGCACHE_OK, PGCACHE_REFUSED (it is over, and the load with it), PGCACHE_INVALID or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_load_extend(pgcache_load *load, int64_t lease_ms, const pgcache_options *options,
+                                               pgcache_error *error);
+
+/* Frees a load. One that has not ended is abandoned, which asks the server once, for up to `timeout_ms`. NULL is a no-op.
+   Since 1.0. */
+PGCACHE_API void pgcache_load_free(pgcache_load *load);
+
+/* Ends all entries that depend on these keys and tags, [rule:invalidate], in a transaction of its own; for the application's
+   own transaction see pgcache_invalidate_on() and the SQL function invalidate().
+   In: what, an array of count elements, up to PGCACHE_BATCH_MAX (0 does nothing).
+   Returns PGCACHE_OK, PGCACHE_TOO_LARGE (a name is too long) or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_invalidate(pgcache *self, const pgcache_dependency *what, size_t count,
+                                              const pgcache_options *options, pgcache_error *error);
 
 /* ---- The cache as a whole ------------------------------------------------------------------------------------------------ */
 
@@ -836,6 +988,33 @@ PGCACHE_API pgcache_status pgcache_submit_remove_many(pgcache *self, uint64_t *i
                                                       size_t count, const pgcache_options *options,
                                                       pgcache_error *error);
 
+/* Loads. */
+
+/* Completion: value 0 and load, as pgcache_load_begin(). Since 1.0. */
+PGCACHE_API pgcache_status pgcache_submit_load_begin(pgcache *self, uint64_t *id, const void *key, size_t key_len,
+                                                     const pgcache_load_options *how, const pgcache_options *options,
+                                                     pgcache_error *error);
+
+/* The load ends with the submission, unless that is refused. Completion: version. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_submit_load_fill(pgcache_load *load, uint64_t *id, const void *value, size_t value_len,
+                                                    int32_t format, const pgcache_options *options, pgcache_error *error);
+
+/* The same for pgcache_load_fill_absent(). Completion: version. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_submit_load_fill_absent(pgcache_load *load, uint64_t *id,
+                                                           const pgcache_options *options, pgcache_error *error);
+
+/* The same for pgcache_load_fail(). Completion: value 0, what may stand in. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_submit_load_fail(pgcache_load *load, uint64_t *id, const pgcache_options *options,
+                                                    pgcache_error *error);
+
+/* The same for pgcache_load_abandon(). Completion: the status alone. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_submit_load_abandon(pgcache_load *load, uint64_t *id, const pgcache_options *options,
+                                                       pgcache_error *error);
+
+/* Completion: the status alone. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_submit_invalidate(pgcache *self, uint64_t *id, const pgcache_dependency *what,
+                                                     size_t count, const pgcache_options *options, pgcache_error *error);
+
 /* Those on the cache as a whole. */
 
 /* Completion: the status alone. Since 1.0. */
@@ -937,6 +1116,11 @@ PGCACHE_API size_t pgcache_completion_count(const pgcache_completion *completion
 /* The value number index, from 0; NULL where there is none: of get and doctor 0; of keys and get_many each below the count.
    It is the completion's: pgcache_value_retain() makes it last longer. Since 1.0. */
 PGCACHE_API pgcache_value *pgcache_completion_value(const pgcache_completion *completion, size_t index);
+
+/* The load of a load_begin that gives a lease: from the first call on it is the caller's, to be given to
+   pgcache_load_free(), and later calls give NULL; one that nobody asked for is abandoned when the completion is freed. NULL where
+   there is none. Since 1.0. */
+PGCACHE_API pgcache_load *pgcache_completion_load(pgcache_completion *completion);
 
 /* The item number index of a multi-key request, in the order of the submission, with its outputs set; its key and value
    (of put_many NULL) are copies. NULL where there is none. Since 1.0. */

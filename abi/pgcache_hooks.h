@@ -96,6 +96,42 @@ typedef struct pgcache_callback {
 
 #define PGCACHE_CALLBACK_INIT { sizeof(pgcache_callback), NULL, NULL }
 
+/* How a value is computed. Since 1.0. */
+typedef struct pgcache_loader {
+  size_t struct_size; /* sizeof(pgcache_loader) */
+  /* Ends the load, mostly with pgcache_load_fill(), and returns what that returned; or returns an error, with a message if there
+     is one, and the load counts as failed. It may use the handle, but not free load. Called by the thread that called
+     pgcache_get_or_load(), or, where that may return earlier, by a thread of the library, one of `load_threads`. Needed. */
+  pgcache_status (*load)(void *context, pgcache_load *load, pgcache_error *error);
+  /* Called once for each pgcache_get_or_load(), when load() will not be called for it any more; may be NULL. */
+  void (*release)(void *context);
+  void *context; /* the first argument of both; must live until release() is called */
+} pgcache_loader;
+
+#define PGCACHE_LOADER_INIT { sizeof(pgcache_loader), NULL, NULL, NULL }
+
+/* Reads an entry, and has it loaded if it is missing or stale: pgcache_load_begin(), the loader, and pgcache_load_fail() if that
+   fails. What is to be refreshed in the background (STALE, or early_percent) is loaded by a thread of the library, also when the
+   caller is gone; so is what may take longer than wait_ms while something stale could stand in.
+   Out: out, owned by the caller, to be given to pgcache_value_free(); set by PGCACHE_OK and PGCACHE_STALE.
+   In: key; how; loader, copied.
+   Returns PGCACHE_OK (fresh, or just loaded), PGCACHE_STALE, PGCACHE_MISS (there is no value), PGCACHE_BUSY, what the loader
+   failed with if nothing stale may stand in, or as pgcache_load_begin(). A value that was loaded but could not be stored,
+   whatever the reason, is given all the same. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_get_or_load(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
+                                               const pgcache_load_options *how, const pgcache_loader *loader,
+                                               const pgcache_options *options, pgcache_error *error);
+
+/* Invalidates on a connection of the application, inside of the transaction that is under way there, if there is one: with its
+   commit all entries that depend on these keys and tags end, and after a rollback (also to a savepoint before the call) nothing
+   has happened. [rule:found], [rule:refused] and [rule:limit] hold; nothing is sent that would end the transaction. The near cache of this handle
+   hears of it with the commit, as all others do.
+   In: connection, not in use by anybody else; what, count as pgcache_invalidate(); schema, namespace and digests are the handle's, whose own
+   connections are not used.
+   Returns as pgcache_invalidate(); after an error inside of a transaction that goes on as before. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_invalidate_on(pgcache *self, struct pg_conn *connection, const pgcache_dependency *what,
+                                                 size_t count, const pgcache_options *options, pgcache_error *error);
+
 #ifdef __cplusplus
 }
 #endif

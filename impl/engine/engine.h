@@ -33,6 +33,9 @@ pgcache_status pgc_engine_submit(pgc_engine *self, pgc_request *request, uint64_
 /* The same for a request all of whose parts are answered: it is complete at once. */
 pgcache_status pgc_engine_submit_answered(pgc_engine *self, pgc_request *request, uint64_t *id, pgcache_error *error);
 
+/* Something became of this digest: parts that sleep, see ask_again in request.h, are sent again now. */
+void pgc_engine_rouse(pgc_engine *self, const pgc_digest *digest);
+
 /* See pgcache_event_fd(), pgcache_cancel(), pgcache_take(), pgcache_wait(), pgcache_dispatch(). */
 int pgc_engine_event_fd(pgc_engine *self);
 pgcache_status pgc_engine_cancel(pgc_engine *self, uint64_t id);

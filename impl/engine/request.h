@@ -52,7 +52,10 @@ struct pgcache_completion {
       int64_t delta, initial;
     } increment;
     int64_t expected_version;
+    pgc_op_load load; /* begin, fill, end: with its outputs */
   } u;
+  const pgc_digest *tags; /* as in pgc_op; in its own memory */
+  size_t tag_count;
   pgc_part *parts; /* of distinct keys; in its own memory */
   size_t part_count;
   bool answered; /* all of them by the maker: see pgc_engine_submit_answered() */
@@ -61,6 +64,9 @@ struct pgcache_completion {
   /* With parts: is told of the end of each that was not answered by the maker, on the engine's thread, before its completion
      can be taken. status: before [rule:on_error]. NULL: nobody is. */
   void (*part_ended)(pgc_request *self, const pgc_part *part, pgcache_status status);
+  /* With parts: is asked, on the engine's thread, about an answer that may not be the last word (PGCACHE_BUSY): when to ask the
+     store again, on pgc_now_us(), or sooner if pgc_engine_rouse() names its digest; 0: it is the last word. NULL: it is. */
+  int64_t (*ask_again)(pgc_request *self, pgc_part *part);
   pgc_near *near; /* for part_ended */
   void *context;  /* for run and part_ended */
   size_t bytes;   /* what it counts against async_bytes_max */
@@ -80,6 +86,7 @@ struct pgcache_completion {
   pgcache_store_stats *stats;
   pgcache_cleanup_progress *progress; /* these four in its own memory */
   size_t count;                       /* of items, values or usage */
+  pgcache_load *load;                 /* until it is taken */
 
   /* ---- The engine's. ---- */
   pgc_request *next, *previous; /* in the list where it is: submitted, by deadline, or complete */

@@ -114,7 +114,7 @@ bool pgc_copies_answer_parts(const pgc_call *call, pgc_request *request, pgc_cop
 
 static void note(pgc_near *near, const char *namespace_name, pgc_op_key *key, bool is_plain, int64_t now_us) {
   key->copy = (pgc_op_copy){.name = pgc_near_key_of(near, namespace_name, key->key, key->key_len),
-                            .ticket = pgc_near_begin(near, &key->digest, NULL, 0),
+                            .ticket = pgc_near_begin(near, &key->digest),
                             .asked_us = now_us,
                             .plain = key->value,
                             .plain_size = key->value_len,
@@ -142,7 +142,7 @@ static pgcache_value *value_written(pgc_near *near, pgc_op_kind kind, const pgc_
 static void tell_written(pgc_near *near, pgc_op_kind kind, const pgc_op_key *key, pgcache_status status) {
   bool gone = status != PGCACHE_OK || kind == PGC_OP_REMOVE || kind == PGC_OP_REMOVE_MANY;
   pgcache_value *value = gone ? NULL : value_written(near, kind, key);
-  pgc_near_written(near, &key->copy.name, &key->digest, key->copy.ticket, value, gone ? 0 : key->version);
+  pgc_near_written(near, &key->copy.name, &key->digest, NULL, 0, key->copy.ticket, value, gone ? 0 : key->version);
   if (value != NULL)
     pgc_value_release(value);
 }
@@ -159,7 +159,7 @@ static void tell_read(pgc_near *near, bool absences, pgc_op_kind kind, const pgc
   else if (status == PGCACHE_OK && kind != PGC_OP_EXISTS)
     (void)pgc_near_fill(near, &copy->name, &key->digest, NULL, 0, copy->ticket, key->found, copy->asked_us);
   if (!kept)
-    pgc_near_written(near, &copy->name, &key->digest, copy->ticket, NULL, 0);
+    pgc_near_written(near, &copy->name, &key->digest, NULL, 0, copy->ticket, NULL, 0);
 }
 
 static void tell(pgc_near *near, bool absences, pgc_op_kind kind, const pgc_op_key *key, pgcache_status status) {

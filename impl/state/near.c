@@ -5,7 +5,8 @@
  * lock then; a fill compares the generation with its ticket and puts the entry in under one hold of the same lock. Either
  * the fill's hold comes first, and the entry is found and taken away; or it comes later, and sees the raised generation. A
  * flush raises its own number first and then goes through all shards, likewise. Tags have no entries of their own to be
- * found: an entry remembers the sum of its tags' generations, and each hit compares.
+ * found: an entry remembers the sum of its tags' generations, and each hit compares. A read learns of the tags from its answer
+ * alone, so what was heard of them since it was sent is looked up among the last invalidations.
  *
  * Generations are shared by the digests that fall on one place: a fill may be refused, or an entry with tags given up, for
  * nothing. Without tags exactly the entry that was named goes.
@@ -91,21 +92,31 @@ static void raise(pgc_near *self, uint64_t place) {
 #endif
 }
 
-static pgc_near_ticket ticket_now(const pgc_near *self, uint64_t place, const uint16_t *tags, size_t tag_count) {
-  pgc_near_ticket ticket = {__atomic_load_n(&self->flushes, __ATOMIC_ACQUIRE),
-                            __atomic_load_n(generation_at(self, place), __ATOMIC_ACQUIRE)};
-  for (size_t i = 0; i < tag_count; i++)
-    ticket.generation += __atomic_load_n(generation_at(self, tags[i]), __ATOMIC_ACQUIRE);
-  return ticket;
-}
-
-static bool holds(const pgc_near *self, pgc_near_ticket ticket, uint64_t place, const uint16_t *tags,
-                  size_t tag_count) {
+static bool holds(const pgc_near *self, pgc_near_ticket ticket, uint64_t place) {
 #ifdef PGC_PLANT_NAIVE_FILL
   return true;
 #endif
-  pgc_near_ticket now = ticket_now(self, place, tags, tag_count);
-  return now.flushes == ticket.flushes && now.generation == ticket.generation;
+  return __atomic_load_n(&self->flushes, __ATOMIC_ACQUIRE) == ticket.flushes &&
+         __atomic_load_n(generation_at(self, place), __ATOMIC_ACQUIRE) == ticket.generation;
+}
+
+/* Whether none of these tags was invalidated since the ticket, as far as that is remembered. */
+static bool tags_are_as_before(const pgc_near *self, pgc_near_ticket ticket, const uint16_t *tags, size_t tag_count) {
+#ifdef PGC_PLANT_NAIVE_FILL
+  return true;
+#endif
+  if (tag_count == 0)
+    return true;
+  uint64_t now = __atomic_load_n(&self->invalidated, __ATOMIC_ACQUIRE);
+  for (uint64_t i = ticket.invalidated; i != now && now - ticket.invalidated <= PGC_NEAR_RECENT; i++) {
+    uint16_t recent = __atomic_load_n(&self->recent[i % PGC_NEAR_RECENT], __ATOMIC_ACQUIRE);
+    for (size_t t = 0; t < tag_count; t++) {
+      if (tags[t] == recent)
+        return false;
+    }
+  }
+  /* Meanwhile more may have come, over those that were just read. The one that is being noted is not counted yet. */
+  return __atomic_load_n(&self->invalidated, __ATOMIC_ACQUIRE) - ticket.invalidated < PGC_NEAR_RECENT;
 }
 
 static void places_of(const pgc_near *self, uint16_t *places, const pgc_digest *tags, size_t tag_count) {
@@ -113,16 +124,14 @@ static void places_of(const pgc_near *self, uint16_t *places, const pgc_digest *
     places[i] = (uint16_t)(pgc_near_place(self, &tags[i]) % PGC_NEAR_GENERATIONS);
 }
 
-pgc_near_ticket pgc_near_begin(pgc_near *self, const pgc_digest *digest, const pgc_digest *tags, size_t tag_count) {
-  uint16_t places[PGC_NEAR_TAGS_MAX];
-  uint64_t place = pgc_near_place(self, digest);
-  if (tag_count > PGC_NEAR_TAGS_MAX)
-    tag_count = 0; /* it will not be let in */
-  places_of(self, places, tags, tag_count);
+pgc_near_ticket pgc_near_begin(pgc_near *self, const pgc_digest *digest) {
+  uint64_t *generation = generation_at(self, pgc_near_place(self, digest));
 #ifdef PGC_PLANT_PLACEHOLDER_FILL
-  __atomic_store_n(generation_at(self, place), 1, __ATOMIC_RELEASE);
+  __atomic_store_n(generation, 1, __ATOMIC_RELEASE);
 #endif
-  return ticket_now(self, place, places, tag_count);
+  return (pgc_near_ticket){__atomic_load_n(&self->flushes, __ATOMIC_ACQUIRE),
+                           __atomic_load_n(generation, __ATOMIC_ACQUIRE),
+                           __atomic_load_n(&self->invalidated, __ATOMIC_ACQUIRE)};
 }
 
 /* ---- Entries, with the shard's lock held --------------------------------------------------------------------------------- */
@@ -297,6 +306,15 @@ static pgcache_value *own_copy(pgcache_value *value) {
   return copy;
 }
 
+/* Of an entry that comes in; to be taken before the ticket is looked at: should a tag be raised in between, the entry comes
+   in as one that holds no more. */
+static uint64_t tags_generation(const pgc_near *self, const uint16_t *tags, size_t tag_count) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < tag_count; i++)
+    sum += __atomic_load_n(generation_at(self, tags[i]), __ATOMIC_ACQUIRE);
+  return sum;
+}
+
 static bool is_too_large(const pgc_near_shard *shard, const pgcache_value *value) {
   return pgc_near_value_bytes(value) > shard->max_bytes / 8;
 }
@@ -319,11 +337,9 @@ bool pgc_near_fill(pgc_near *self, const pgc_near_key *key, const pgc_digest *di
   places_of(self, places, tags, tag_count);
 
   pthread_mutex_lock(&shard->lock);
-  /* Before the ticket is looked at: should a tag be raised in between, the entry comes in as one that holds no more. */
-  for (size_t i = 0; i < tag_count; i++)
-    what.tags_generation += __atomic_load_n(generation_at(self, places[i]), __ATOMIC_ACQUIRE);
+  what.tags_generation = tags_generation(self, places, tag_count);
   uint32_t there = entry_of(self, shard, what.place, digest);
-  bool held = holds(self, ticket, what.place, places, tag_count);
+  bool held = holds(self, ticket, what.place) && tags_are_as_before(self, ticket, places, tag_count);
   bool refused = !held || (there != 0 && is_better(self, pgc_near_slot_at(self, there), value, now_us));
   /* A read has found the entry that another one says is not there: then nobody knows, and the store is asked again. */
   bool unsure = there != 0 && held && value != NULL && pgc_near_value(self, pgc_near_slot_at(self, there)) == NULL;
@@ -348,15 +364,20 @@ static uint64_t drop_older(pgc_near *self, pgc_near_shard *shard, uint32_t there
   return drop(self, shard, there);
 }
 
-void pgc_near_written(pgc_near *self, const pgc_near_key *key, const pgc_digest *digest, pgc_near_ticket ticket,
-                      pgcache_value *value, int64_t version) {
-  newcomer what = {.key = key, .digest = digest, .place = pgc_near_place(self, digest)};
+void pgc_near_written(pgc_near *self, const pgc_near_key *key, const pgc_digest *digest, const pgc_digest *tags,
+                      size_t tag_count, pgc_near_ticket ticket, pgcache_value *value, int64_t version) {
+  uint16_t places[PGC_NEAR_TAGS_MAX];
+  newcomer what = {.key = key, .digest = digest, .place = pgc_near_place(self, digest), .tags = places};
   pgc_near_shard *shard = pgc_near_shard_of(self, what.place);
-  if (value != NULL && !is_too_large(shard, value))
+  if (value != NULL && !is_too_large(shard, value) && tag_count <= PGC_NEAR_TAGS_MAX) {
     what.value = own_copy(value);
+    what.tag_count = (uint32_t)tag_count;
+    places_of(self, places, tags, tag_count);
+  }
 
   pthread_mutex_lock(&shard->lock);
-  bool held = holds(self, ticket, what.place, NULL, 0);
+  what.tags_generation = tags_generation(self, places, what.tag_count);
+  bool held = holds(self, ticket, what.place) && tags_are_as_before(self, ticket, places, what.tag_count);
   raise(self, what.place); /* for reads that are on their way */
   uint64_t as = drop_older(self, shard, entry_of(self, shard, what.place, digest), version == 0 ? INT64_MAX : version);
   if (what.value != NULL) {
@@ -381,6 +402,12 @@ void pgc_near_changed(pgc_near *self, const pgc_digest *digest, int64_t version)
 }
 
 void pgc_near_invalidated(pgc_near *self, const pgc_digest *digest) {
+  uint16_t place = (uint16_t)(pgc_near_place(self, digest) % PGC_NEAR_GENERATIONS);
+  /* Before the generation is raised: an entry that comes in between sees the one or the other. */
+  pthread_mutex_lock(&self->recent_lock);
+  __atomic_store_n(&self->recent[self->invalidated % PGC_NEAR_RECENT], place, __ATOMIC_RELEASE);
+  __atomic_add_fetch(&self->invalidated, 1, __ATOMIC_ACQ_REL);
+  pthread_mutex_unlock(&self->recent_lock);
   pgc_near_changed(self, digest, INT64_MAX);
 }
 

@@ -38,7 +38,9 @@ typedef struct pgc_near_key {
 /* What was known of an entry's digests before a read or write was sent. */
 typedef struct pgc_near_ticket {
   uint64_t flushes;
-  uint64_t generation; /* of all its digests together: each only grows, so the sum changes if one does */
+  uint64_t generation; /* of its own digest */
+  uint64_t
+      invalidated; /* how many invalidations there had been of any digest: a read learns of tags only from its answer */
 } pgc_near_ticket;
 
 typedef enum pgc_near_answer {
@@ -76,13 +78,14 @@ pgc_near_key pgc_near_key_of(const pgc_near *self, const char *namespace_name, c
    has been invalidated, and everything past valid_until are NOTHING. Counts; a lapse when only valid_until was past. */
 pgc_near_answer pgc_near_find(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out);
 
-/* To be called before a read or write of this key is sent. tags: those that its value will depend on, sorted, may be none. */
-pgc_near_ticket pgc_near_begin(pgc_near *self, const pgc_digest *digest, const pgc_digest *tags, size_t tag_count);
+/* To be called before a read or write of this key is sent. */
+pgc_near_ticket pgc_near_begin(pgc_near *self, const pgc_digest *digest);
 
 /* What a read found, with a reference of its own if it is let in. value NULL: there is no such entry, as of now_us, which
    was taken before the read was sent. Refused (and counted) if one of the digests was heard of since the ticket, if a
-   newer version is there, or if an absence is, which then goes. Never let in if too large: an eighth of a shard. tags as
-   given to begin(). True: it was let in. */
+   newer version is there, or if an absence is, which then goes. Never let in if too large: an eighth of a shard. tags: what it
+   depends on beside its own digest, at most PGC_NEAR_TAGS_MAX; the last invalidations are remembered, so that one of them is told from one
+   of another tag. True: it was let in. */
 bool pgc_near_fill(pgc_near *self, const pgc_near_key *key, const pgc_digest *digest, const pgc_digest *tags,
                    size_t tag_count, pgc_near_ticket ticket, pgcache_value *value, int64_t now_us);
 
@@ -92,8 +95,8 @@ size_t pgc_near_largest(const pgc_near *self);
 /* This process has written the entry, and the store has acknowledged it: older copies go, and reads on their way are
    refused. value: what to hold instead (if the ticket, taken before the write was sent, still holds), or NULL. version: the
    entry's new one; 0: it was removed, or whether it was written is not known; then every copy goes. */
-void pgc_near_written(pgc_near *self, const pgc_near_key *key, const pgc_digest *digest, pgc_near_ticket ticket,
-                      pgcache_value *value, int64_t version);
+void pgc_near_written(pgc_near *self, const pgc_near_key *key, const pgc_digest *digest, const pgc_digest *tags,
+                      size_t tag_count, pgc_near_ticket ticket, pgcache_value *value, int64_t version);
 
 /* The stream says: the entry of this digest has changed to this version, or was removed by an event of this version. A copy
    of this or a higher version stays: so one's own write survives its echo. */

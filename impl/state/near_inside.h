@@ -148,6 +148,7 @@ typedef struct pgc_near_stripe {
 
 #define PGC_NEAR_STRIPES 32
 #define PGC_NEAR_GENERATIONS 16384
+#define PGC_NEAR_RECENT 4096 /* invalidations that are remembered */
 
 struct pgc_near {
   int64_t valid_until_us;
@@ -158,6 +159,9 @@ struct pgc_near {
   pgc_near_shard *shards;
   pgc_near_stripe *stripes;
   uint64_t *generations;
+  pthread_mutex_t recent_lock;
+  uint64_t invalidated;             /* digests, in all; written with that lock held, as is */
+  uint16_t recent[PGC_NEAR_RECENT]; /* the places of the last ones */
   uint32_t shard_count, chunk_count, chunks_max;
   int64_t staleness_us, absent_us, fixed_bytes;
   int64_t flushed[PGC_NEAR_FLUSH_REASONS];

@@ -55,6 +55,7 @@ pgc_near *pgc_near_new(int64_t max_bytes, int64_t max_entries, int64_t staleness
   if (self == NULL)
     return NULL;
   uint32_t shards = shards_for(max_bytes, max_entries);
+  pthread_mutex_init(&self->recent_lock, NULL);
   self->valid_until_us = INT64_MIN;
   self->staleness_us = staleness_us;
   self->absent_us = absent_us;
@@ -112,6 +113,7 @@ void pgc_near_free(pgc_near *self) {
   lines_free(self->generations);
   lines_free(self->maps);
   lines_free(self->shards);
+  pthread_mutex_destroy(&self->recent_lock);
   pgc_free(self);
 }
 

@@ -23,6 +23,7 @@ struct pgcache_value {
   uint32_t refs; /* through __atomic functions only */
   int32_t format;
   bool stale;
+  int32_t load_ms; /* how long it took to compute, 0: not known */
   size_t size;
   int64_t version;
   int64_t expires_at_us;     /* on the clock of pgc_now_us(); INT64_MAX: never */

@@ -13,6 +13,7 @@
 #include "pure/config.h"
 #include "pure/digest.h"
 #include "state/counters.h"
+#include "state/flights.h"
 #include "state/near.h"
 #include "state/value.h"
 
@@ -24,7 +25,8 @@ typedef enum pgc_op_kind {
   PGC_OP_STATS,
   PGC_OP_USAGE,
   PGC_OP_DOCTOR,
-  PGC_OP_LAST_READ = PGC_OP_DOCTOR, /* the kinds behind this one write */
+  PGC_OP_BEGIN_LOAD,                    /* takes a lease perhaps, but can be repeated with the same token */
+  PGC_OP_LAST_READ = PGC_OP_BEGIN_LOAD, /* the kinds behind this one write */
   PGC_OP_PUT,
   PGC_OP_ADD,
   PGC_OP_REPLACE,
@@ -34,6 +36,10 @@ typedef enum pgc_op_kind {
   PGC_OP_REMOVE_MANY,
   PGC_OP_TOUCH,
   PGC_OP_INCREMENT,
+  PGC_OP_FILL_LOAD,   /* PGCACHE_OK, PGCACHE_REFUSED */
+  PGC_OP_END_LOAD,    /* gives a lease back: PGCACHE_OK, also when it was over */
+  PGC_OP_EXTEND_LOAD, /* PGCACHE_OK, PGCACHE_REFUSED */
+  PGC_OP_INVALIDATE,
   PGC_OP_FLUSH_NAMESPACE,
   PGC_OP_FLUSH_ALL,
   PGC_OP_CLEANUP,     /* a walk of its own, which deletes what has expired and nothing else */
@@ -48,8 +54,31 @@ typedef enum pgc_op_kind {
 enum {
   PGC_STORED_CODEC = 0x0f, /* a mask: how it is compressed; see pure/compression.h */
   PGC_STORED_ENCRYPTED = 0x10,
-  PGC_STORED_KEYED = 0x20 /* the digest is a keyed one, and the key is not stored */
+  PGC_STORED_KEYED = 0x20, /* the digest is a keyed one, and the key is not stored */
+  PGC_STORED_ABSENT = 0x40 /* it is known that there is no value: an entry for loads alone */
 };
+
+#define PGC_TOKEN_SIZE 16
+
+/* Of an operation on a load. */
+typedef struct pgc_op_load {
+  unsigned char token[PGC_TOKEN_SIZE]; /* random; names the lease */
+  int64_t lease_ms;                    /* begin, extend */
+  int64_t keep_ms;                     /* fill: how long the entry lives beyond its ttl_ms */
+  int64_t load_ms;                     /* fill: how long it took */
+  int64_t
+      throttle_ms; /* end: > 0: it failed; while something stale is there the lease stays for so long, as nobody's */
+  bool early;      /* begin: take the lease even if the entry is fresh */
+
+  /* Out of begin, whose status is PGCACHE_OK, PGCACHE_MISS (an entry that says so) or PGCACHE_STALE with key->found, or
+     PGCACHE_BUSY: there is none, or it is not fresh, and the lease is another's; PGCACHE_LEASE: there is none, and it is ours. */
+  bool leased;
+  bool failed;       /* the lease stands for a load that failed */
+  int64_t others_ms; /* how long another's lease still lasts */
+  int64_t stale_ms;  /* for how long the entry has been stale */
+  int64_t fresh_ms;  /* for how long it will be fresh; the value's own expiry is the end of its freshness */
+  int64_t took_ms;   /* how long its value took to load, 0: not known */
+} pgc_op_load;
 
 /* What operations note of a key for the near cache before it is sent: the operations' own. */
 typedef struct pgc_op_copy {
@@ -77,6 +106,8 @@ typedef struct pgc_op_key {
   pgcache_status status; /* out: PGCACHE_OK, PGCACHE_MISS */
   int64_t version;       /* out */
   pgcache_value *found;  /* out: one reference, for the op's maker */
+  pgc_digest *tags;      /* out of reads: what it depends on beside its own digest; pgc_alloc'd, for the op's maker */
+  size_t tag_count;      /* at most PGC_NEAR_TAGS_MAX */
 } pgc_op_key;
 
 /* A value as it stands in a row. */
@@ -105,6 +136,12 @@ struct pgc_op {
                            pgcache_error *error);
   const void *decoder; /* for decode */
 
+  /* What the entries that are written depend on beside their own digests: sorted, without duplicates; may be none. */
+  const pgc_digest *tags;
+  size_t tag_count;
+
+  bool unguarded; /* of reads: entries that were invalidated are given, too */
+
   bool
       impatient; /* do not wait for a lock longer than a moment: PGCACHE_TIMEOUT with SQLSTATE 55P03, nothing was changed */
 
@@ -122,6 +159,11 @@ struct pgc_op {
     } list;
     pgcache_store_stats *stats; /* out; struct_size is left alone */
     int64_t removed;            /* out: flush, cleanup */
+    pgc_op_load load;
+    struct {
+      const pgc_digest *digests; /* of keys and tags, sorted, without duplicates */
+      size_t count;
+    } invalidate;
     struct {
       int pool_max, pool_open; /* connections that the handle may have and has */
       pgcache_value *report;   /* out: one reference, for the op's maker */
@@ -211,6 +253,8 @@ struct pgc_store {
   /* The near cache of this process; NULL, or the function itself is: there is none. reads: somebody wants to read from it,
      and its listener is told; writes, figures and peek() start nothing. Any thread. */
   pgc_near *(*near)(pgc_store *self, bool reads);
+  /* Loads of this process, and who waits for them; never NULL. The listener tells it what it hears. Any thread. */
+  pgc_flights *(*flights)(pgc_store *self);
   /* See pgc_listener_fence(); PGCACHE_OK at once without a near cache. */
   pgcache_status (*fence)(pgc_store *self, pgc_deadline deadline, pgcache_error *error);
   /* Wakes every run() and open_channel(), and makes them and all later ones give PGCACHE_CLOSED; channels break. Any

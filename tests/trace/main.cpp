@@ -193,7 +193,7 @@ double run_near(const Trace &trace, int64_t room, bool in_bytes) {
       pgc_digest digest;
       pgc_digest_of_key(&digest, "trace", &request.key, sizeof request.key);
       value = pgc_value_new(in_bytes ? request.size : 0);
-      pgc_near_fill(near, &key, &digest, nullptr, 0, pgc_near_begin(near, &digest, nullptr, 0), value, 0);
+      pgc_near_fill(near, &key, &digest, nullptr, 0, pgc_near_begin(near, &digest), value, 0);
     }
     pgc_value_release(value);
   }

@@ -268,7 +268,7 @@ TEST_CASE("an entry goes with any of its tags", "[near][tags]") {
     tags.push_back(digest_of("tag" + std::to_string(i)));
   for (int gone = 0; gone < PGC_NEAR_TAGS_MAX; gone++) {
     Near near;
-    pgc_near_ticket ticket = near.begin("a", tags);
+    pgc_near_ticket ticket = near.begin("a");
     REQUIRE(near.fill("a", ticket, 5, "five", tags));
     REQUIRE(near.fill("b", 5, "five"));
     CHECK(near.find("a").text == "five");
@@ -276,7 +276,7 @@ TEST_CASE("an entry goes with any of its tags", "[near][tags]") {
     CHECK_FALSE(near.hit("a"));
     CHECK(near.hit("b"));
     CHECK_FALSE(near.fill("a", ticket, 6, "six", tags));
-    CHECK(near.fill("a", near.begin("a", tags), 4, "older, but it holds", tags));
+    CHECK(near.fill("a", near.begin("a"), 4, "older, but it holds", tags));
     CHECK(near.find("a").version == 4);
     near.changed("a", 5);
     CHECK_FALSE(near.hit("a"));
@@ -284,6 +284,23 @@ TEST_CASE("an entry goes with any of its tags", "[near][tags]") {
     near.invalidated("tag" + std::to_string(gone));
     CHECK(near.hit("a"));
   }
+}
+
+TEST_CASE("of tags that are learnt from the answer the last invalidations are remembered", "[near][tags]") {
+  Near near;
+  const std::vector<pgc_digest> tags = {digest_of("tag")};
+  const pgc_near_ticket before = near.begin("a");
+  for (int i = 0; i < 1000; i++)
+    near.invalidated("other" + std::to_string(i));
+  CHECK(near.fill("a", before, 1, "of another tag all this was", tags));
+  near.invalidated("tag");
+  CHECK_FALSE(near.hit("a"));
+  CHECK_FALSE(near.fill("a", before, 2, "read before that", tags));
+  const pgc_near_ticket after = near.begin("a");
+  for (int i = 0; i < 10000; i++)
+    near.invalidated("more" + std::to_string(i));
+  CHECK_FALSE(near.fill("a", after, 2, "nobody knows any more", tags));
+  CHECK(near.fill("a", after, 2, "but without tags it is known"));
 }
 
 TEST_CASE("a flush forgets everything, and says why", "[near][flush]") {
@@ -330,7 +347,7 @@ TEST_CASE("what could be no hit is no sample, and is not held", "[near][sample]"
   Near near;
   const std::vector<pgc_digest> tags = {digest_of("tag")};
   REQUIRE(near.fill("expired", near.begin("expired"), 1, "x", {}, pgc_now_us() - 1));
-  REQUIRE(near.fill("tagged", near.begin("tagged", tags), 1, "x", tags));
+  REQUIRE(near.fill("tagged", near.begin("tagged"), 1, "x", tags));
   CHECK_FALSE(near.holds("expired", 1));
   CHECK(near.holds("tagged", 1));
   near.invalidated("tag");
@@ -345,7 +362,7 @@ TEST_CASE("what could be no hit is no sample, and is not held", "[near][sample]"
 TEST_CASE("with too many tags nothing is let in", "[near][tags]") {
   Near near;
   const std::vector<pgc_digest> tags(PGC_NEAR_TAGS_MAX + 1, digest_of("tag"));
-  CHECK_FALSE(near.fill("a", near.begin("a", tags), 1, "x", tags));
+  CHECK_FALSE(near.fill("a", near.begin("a"), 1, "x", tags));
   CHECK(near.find("a").answer == PGC_NEAR_NOTHING);
 }
 

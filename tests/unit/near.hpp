@@ -62,9 +62,9 @@ public:
     return made;
   }
 
-  pgc_near_ticket begin(const std::string &name, const std::vector<pgc_digest> &tags = {}) const {
+  pgc_near_ticket begin(const std::string &name) const {
     pgc_digest digest = digest_of(name);
-    return pgc_near_begin(self, &digest, tags.data(), tags.size());
+    return pgc_near_begin(self, &digest);
   }
   bool fill(const std::string &name, pgc_near_ticket ticket, int64_t version, const std::string &text,
             const std::vector<pgc_digest> &tags = {}, int64_t expires_at_us = INT64_MAX) const {
@@ -90,7 +90,7 @@ public:
     pgc_digest digest = digest_of(name);
     pgc_near_key k = key(name);
     pgcache_value *made = text == nullptr ? nullptr : value(version, text);
-    pgc_near_written(self, &k, &digest, ticket, made, version);
+    pgc_near_written(self, &k, &digest, nullptr, 0, ticket, made, version);
     if (made != nullptr)
       pgc_value_release(made);
   }

@@ -88,7 +88,7 @@ TEST_CASE("the bytes that it counts are those that the heap has given, and stay 
         near.fill_absent(name, near.begin(name));
         break;
       case 1:
-        near.fill(name, near.begin(name, tags), i, std::string(random() % large, 'x'), tags);
+        near.fill(name, near.begin(name), i, std::string(random() % large, 'x'), tags);
         break;
       case 2:
         near.changed(name, INT64_MAX);
@@ -185,7 +185,7 @@ TEST_CASE("without memory nothing is let in, and what is heard of still goes", "
     for (int i = 0; i < 400; i++) {
       const std::string name = std::to_string(i);
       const int64_t before = near.counts().evictions;
-      const bool done = near.fill(name, near.begin(name, {kept}), i, "text", {kept});
+      const bool done = near.fill(name, near.begin(name), i, "text", {kept});
       CHECK(near.hit(name) == done);
       all = all && done;
       CHECK(near.counts().evictions - before <= 2);

@@ -219,7 +219,7 @@ TEST_CASE("tags and hits at once: what was invalidated is not given", "[near][th
           near.fill("plain" + name, 1);
           continue;
         }
-        const pgc_near_ticket ticket = near.begin(name, tags);
+        const pgc_near_ticket ticket = near.begin(name);
         const int64_t version = stored;
         near.fill(name, ticket, version, "text", tags);
       }
