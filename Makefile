@@ -78,7 +78,7 @@ EXAMPLES := $(patsubst abi/examples/%.c,$(B)/examples/%,$(sort $(wildcard abi/ex
 BENCH_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/bench/*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # A suite is a folder of tests/ with Catch2 tests; it becomes one program. tests/support helps those that need a server.
-SUITES := $(foreach suite,unit store async near faults,$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
+SUITES := $(foreach suite,unit store async near loads faults,$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
 SUPPORT_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(filter-out %/main.cpp,$(sort $(wildcard tests/support/*.cpp))))
 SOAK_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/soak/*.cpp)))
 HARNESS_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/harness/*.cpp)))
@@ -273,7 +273,7 @@ $(B)/planted/%: $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $(LIB_OBJECTS) Makefile
 	  done; \
 	  $(CXX) $(ALL_LDFLAGS) -o $@ $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $$objects $(LIBS) -ldl
 
-.PHONY: tests test-unit test-store test-async test-near test-roles test-pooler test-near-store test-cli test-faults soak harness staleness
+.PHONY: tests test-unit test-store test-async test-near test-loads test-roles test-pooler test-near-store test-cli test-faults soak harness staleness
 tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(B)/tests/harness $(EXAMPLES)
 
 # ARGS go to the test program: make test-store ARGS='[A07]'
@@ -302,6 +302,8 @@ test-async: $(B)/tests/async all
 	$(if $(ARGS),ci/with-postgres $(B)/tests/async $(ARGS),ci/in-parts 4 $(B)/tests/async)
 test-near: $(B)/tests/near all
 	$(if $(ARGS),ci/with-postgres $(B)/tests/near $(ARGS),ci/in-parts 4 $(B)/tests/near)
+test-loads: $(B)/tests/loads all
+	$(if $(ARGS),ci/with-postgres $(B)/tests/loads $(ARGS),ci/in-parts 4 $(B)/tests/loads)
 test-faults: $(B)/tests/faults all
 	ci/with-postgres $(B)/tests/faults $(ARGS)
 soak: $(B)/tests/soak
@@ -432,7 +434,7 @@ help:
 	@echo 'make demo            installs what is missing, builds, shows pgcache at work'
 	@echo 'make bench           measures; ONLY=store runs one group'
 	@echo 'make trace           hit ratios of the near cache, to LRU; ARGS="FILE" runs a trace of keys'
-	@echo 'make test-unit       one suite; also test-store, test-async, test-near, test-near-store, test-roles, test-pooler, test-cli, test-faults; ARGS="[A07]" picks tests'
+	@echo 'make test-unit       one suite; also test-store, test-async, test-near, test-loads, test-near-store, test-roles, test-pooler, test-cli, test-faults; ARGS="[A07]" picks tests'
 	@echo 'make soak            random operations under faults, checked; ARGS="--seconds 1800 --seed 7"'
 	@echo 'make harness         load: rates, latencies, hit ratio, consistency; URL="..." takes your server, ARGS="--help" tells more'
 	@echo 'make staleness       every read of near caches checked under faults; planted: bugs that this must find'

@@ -51,8 +51,15 @@ static pgcache_status null_run(pgc_store *base, pgc_op *op, pgcache_error *error
     return PGCACHE_EXISTS;
   case PGC_OP_DOCTOR:
     return switched_off(op, error);
+  case PGC_OP_BEGIN_LOAD: /* everybody loads for himself */
+    op->u.load.leased = true;
+    return PGCACHE_LEASE;
   case PGC_OP_PUT:
   case PGC_OP_ADD:
+  case PGC_OP_FILL_LOAD:
+  case PGC_OP_END_LOAD:
+  case PGC_OP_EXTEND_LOAD:
+  case PGC_OP_INVALIDATE:
   case PGC_OP_KEYS:
   case PGC_OP_STATS:
   case PGC_OP_USAGE:

@@ -25,8 +25,7 @@ typedef enum pgc_op_kind {
   PGC_OP_STATS,
   PGC_OP_USAGE,
   PGC_OP_DOCTOR,
-  PGC_OP_BEGIN_LOAD,                    /* takes a lease perhaps, but can be repeated with the same token */
-  PGC_OP_LAST_READ = PGC_OP_BEGIN_LOAD, /* the kinds behind this one write */
+  PGC_OP_BEGIN_LOAD, /* takes a lease perhaps, but can be repeated with the same token; the kinds behind it write */
   PGC_OP_PUT,
   PGC_OP_ADD,
   PGC_OP_REPLACE,
@@ -203,7 +202,7 @@ static inline bool pgc_op_stores(pgc_op_kind kind) {
 }
 
 static inline bool pgc_op_writes(pgc_op_kind kind) {
-  return kind > PGC_OP_LAST_READ;
+  return kind > PGC_OP_BEGIN_LOAD;
 }
 
 /* Work on the cache as a whole, for which somebody waits who wants to know how the server is. */
@@ -253,7 +252,8 @@ struct pgc_store {
   /* The near cache of this process; NULL, or the function itself is: there is none. reads: somebody wants to read from it,
      and its listener is told; writes, figures and peek() start nothing. Any thread. */
   pgc_near *(*near)(pgc_store *self, bool reads);
-  /* Loads of this process, and who waits for them; never NULL. The listener tells it what it hears. Any thread. */
+  /* Loads of this process, and who waits for them; the listener tells it what it hears. NULL, or the function itself is: each
+     caller loads for himself (null:, or no memory). Any thread. */
   pgc_flights *(*flights)(pgc_store *self);
   /* See pgc_listener_fence(); PGCACHE_OK at once without a near cache. */
   pgcache_status (*fence)(pgc_store *self, pgc_deadline deadline, pgcache_error *error);

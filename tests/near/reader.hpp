@@ -46,7 +46,7 @@ public:
     const pgc_near_key name = name_of(key);
     pgc_digest digest;
     pgc_digest_of_key(&digest, "default", key.data(), key.size());
-    const pgc_near_ticket ticket = pgc_near_begin(self, &digest, nullptr, 0);
+    const pgc_near_ticket ticket = pgc_near_begin(self, &digest);
     const int64_t now = pgc_now_us();
     const Answer got = cache.get(key);
     return got == PGCACHE_OK &&
