@@ -82,6 +82,7 @@ SUITES := $(foreach suite,unit store async near loads faults,$(if $(wildcard tes
 SUPPORT_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(filter-out %/main.cpp,$(sort $(wildcard tests/support/*.cpp))))
 SOAK_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/soak/*.cpp)))
 HARNESS_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/harness/*.cpp)))
+HISTORY_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/histories/*.cpp)))
 SUPPORT_MAIN := $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/support/main.cpp))
 
 SHARED := $(B)/libpgcache.so.$(VERSION)
@@ -248,6 +249,10 @@ $(B)/tests/harness: $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $(STATIC)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
 	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(STATIC) $(LIBS) -ldl
+$(B)/tests/histories: $(HISTORY_OBJECTS) $(SUPPORT_OBJECTS) $(STATIC)
+	@mkdir -p $(@D)
+	$(SAY) LD $@
+	$(Q)$(CXX) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(STATIC) $(LIBS) -ldl
 
 # The harness with a bug in the library, which it must find: the files that know the bug are compiled once more with it. That
 # of EXCLUDED_VERSION is in SQL, which has no preprocessor.
@@ -273,7 +278,7 @@ $(B)/planted/%: $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $(LIB_OBJECTS) Makefile
 	  done; \
 	  $(CXX) $(ALL_LDFLAGS) -o $@ $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $$objects $(LIBS) -ldl
 
-.PHONY: tests test-unit test-store test-async test-near test-loads test-roles test-pooler test-near-store test-cli test-faults soak harness staleness
+.PHONY: tests test-unit test-store test-async test-near test-loads test-roles test-pooler test-near-store test-cli test-faults soak harness staleness histories
 tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(B)/tests/harness $(EXAMPLES)
 
 # ARGS go to the test program: make test-store ARGS='[A07]'
@@ -313,6 +318,9 @@ harness: $(B)/tests/harness
 	$(B)/tests/harness load $(if $(URL),--url '$(URL)') $(ARGS)
 staleness: $(B)/tests/harness
 	$(B)/tests/harness staleness $(or $(ARGS),--faults all)
+# OPERATIONS: of each kind of fault.
+histories: $(B)/tests/histories
+	OPERATIONS=$(or $(OPERATIONS),$(if $(PGCACHE_LONG),1000000,20000)) BUILD=$(B) tests/histories/run $(ARGS)
 test-cli: all examples
 	PGCACHE_BIN=$(B)/pgcache $(if $(ARGS),ci/with-postgres tests/cli/run $(ARGS),tests/cli/run-all)
 
@@ -328,6 +336,7 @@ check-long:
 	$(B)/tests/harness self-test
 	$(MAKE) planted
 	$(MAKE) staleness ARGS='--faults all --seconds 60 --reads 10000000'
+	$(MAKE) histories OPERATIONS=1000000
 check-all: all tests light-checks
 	@set -e; for suite in $(SUITES) roles pooler cli; do $(MAKE) "test-$$suite"; done
 light-checks: all
@@ -438,6 +447,7 @@ help:
 	@echo 'make soak            random operations under faults, checked; ARGS="--seconds 1800 --seed 7"'
 	@echo 'make harness         load: rates, latencies, hit ratio, consistency; URL="..." takes your server, ARGS="--help" tells more'
 	@echo 'make staleness       every read of near caches checked under faults; planted: bugs that this must find'
+	@echo 'make histories       checks whether operations under faults are linearizable; OPERATIONS=1000000 of each kind of fault'
 	@echo 'make fuzz            runs each fuzz target for FUZZ_SECONDS (20)'
 	@echo 'make install         DESTDIR, PREFIX, libdir, ... as usual; uninstall; installcheck'
 	@echo 'make dist            a tarball of the last commit, build/pgcache-$(VERSION).tar.gz'
