@@ -63,9 +63,11 @@ public:
   int accepted() const {
     return accepted_;
   } /* connections so far */
+  /* Passed so far. With the lock: what the other side has received is then counted. */
   int64_t bytes(Direction direction) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
     return bytes_[direction];
-  } /* passed so far */
+  }
 
 private:
   struct Link {
@@ -87,7 +89,7 @@ private:
   std::string folder_;
   int listener_ = -1;
   int wake_[2] = {-1, -1};
-  std::mutex mutex_; /* guards all below; held by the loop except in poll */
+  mutable std::mutex mutex_; /* guards all below; held by the loop except in poll */
   std::list<Link> links_;
   std::function<void(Direction, std::string &)> rewrite_;
   int64_t cut_after_[2] = {-1, -1};
