@@ -230,7 +230,10 @@ $(B)/hiredis: FORCE
 # ---- Tests -----------------------------------------------------------------------------------------------------------------------
 
 # One program for each suite; a suite without a main.cpp of its own takes that of tests/support.
-suite_objects = $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/$(1)/*.cpp))) \
+# THREADS_ONLY=1 leaves out the files of tests that have none with the tag [threads], for TSan.
+suite_sources = $(sort $(if $(THREADS_ONLY),$(shell grep -le '\[threads\]' tests/$(1)/*.cpp; grep -Le '^TEST_CASE' tests/$(1)/*.cpp), \
+  $(wildcard tests/$(1)/*.cpp)))
+suite_objects = $(patsubst %.cpp,$(B)/obj/%.o,$(call suite_sources,$(1))) \
   $(if $(wildcard tests/$(1)/main.cpp),,$(SUPPORT_MAIN)) $(if $(filter-out unit,$(1)),$(SUPPORT_OBJECTS))
 define suite_rule
 $(B)/tests/$(1): $(call suite_objects,$(1)) $(COUNT_EXITS) $(STATIC)
