@@ -62,16 +62,22 @@ static pgc_op_kind kind_for_many(pgc_op_kind kind) {
   return kind == PGC_OP_GET ? PGC_OP_GET_MANY : kind == PGC_OP_PUT ? PGC_OP_PUT_MANY : PGC_OP_REMOVE_MANY;
 }
 
-/* Takes parts of one namespace out of a queue, from its front. */
+/* Whether two requests can be one statement: it has one namespace, and one set of tags. */
+static bool go_together(const pgc_request *left, const pgc_request *right) {
+  return left->tag_count == right->tag_count && strcmp(left->namespace_name, right->namespace_name) == 0 &&
+         (left->tag_count == 0 || memcmp(left->tags, right->tags, left->tag_count * sizeof *left->tags) == 0);
+}
+
+/* Takes parts that go together out of a queue, from its front. */
 static size_t pick(pgc_parts *queue, sortable *picked, size_t limit) {
   size_t count = 0, bytes = 0, looked = 0;
-  const char *namespace_name = NULL;
+  const pgc_request *first = NULL;
   for (pgc_part *each = queue->first, *next; each != NULL && count < limit && looked < LOOK_MAX;
        each = next, looked++) {
     next = each->next;
-    if (namespace_name == NULL)
-      namespace_name = each->request->namespace_name;
-    else if (strcmp(namespace_name, each->request->namespace_name) != 0)
+    if (first == NULL)
+      first = each->request;
+    else if (!go_together(first, each->request))
       continue;
     bytes += each->key.value_len;
     if (count > 0 && bytes > PUT_BYTES_MAX)
@@ -109,9 +115,13 @@ static void fill(batch *made, const sortable *picked, size_t count) {
   op->decode = limits->decode;
   op->decoder = limits->decoder;
   op->deadline = first->deadline;
+  op->tags = first->tags;
+  op->tag_count = first->tag_count;
   op->impatient = true;
   for (size_t i = 0; i < count; i++) {
     pgc_part *part = picked[i].part;
+    if (part->request->guide != NULL)
+      part->request->guide->goes(part->request, part);
     made->bytes += part->key.value_len;
     if (part->request->deadline > op->deadline)
       op->deadline = part->request->deadline;
@@ -130,6 +140,8 @@ static void fill(batch *made, const sortable *picked, size_t count) {
   } else if (op->kind == PGC_OP_INCREMENT) {
     op->u.increment.delta = first->u.increment.delta;
     op->u.increment.initial = first->u.increment.initial;
+  } else if (pgc_op_has_load(op->kind)) {
+    op->u.load = first->u.load;
   }
 }
 
@@ -164,12 +176,17 @@ static void end_key(pgc_engine *self, batch *back, size_t index, pgcache_status 
     twin = part->twin;
     part->key.version = key->found != NULL ? key->found->version : key->version;
     part->key.found = key->found;
+    part->key.tags = key->tags;
+    part->key.tag_count = key->tag_count;
     if (twin != NULL && key->found != NULL)
       pgc_value_retain(key->found);
     if (op->kind == PGC_OP_INCREMENT)
       part->request->number = op->u.increment.number;
-    pgc_part_end(self, part, status, error);
+    else if (pgc_op_has_load(op->kind))
+      part->request->u.load = op->u.load;
+    pgc_part_answered(self, part, status, error);
   }
+  pgc_free(key->tags);
 }
 
 static void end_all(pgc_engine *self, batch *back) {
@@ -197,7 +214,7 @@ static void requeue(pgc_engine *self, batch *back, bool alone) {
       if (self->closing) {
         pgc_part_end(self, part, PGCACHE_CLOSED, NULL);
       } else if (part->request->over || part->losses >= LOSSES_MAX) {
-        pgc_part_end(self, part, back->sent.status, error);
+        pgc_part_answered(self, part, back->sent.status, error);
       } else {
         part->alone = part->alone || alone || part->losses > 1;
         pgc_part_make_ready(self, part, true);

@@ -124,12 +124,12 @@ static pgcache_status admit(pgc_engine *self, pgc_request *request, uint64_t *id
   pgcache_status status = PGCACHE_OK;
   if (self->closed)
     status = pgc_fail(error, PGCACHE_CLOSED, "the handle was shut down");
-  else if (is_too_much(self->requests, weight_of(request), self->limits.requests_max))
+  else if (!request->owed && is_too_much(self->requests, weight_of(request), self->limits.requests_max))
     status = pgc_fail(error, PGCACHE_QUEUE_FULL,
                       "%zu requests are under way or wait to be taken; take completions first, or raise "
                       "async_requests_max",
                       self->requests);
-  else if (request->bytes > 0 && is_too_much(self->bytes, request->bytes, self->limits.bytes_max))
+  else if (!request->owed && request->bytes > 0 && is_too_much(self->bytes, request->bytes, self->limits.bytes_max))
     status = pgc_fail(error, PGCACHE_QUEUE_FULL,
                       "requests of %zu bytes are under way or wait to be taken; take completions first, or raise "
                       "async_bytes_max",
@@ -190,6 +190,16 @@ pgcache_status pgc_engine_cancel(pgc_engine *self, uint64_t id) {
   if (wake)
     pgc_engine_wake(self);
   return there ? PGCACHE_OK : PGCACHE_MISS;
+}
+
+void pgc_engine_rouse(pgc_engine *self, const pgc_digest *digest) {
+  pthread_mutex_lock(&self->lock);
+  pgc_roused_add(&self->roused, digest);
+  bool wake = self->asleep;
+  self->asleep = false;
+  pthread_mutex_unlock(&self->lock);
+  if (wake)
+    pgc_engine_wake(self);
 }
 
 /* ---- Completions ---- */

@@ -33,7 +33,8 @@ pgcache_status pgc_engine_submit(pgc_engine *self, pgc_request *request, uint64_
 /* The same for a request all of whose parts are answered: it is complete at once. */
 pgcache_status pgc_engine_submit_answered(pgc_engine *self, pgc_request *request, uint64_t *id, pgcache_error *error);
 
-/* Something became of this digest: parts that sleep, see ask_again in request.h, are sent again now. */
+/* Something became of this digest, NULL: perhaps of all: wakes the parts that sleep on it, see pgc_guide. Never waits, and
+   is never lost: what is put to sleep after the call was asked after it, too. */
 void pgc_engine_rouse(pgc_engine *self, const pgc_digest *digest);
 
 /* See pgcache_event_fd(), pgcache_cancel(), pgcache_take(), pgcache_wait(), pgcache_dispatch(). */

@@ -5,6 +5,7 @@
  *   loop.c       the engine's thread: takes in what was submitted, watches the lanes and the clock
  *   order.c      keys that are being written: who has to wait for whom
  *   timers.c     requests by deadline
+ *   sleepers.c   parts that wait for somebody else than the server
  *   batches.c    what is sent together, and the answers on their way back
  *   lanes.c      the connections
  *   crew.c       threads for what may wait
@@ -26,6 +27,7 @@ enum {
   PGC_PART_READY,   /* in the queue of its kind */
   PGC_PART_BLOCKED, /* waits for a write of the same key */
   PGC_PART_AWAY,    /* sent, or with the crew: its memory is in use */
+  PGC_PART_ASLEEP,  /* see pgc_guide */
   PGC_PART_DONE
 };
 
@@ -150,6 +152,24 @@ pgc_request *pgc_timers_pop(pgc_timers *self, int64_t now_us);
 /* When to look again; PGC_NO_DEADLINE for an empty wheel. */
 pgc_deadline pgc_timers_next(const pgc_timers *self);
 
+/* ---- sleepers.c ---- */
+
+/* Digests named since the last look; with more of them everybody is woken. */
+#define PGC_ROUSED_MAX 64
+
+typedef struct pgc_roused {
+  size_t count; /* PGC_ROUSED_MAX + 1: all */
+  pgc_digest digests[PGC_ROUSED_MAX];
+} pgc_roused;
+
+void pgc_roused_add(pgc_roused *self, const pgc_digest *digest);
+
+/* Puts a part to sleep until its wake_us. */
+void pgc_sleepers_add(pgc_parts *self, pgc_part *part);
+
+/* Takes out those whose time has come, and those that were named. */
+pgc_parts pgc_sleepers_pop(pgc_parts *self, int64_t now_us, pgc_roused *roused);
+
 /* ---- crew.c ---- */
 
 #define PGC_CREW_MAX 4 /* at most, whatever it is made with */
@@ -230,8 +250,9 @@ struct pgc_engine {
   bool closed, asleep;
   pgc_requests submitted;
   pgc_request *cancelled; /* by next_cancelled */
-  pgc_request **by_id;    /* under way or complete: at index id modulo by_id_size */
-  size_t by_id_size;      /* a power of two */
+  pgc_roused roused;
+  pgc_request **by_id; /* under way or complete: at index id modulo by_id_size */
+  size_t by_id_size;   /* a power of two */
   size_t in_table, incomplete;
   size_t requests, bytes; /* of these, and of abandoned ones; a request of many keys counts as so many */
   pgc_requests complete, with_callback;
@@ -242,6 +263,7 @@ struct pgc_engine {
   /* The engine's thread alone. */
   size_t under_way; /* requests that have no outcome yet, and abandoned ones */
   pgc_parts ready[PGC_QUEUES];
+  pgc_parts sleepers; /* by the times when they wake */
   pgc_order order;
   pgc_timers timers;
   pgc_requests ended; /* complete, to be handed over at once */
@@ -268,6 +290,10 @@ void pgc_engine_hand_over(pgc_engine *self); /* engine.c: what has ended */
 /* outcome.c */
 /* The end of a part that stands in no list any more. error: NULL, or with its message. */
 void pgc_part_end(pgc_engine *self, pgc_part *part, pgcache_status status, const pgcache_error *error);
+/* Lets a part in that stands in no list: it is queued, waits for a write of its key, sleeps, or has ended. */
+void pgc_part_admit(pgc_engine *self, pgc_part *part);
+/* An answer to a part that was away: its end, unless its maker asks again. error: NULL, or with its message. */
+void pgc_part_answered(pgc_engine *self, pgc_part *part, pgcache_status status, const pgcache_error *error);
 /* Queues a part that may be sent; first: it was on its way already. */
 void pgc_part_make_ready(pgc_engine *self, pgc_part *part, bool first);
 /* A request has its outcome. */

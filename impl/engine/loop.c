@@ -58,22 +58,33 @@ static void take_in_parts(pgc_engine *self, pgc_request *request, int64_t now_us
     pgc_part *part = &request->parts[i];
     if (part->place == PGC_PART_DONE)
       continue;
-    pgcache_status entered = error.status == PGCACHE_OK ? pgc_order_enter(&self->order, part) : error.status;
-    if (entered == PGCACHE_OK) {
-      pgc_part_make_ready(self, part, false);
-    } else if (entered < 0) {
+    if (error.status == PGCACHE_OK) {
+      pgc_part_admit(self, part);
+    } else {
       part->place = PGC_PART_BLOCKED; /* it was not let in */
-      pgc_part_end(self, part, entered, error.status == PGCACHE_OK ? NULL : &error);
+      pgc_part_end(self, part, error.status, &error);
     }
   }
 }
 
-/* Takes in what was submitted, and gives up what was cancelled: which is not handed over before, and so is still there. */
+static void wake_up(pgc_engine *self, int64_t now_us, pgc_roused *roused) {
+  pgc_parts awake = pgc_sleepers_pop(&self->sleepers, now_us, roused);
+  while (awake.first != NULL) {
+    pgc_part *first = awake.first;
+    pgc_parts_remove(&awake, first);
+    pgc_part_admit(self, first);
+  }
+}
+
+/* Takes in what was submitted, gives up what was cancelled: which is not handed over before, and so is still there; and
+   wakes who slept. */
 static void take_in(pgc_engine *self, int64_t now_us) {
   pthread_mutex_lock(&self->lock);
   pgc_request *submitted = self->submitted.first;
   pgc_request *cancelled = self->cancelled;
   bool closed = self->closed;
+  pgc_roused roused = self->roused;
+  self->roused.count = 0;
   self->submitted = (pgc_requests){NULL, NULL};
   self->asleep = false;
   self->cancelled = NULL;
@@ -99,6 +110,7 @@ static void take_in(pgc_engine *self, int64_t now_us) {
       pgc_request_give_up(self, cancelled, PGCACHE_CANCELLED);
     cancelled = next;
   }
+  wake_up(self, now_us, &roused);
 }
 
 static void take_back_jobs(pgc_engine *self, pgc_crew *crew) {
@@ -157,7 +169,8 @@ static void wait_for_events(pgc_engine *self, struct pollfd *polled, pgc_lane **
     of[count++] = lane;
   }
   pthread_mutex_lock(&self->lock);
-  bool sleep = self->submitted.first == NULL && self->cancelled == NULL && (self->closing || !self->closed);
+  bool sleep = self->submitted.first == NULL && self->cancelled == NULL && self->roused.count == 0 &&
+               (self->closing || !self->closed);
   self->asleep = sleep;
   pthread_mutex_unlock(&self->lock);
 
@@ -199,6 +212,8 @@ void *pgc_engine_loop(void *engine) {
     if (self->closing && self->under_way == 0 && self->away == 0 && pgc_lanes_shut(self))
       break;
     pgc_deadline until = sooner(pgc_timers_next(&self->timers), tidy);
+    if (self->sleepers.first != NULL)
+      until = sooner(until, self->sleepers.first->wake_us);
     if (pgc_engine_ready(self) > 0)
       until = sooner(until, self->retry_at_us > now_us ? self->retry_at_us : until);
     wait_for_events(self, polled, of, until);

@@ -19,6 +19,28 @@ void pgc_part_make_ready(pgc_engine *self, pgc_part *part, bool first) {
     pgc_parts_append(queue, part);
 }
 
+void pgc_part_admit(pgc_engine *self, pgc_part *part) {
+  pgc_request *request = part->request;
+  if (request->guide != NULL) {
+    part->wake_us = request->guide->when(request, part);
+    if (part->answered) {
+      pgc_part_end(self, part, part->key.status, NULL);
+      return;
+    }
+    if (part->wake_us > 0) {
+      pgc_sleepers_add(&self->sleepers, part);
+      return;
+    }
+  }
+  pgcache_status entered = pgc_order_enter(&self->order, part);
+  if (entered == PGCACHE_OK) {
+    pgc_part_make_ready(self, part, false);
+  } else if (entered < 0) {
+    part->place = PGC_PART_BLOCKED; /* it was not let in */
+    pgc_part_end(self, part, entered, NULL);
+  }
+}
+
 void pgc_request_over(pgc_engine *self, pgc_request *request) {
   if (request->timed)
     pgc_timers_remove(&self->timers, request);
@@ -28,12 +50,13 @@ void pgc_request_over(pgc_engine *self, pgc_request *request) {
 }
 
 /* A read under on_error=miss. */
-static pgcache_status soften(pgc_engine *self, const pgc_request *request, pgcache_status status) {
+static pgcache_status soften(pgc_engine *self, pgc_request *request, pgcache_status status) {
+  bool softens = request->guide != NULL && request->guide->soften != NULL;
   bool read = request->kind == PGC_OP_GET || request->kind == PGC_OP_EXISTS;
-  if (!read || !self->limits.failed_reads_miss || !pgc_failure_is_miss(status))
+  if (!(read || softens) || !self->limits.failed_reads_miss || !pgc_failure_is_miss(status))
     return status;
   pgc_count(&self->store->counters.reads_failed);
-  return PGCACHE_MISS;
+  return softens ? request->guide->soften(request) : PGCACHE_MISS;
 }
 
 void pgc_part_end(pgc_engine *self, pgc_part *part, pgcache_status status, const pgcache_error *error) {
@@ -50,7 +73,10 @@ void pgc_part_end(pgc_engine *self, pgc_part *part, pgcache_status status, const
       pgc_part_make_ready(self, first, false);
     }
   }
-  status = soften(self, request, status);
+  part->key.tags = NULL; /* whoever has them frees them */
+  part->key.tag_count = 0;
+  if (!part->waited && !request->over)
+    status = soften(self, request, status);
   part->key.status = status;
   if (status < 0 && request->status >= 0) /* the first failure's message stands for all */
     pgc_request_settle(request, status, error);
@@ -65,6 +91,24 @@ void pgc_part_end(pgc_engine *self, pgc_part *part, pgcache_status status, const
     pgc_request_settle(request, status, NULL);
   }
   pgc_request_over(self, request);
+}
+
+void pgc_part_answered(pgc_engine *self, pgc_part *part, pgcache_status status, const pgcache_error *error) {
+  pgc_request *request = part->request;
+  pgcache_error closed = PGCACHE_ERROR_INIT;
+  if (request->guide != NULL && !request->over && request->guide->ask_again(request, part, &status)) {
+    if (part->key.found != NULL)
+      pgc_value_release(part->key.found);
+    part->key.found = NULL;
+    part->key.version = 0;
+    if (!self->closing) {
+      pgc_part_admit(self, part);
+      return;
+    }
+    status = pgc_fail(&closed, PGCACHE_CLOSED, "the handle was shut down");
+    error = &closed;
+  }
+  pgc_part_end(self, part, status, error);
 }
 
 void pgc_request_end(pgc_engine *self, pgc_request *request, pgcache_status status, const pgcache_error *error) {
@@ -82,6 +126,8 @@ static pgcache_status explain_unsent(const pgc_engine *self, const pgc_request *
     return pgc_fail(error, status, "the request was cancelled before it was sent");
   if (status == PGCACHE_CLOSED)
     return pgc_fail(error, status, "the handle was shut down");
+  if (request != NULL && request->part_count > 0 && request->parts[0].place == PGC_PART_ASLEEP)
+    return pgc_fail(error, status, "somebody else's load of the key did not end before the deadline");
   if (request != NULL && request->part_count > 0 && request->parts[0].locked)
     return pgc_fail_sql(error, status, "55P03",
                         "another transaction had it locked until the deadline; nothing was changed");
@@ -114,6 +160,9 @@ static void complete_ahead(pgc_engine *self, pgc_request *request, pgcache_statu
     pgc_timers_remove(&self->timers, request);
   request->timed = false;
   request->over = ahead->over = true;
+  ahead->load = request->load;
+  ahead->drop_load = request->drop_load;
+  request->load = NULL;
   pthread_mutex_lock(&self->lock);
   ahead->id = request->id;
   ahead->waiter = request->waiter;
@@ -143,7 +192,8 @@ void pgc_request_give_up(pgc_engine *self, pgc_request *request, pgcache_status 
   size_t unsent = 0;
   for (size_t i = 0; i < request->part_count; i++) {
     away = away || request->parts[i].place == PGC_PART_AWAY;
-    unsent += request->parts[i].place == PGC_PART_READY || request->parts[i].place == PGC_PART_BLOCKED;
+    unsent += request->parts[i].place == PGC_PART_READY || request->parts[i].place == PGC_PART_BLOCKED ||
+              request->parts[i].place == PGC_PART_ASLEEP;
   }
   pgcache_status why = explain_unsent(self, request, status, &error);
   for (size_t i = 0; unsent > 0; i++) { /* with the last one the request may be gone */
@@ -152,8 +202,11 @@ void pgc_request_give_up(pgc_engine *self, pgc_request *request, pgcache_status 
       pgc_order_unblock(part);
     else if (part->place == PGC_PART_READY)
       pgc_parts_remove(&self->ready[pgc_queue_of(part)], part);
+    else if (part->place == PGC_PART_ASLEEP)
+      pgc_parts_remove(&self->sleepers, part);
     else
       continue;
+    part->waited = part->place == PGC_PART_ASLEEP;
     unsent--;
     pgc_part_end(self, part, why, &error);
   }
@@ -177,6 +230,11 @@ void pgc_engine_fail_ready(pgc_engine *self, pgcache_status status, const pgcach
 void pgc_engine_end_unsent(pgc_engine *self) {
   pgcache_error error = PGCACHE_ERROR_INIT;
   explain_unsent(self, NULL, PGCACHE_CLOSED, &error);
+  while (self->sleepers.first != NULL) {
+    pgc_part *first = self->sleepers.first;
+    pgc_parts_remove(&self->sleepers, first);
+    pgc_part_end(self, first, PGCACHE_CLOSED, &error);
+  }
   while (pgc_engine_ready(self) > 0)
     pgc_engine_fail_ready(self, PGCACHE_CLOSED, &error);
 }

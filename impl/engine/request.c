@@ -117,6 +117,8 @@ void pgc_request_free(pgc_request *self) {
     release(self->items[i].result);
   for (size_t i = 0; self->values != NULL && i < self->count; i++)
     release(self->values[i]);
+  if (self->load != NULL)
+    self->drop_load(self->load);
   pgc_free(self->own_message);
   pgc_free(self);
 }

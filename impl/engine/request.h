@@ -15,6 +15,7 @@
 
 typedef struct pgcache_completion pgc_request;
 typedef struct pgc_engine pgc_engine;
+typedef struct pgc_part pgc_part;
 
 /* Work that may wait, for a thread of the crew; what comes of it is taken up on the engine's thread. */
 typedef struct pgc_job {
@@ -24,7 +25,7 @@ typedef struct pgc_job {
 } pgc_job;
 
 /* One key of a request: what the engine queues, puts in order and sends together with others. */
-typedef struct pgc_part {
+struct pgc_part {
   pgc_request *request;
   pgc_op_key key; /* digest, key, value, flags, ttl_ms, format: the maker's; out: status, version, found */
   bool answered;  /* by the maker, who has set the outputs: it is not sent */
@@ -38,7 +39,24 @@ typedef struct pgc_part {
   uint8_t losses; /* of connections on which it was sent */
   bool alone;     /* a statement of many keys, this one's among them, has failed */
   bool locked;    /* when it was sent another transaction had locked what it needs */
-} pgc_part;
+  bool waited;    /* it was given up asleep: for somebody else's sake, not for the server's */
+  int64_t wake_us;
+};
+
+/* What the maker has to say about parts on their way. All are called on the engine's thread, and must not wait. */
+typedef struct pgc_guide {
+  /* Before a part is sent for the first time, and whenever it wakes. 0: it is sent; a time on pgc_monotonic_us()'s clock: it
+     sleeps until then, or until pgc_engine_rouse() names its digest, and then this is asked again. The maker may also answer
+     the part now, see pgc_part. */
+  int64_t (*when)(pgc_request *self, pgc_part *part);
+  /* The part goes out now; again, if its connection is lost. */
+  void (*goes)(pgc_request *self, pgc_part *part);
+  /* Its answer has come, with all outputs. True: that was not the last word, and when() is asked again; what it found and is
+     still there is dropped. False: it was; *status may be made another. Not called of a request that is over. */
+  bool (*ask_again)(pgc_request *self, pgc_part *part, pgcache_status *status);
+  /* Under [rule:on_error]: what stands in for a failure of the server. */
+  pgcache_status (*soften)(pgc_request *self);
+} pgc_guide;
 
 struct pgcache_completion {
   /* ---- Set by the maker. ---- */
@@ -64,13 +82,13 @@ struct pgcache_completion {
   /* With parts: is told of the end of each that was not answered by the maker, on the engine's thread, before its completion
      can be taken. status: before [rule:on_error]. NULL: nobody is. */
   void (*part_ended)(pgc_request *self, const pgc_part *part, pgcache_status status);
-  /* With parts: is asked, on the engine's thread, about an answer that may not be the last word (PGCACHE_BUSY): when to ask the
-     store again, on pgc_now_us(), or sooner if pgc_engine_rouse() names its digest; 0: it is the last word. NULL: it is. */
-  int64_t (*ask_again)(pgc_request *self, pgc_part *part);
-  pgc_near *near; /* for part_ended */
-  void *context;  /* for run and part_ended */
-  size_t bytes;   /* what it counts against async_bytes_max */
-  bool discarded; /* nobody wants its completion */
+  const pgc_guide *guide; /* of its parts, which do not write; NULL: they are simply sent */
+  pgc_near *near;         /* for part_ended */
+  void *context;          /* for run and part_ended */
+  void *load_context;     /* for what is done about loads */
+  size_t bytes;           /* what it counts against async_bytes_max */
+  bool discarded;         /* nobody wants its completion */
+  bool owed;              /* it is let in beyond the limits: what was let in before makes it necessary */
 
   /* ---- Outputs. ---- */
   uint64_t id;
@@ -84,9 +102,10 @@ struct pgcache_completion {
   pgcache_value **values;
   pgcache_usage *usage;
   pgcache_store_stats *stats;
-  pgcache_cleanup_progress *progress; /* these four in its own memory */
-  size_t count;                       /* of items, values or usage */
-  pgcache_load *load;                 /* until it is taken */
+  pgcache_cleanup_progress *progress;    /* these four in its own memory */
+  size_t count;                          /* of items, values or usage */
+  pgcache_load *load;                    /* until it is taken */
+  void (*drop_load)(pgcache_load *load); /* of one that was not */
 
   /* ---- The engine's. ---- */
   pgc_request *next, *previous; /* in the list where it is: submitted, by deadline, or complete */

@@ -201,6 +201,11 @@ static inline bool pgc_op_stores(pgc_op_kind kind) {
          kind == PGC_OP_PUT_MANY;
 }
 
+/* Is u.load its own? */
+static inline bool pgc_op_has_load(pgc_op_kind kind) {
+  return kind == PGC_OP_BEGIN_LOAD || (kind >= PGC_OP_FILL_LOAD && kind <= PGC_OP_EXTEND_LOAD);
+}
+
 static inline bool pgc_op_writes(pgc_op_kind kind) {
   return kind > PGC_OP_BEGIN_LOAD;
 }
