@@ -231,29 +231,41 @@ void pgc_flight_land(pgc_flight *self, pgcache_value *value) {
     pgc_value_retain(value);
   pthread_mutex_lock(&self->home->mutex);
   pgcache_value *before = land(self, value);
+  bool waited_for = self->members > 1;
   pthread_mutex_unlock(&self->home->mutex);
   release(before);
+  if (waited_for)
+    tell(self->home, &self->digest);
+}
+
+pgc_deadline pgc_flight_led_until(pgc_flight *self) {
+  pthread_mutex_lock(&self->home->mutex);
+  pgc_deadline until = self->led ? self->led_until : PGC_NO_DEADLINE;
+  pthread_mutex_unlock(&self->home->mutex);
+  return until;
 }
 
 /* ---- Rousing ---- */
 
 void pgc_flights_rouse(pgc_flights *self, const pgc_digest *digest) {
-  tell(self, digest);
   if (atomic_load(&self->count) == 0)
     return;
   pthread_mutex_lock(&self->mutex);
   pgc_flight *flight = find(self, digest);
-  if (flight != NULL)
+  bool found = flight != NULL;
+  if (found)
     wake(flight);
   pthread_mutex_unlock(&self->mutex);
+  if (found) /* after the turn has changed: who looks at it now does not go to sleep again */
+    tell(self, digest);
 }
 
 void pgc_flights_rouse_all(pgc_flights *self) {
-  tell(self, NULL);
   pthread_mutex_lock(&self->mutex);
   for (int i = 0; i < BUCKETS; i++) {
     for (pgc_flight *flight = self->buckets[i]; flight != NULL; flight = flight->next)
       wake(flight);
   }
   pthread_mutex_unlock(&self->mutex);
+  tell(self, NULL);
 }

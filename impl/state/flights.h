@@ -26,8 +26,8 @@ typedef struct pgc_flight pgc_flight; /* shared by its leader and those who wait
 pgc_flights *pgc_flights_new(void);       /* NULL when out of memory */
 void pgc_flights_free(pgc_flights *self); /* all flights were left; NULL is a no-op */
 
-/* Whoever is told that a digest was roused, beside those who wait in here: the engine. digest NULL: all were. Called without a
-   lock, by any thread; it must be quick. NULL: nobody, and when this returns nobody is being told any more. */
+/* Whoever is told that a flight was roused or has landed, beside those who wait in here: the engine, whose parts take part without
+   waiting in here. digest NULL: all were. Called without a lock, by any thread, after the turn has changed; it must be quick. NULL: nobody, and when this returns nobody is being told any more. */
 void pgc_flights_on_rouse(pgc_flights *self, void (*roused)(void *context, const pgc_digest *digest), void *context);
 
 /* Takes part in the flight of a digest. *leads: nobody led it, and now the caller does, until pgc_flight_land(). NULL when out of
@@ -48,6 +48,9 @@ void pgc_flight_sending(pgc_flight *self);
 /* The leader's: it leads until then at most, because its lease ends then. Afterwards the flight counts as landed with nothing,
    and who joins gets another one. */
 void pgc_flight_lead_until(pgc_flight *self, pgc_deadline until);
+
+/* When its leader's time is over; PGC_NO_DEADLINE: that is not known. */
+pgc_deadline pgc_flight_led_until(pgc_flight *self);
 
 /* The leader's: it leads no more; the next who joins may. value: what was stored or found, for those who wait; NULL: nothing. */
 void pgc_flight_land(pgc_flight *self, pgcache_value *value);
