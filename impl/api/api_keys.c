@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "operations/arguments.h"
+#include "operations/dependencies.h"
 #include "pure/error.h"
 
 /* Checks the arguments that every operation on one key has. */
@@ -73,6 +74,7 @@ static pgcache_status store(pgcache *self, pgc_op_kind kind, int64_t *version, c
                             const void *value, size_t value_len, int32_t format, int64_t ttl_ms, int64_t expected,
                             const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
+  pgc_digest tags[PGCACHE_DEPENDENCIES_MAX];
   if (version != NULL)
     *version = 0;
   pgcache_status status = begin(&call, self, kind, key, key_len, options, error);
@@ -82,6 +84,8 @@ static pgcache_status store(pgcache *self, pgc_op_kind kind, int64_t *version, c
     status = pgc_call_set_ttl(&call, ttl_ms);
   if (status == PGCACHE_OK && kind == PGC_OP_COMPARE_AND_SWAP)
     status = pgc_call_set_expected(&call, expected);
+  if (status == PGCACHE_OK)
+    status = pgc_call_set_dependencies(&call, tags);
   return status == PGCACHE_OK ? run_write(&call, version) : status;
 }
 

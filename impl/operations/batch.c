@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "operations/copies.h"
+#include "operations/dependencies.h"
 #include "platform/memory.h"
 #include "pure/error.h"
 #include "pure/sizes.h"
@@ -247,6 +248,7 @@ static pgcache_status ask_store(pgc_call *call, pgcache_item *items, size_t coun
 pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *items, size_t count,
                              const pgcache_options *options, pgcache_error *error) {
   pgc_call begun, *call = &begun;
+  pgc_digest tags[PGCACHE_DEPENDENCIES_MAX];
   pgcache_status status = pgc_call_prepare(call, cache, kind, options, error);
   if (count == 0)
     return status;
@@ -256,6 +258,8 @@ pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *ite
   if (status != PGCACHE_OK)
     return status;
   status = pgc_batch_check(call, items, count);
+  if (status == PGCACHE_OK && kind == PGC_OP_PUT_MANY)
+    status = pgc_call_set_dependencies(call, tags);
   if (status != PGCACHE_OK) {
     reset_outputs(items, count, status);
     return status;

@@ -39,6 +39,10 @@ static pgcache_status read_options(pgcache_options *out, const pgcache_options *
     out->token = 0;
   if (!PGC_HOLDS(pgcache_options, options->struct_size, callback))
     out->callback = NULL;
+  if (!PGC_HOLDS(pgcache_options, options->struct_size, dependency_count)) {
+    out->dependencies = NULL;
+    out->dependency_count = 0;
+  }
 
   if (out->deadline_ms < 0 && out->deadline_ms != PGCACHE_DEADLINE_DEFAULT)
     return pgc_fail(error, PGCACHE_INVALID, "options: deadline_ms is negative");
@@ -73,6 +77,8 @@ pgcache_status pgc_call_prepare(pgc_call *call, pgcache *cache, pgc_op_kind kind
   call->op.namespace_name = read.namespace_name != NULL ? read.namespace_name : settings->namespace_name;
   call->token = read.token;
   call->callback = read.callback;
+  call->dependencies = read.dependencies;
+  call->dependency_count = read.dependency_count;
   call->op.decode = pgc_decode;
   call->op.decoder = &cache->encoding;
   return PGCACHE_OK;
@@ -144,10 +150,14 @@ static pgcache_status encode_all(pgc_call *call, pgcache_error *error) {
   return status;
 }
 
-static void drop_encoded(pgc_call *call) {
+/* What keys carry on the way alone: nobody needs it any more. */
+static void drop_burden(pgc_call *call) {
   for (size_t i = 0; i < call->op.count; i++) {
-    pgc_free(call->op.keys[i].encoded);
-    call->op.keys[i].encoded = NULL;
+    pgc_op_key *key = &call->op.keys[i];
+    pgc_free(key->encoded);
+    pgc_free(key->tags);
+    key->encoded = NULL;
+    key->tags = NULL;
   }
 }
 
@@ -163,8 +173,7 @@ static pgcache_status run(pgc_call *call, pgcache_error *error) {
     status = call->cache->store->run(call->cache->store, &call->op, error);
   if (near != NULL)
     pgc_copies_end(near, call, status);
-  if (pgc_op_stores(call->op.kind))
-    drop_encoded(call);
+  drop_burden(call);
   if (status == PGCACHE_OK && pgc_clean_is_drawn(call->cache, call->op.kind))
     pgc_clean_short_slice(call->cache, call->op.namespace_name, call->op.deadline);
   pthread_setcancelstate(cancellable, NULL);

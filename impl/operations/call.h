@@ -34,6 +34,8 @@ typedef struct pgc_call {
   int64_t deadline_ms;
   uint64_t token; /* of the options, for requests alone */
   const pgcache_callback *callback;
+  const pgcache_dependency *dependencies; /* of the options, not checked: see dependencies.h */
+  size_t dependency_count;
 } pgc_call;
 
 /* Checks handle, error and options. PGCACHE_OK or PGCACHE_INVALID. */

@@ -121,11 +121,19 @@ static void note(pgc_near *near, const char *namespace_name, pgc_op_key *key, bo
                             .is_plain = is_plain};
 }
 
+/* What the keys of an operation have in common. */
+typedef struct manner {
+  pgc_op_kind kind;
+  const pgc_digest *tags; /* of what is written */
+  size_t tag_count;
+  bool absences; /* the setting near_absent_ms is not 0 */
+} manner;
+
 /* The value that was written, as a read would give it. NULL when it is not at hand, when nobody reads in this process, or when
-   memory is out. Counted from before the write was sent it expires no later than the entry. */
+   memory is out; of compare_and_swap, because what the entry depends on is not all known here. Counted from before the write was sent it expires no later than the entry. */
 static pgcache_value *value_written(pgc_near *near, pgc_op_kind kind, const pgc_op_key *key) {
-  if (!pgc_op_stores(kind) || !key->copy.is_plain || pgc_near_valid_until(near) == INT64_MIN ||
-      key->copy.plain_size > pgc_near_largest(near))
+  if (!pgc_op_stores(kind) || kind == PGC_OP_COMPARE_AND_SWAP || !key->copy.is_plain ||
+      pgc_near_valid_until(near) == INT64_MIN || key->copy.plain_size > pgc_near_largest(near))
     return NULL;
   pgcache_value *made = pgc_value_new(key->copy.plain_size);
   if (made == NULL)
@@ -139,34 +147,39 @@ static pgcache_value *value_written(pgc_near *near, pgc_op_kind kind, const pgc_
   return made;
 }
 
-static void tell_written(pgc_near *near, pgc_op_kind kind, const pgc_op_key *key, pgcache_status status) {
+static void tell_written(pgc_near *near, const manner *how, const pgc_op_key *key, pgcache_status status) {
+  pgc_op_kind kind = how->kind;
   bool gone = status != PGCACHE_OK || kind == PGC_OP_REMOVE || kind == PGC_OP_REMOVE_MANY;
   pgcache_value *value = gone ? NULL : value_written(near, kind, key);
-  pgc_near_written(near, &key->copy.name, &key->digest, NULL, 0, key->copy.ticket, value, gone ? 0 : key->version);
+  pgc_near_written(near, &key->copy.name, &key->digest, how->tags, how->tag_count, key->copy.ticket, value,
+                   gone ? 0 : key->version);
   if (value != NULL)
     pgc_value_release(value);
 }
 
 /* A read that failed says nothing. What the store said otherwise takes the place of what is held; where that cannot be, an
    older copy goes all the same: who was told of a miss is not to see the value again. */
-static void tell_read(pgc_near *near, bool absences, pgc_op_kind kind, const pgc_op_key *key, pgcache_status status) {
+static void tell_read(pgc_near *near, const manner *how, const pgc_op_key *key, pgcache_status status) {
   const pgc_op_copy *copy = &key->copy;
-  bool kept = true;
+  pgc_op_kind kind = how->kind;
+  bool kept = true, absences = how->absences;
   if (status == PGCACHE_MISS)
     kept = absences && pgc_near_fill(near, &copy->name, &key->digest, NULL, 0, copy->ticket, NULL, copy->asked_us);
-  else if (status == PGCACHE_TOO_LARGE || (status == PGCACHE_OK && kind == PGC_OP_EXISTS && absences))
+  else if (status == PGCACHE_TOO_LARGE || (status == PGCACHE_OK && kind == PGC_OP_EXISTS && absences) ||
+           key->tag_count > PGC_NEAR_TAGS_MAX)
     kept = false;
   else if (status == PGCACHE_OK && kind != PGC_OP_EXISTS)
-    (void)pgc_near_fill(near, &copy->name, &key->digest, NULL, 0, copy->ticket, key->found, copy->asked_us);
+    (void)pgc_near_fill(near, &copy->name, &key->digest, key->tags, key->tag_count, copy->ticket, key->found,
+                        copy->asked_us);
   if (!kept)
     pgc_near_written(near, &copy->name, &key->digest, NULL, 0, copy->ticket, NULL, 0);
 }
 
-static void tell(pgc_near *near, bool absences, pgc_op_kind kind, const pgc_op_key *key, pgcache_status status) {
-  if (is_read(kind))
-    tell_read(near, absences, kind, key, status);
+static void tell(pgc_near *near, const manner *how, const pgc_op_key *key, pgcache_status status) {
+  if (is_read(how->kind))
+    tell_read(near, how, key, status);
   else
-    tell_written(near, kind, key, status);
+    tell_written(near, how, key, status);
 }
 
 pgc_near *pgc_copies_begin(pgc_call *call) {
@@ -189,8 +202,9 @@ void pgc_copies_end(pgc_near *near, const pgc_call *call, pgcache_status status)
     pgc_near_flush(near, PGC_NEAR_FLUSH_STREAM);
     return;
   }
+  const manner how = {op->kind, op->tags, op->tag_count, call->cache->settings.near_absent_ms > 0};
   for (size_t i = 0; i < op->count; i++)
-    tell(near, call->cache->settings.near_absent_ms > 0, op->kind, &op->keys[i], each ? op->keys[i].status : status);
+    tell(near, &how, &op->keys[i], each ? op->keys[i].status : status);
 }
 
 /* ---- Requests ---- */
@@ -199,7 +213,8 @@ void pgc_copies_end(pgc_near *near, const pgc_call *call, pgcache_status status)
    then finds the copy, one that is submitted before waits for the write in the engine. */
 static void part_ended(pgc_request *request, const pgc_part *part, pgcache_status status) {
   pgc_copies_writes *writes = request->context;
-  tell(request->near, writes->absences, request->kind, &part->key, status);
+  const manner how = {request->kind, request->tags, request->tag_count, writes->absences};
+  tell(request->near, &how, &part->key, status);
   if (pgc_op_writes(request->kind))
     __atomic_sub_fetch(place_of(writes, &part->key.copy.name), 1, __ATOMIC_RELEASE);
 }

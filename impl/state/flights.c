@@ -27,8 +27,9 @@ struct pgc_flight {
   uint32_t members;
   uint64_t turn;        /* grows by one with each sending, landing and rousing */
   uint64_t woken;       /* the turn of the last landing or rousing: who took an earlier one is awake */
-  uint64_t shared;      /* who took this turn or an earlier one shares `value`; UINT64_MAX: nothing was sent yet */
+  uint64_t sent;        /* the turn before the last sending: who took it or an earlier one will share what comes of it */
   pgcache_value *value; /* what was landed with last; one reference */
+  uint64_t shared;      /* who took this turn or an earlier one shares it */
   pgc_deadline led_until;
   pthread_cond_t changed;
 };
@@ -111,6 +112,7 @@ static pgcache_value *land(pgc_flight *flight, pgcache_value *value) {
   flight->led = false;
   flight->led_until = PGC_NO_DEADLINE;
   flight->value = value;
+  flight->shared = flight->sent;
   wake(flight);
   return before;
 }
@@ -135,7 +137,6 @@ static pgc_flight *add(pgc_flights *self, const pgc_digest *digest) {
   flight->digest = *digest;
   flight->home = self;
   flight->known = true;
-  flight->shared = UINT64_MAX;
   flight->led_until = PGC_NO_DEADLINE;
   pgc_flight **bucket = bucket_of(self, digest);
   flight->next = *bucket;
@@ -213,10 +214,12 @@ bool pgc_flight_wait(pgc_flight *self, uint64_t turn, pgc_deadline until, pgcach
 
 /* ---- Leading ---- */
 
-void pgc_flight_sending(pgc_flight *self) {
+bool pgc_flight_sending(pgc_flight *self) {
   pthread_mutex_lock(&self->home->mutex);
-  self->shared = self->turn++;
+  self->sent = self->turn++;
+  bool others = self->members > 1;
   pthread_mutex_unlock(&self->home->mutex);
+  return others;
 }
 
 void pgc_flight_lead_until(pgc_flight *self, pgc_deadline until) {

@@ -42,8 +42,9 @@ uint64_t pgc_flight_turn(pgc_flight *self);
    sent what it landed with (pgc_flight_sending()); else NULL. */
 bool pgc_flight_wait(pgc_flight *self, uint64_t turn, pgc_deadline until, pgcache_value **value);
 
-/* The leader's: from now on who joins does not share what it will land with, unless the leader calls this once more. */
-void pgc_flight_sending(pgc_flight *self);
+/* The leader's: from now on who joins does not share what it will land with, unless the leader calls this once more. Whether
+   there is anybody who could share it. */
+bool pgc_flight_sending(pgc_flight *self);
 
 /* The leader's: it leads until then at most, because its lease ends then. Afterwards the flight counts as landed with nothing,
    and who joins gets another one. */

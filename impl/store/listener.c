@@ -203,11 +203,13 @@ pgc_listener *pgc_listener_new(pgc_connect_plan *plan, const pgc_listener_settin
 
 /* ---- After a fork ---- */
 
-pgc_listener *pgc_listener_new_after_fork(const pgc_listener *parents, pgc_near *near) {
+pgc_listener *pgc_listener_new_after_fork(const pgc_listener *parents, pgc_near *near, pgc_flights *flights) {
   pgc_connect_plan plan;
+  pgc_listener_settings settings = parents->settings;
+  settings.flights = flights;
   if (!pgc_connect_plan_copy(&plan, &parents->plan)) /* which never changes, so that it can be read without the lock */
     return NULL;
-  pgc_listener *self = pgc_listener_new(&plan, &parents->settings, near, parents->counters);
+  pgc_listener *self = pgc_listener_new(&plan, &settings, near, parents->counters);
   if (self != NULL)
     atomic_store(&self->closed, atomic_load(&parents->closed));
   return self;

@@ -11,6 +11,7 @@
 #define PGC_STORE_LISTENER_H
 
 #include "state/counters.h"
+#include "state/flights.h"
 #include "state/near.h"
 #include "store/connect.h"
 
@@ -22,6 +23,7 @@ typedef struct pgc_listener_settings {
   bool logged;
   int64_t staleness_us; /* the bound */
   int64_t audit_us;     /* how often a few entries are compared with the store, 0: never */
+  pgc_flights *flights; /* told of what may end a load; in use until the listener is freed */
 } pgc_listener_settings;
 
 /* Takes the plan over (also when it fails, with NULL, out of memory). Starts nothing. near, counters: in use until freed. */
@@ -48,9 +50,9 @@ void pgc_listener_shutdown(pgc_listener *self);
 /* Shuts down, waits for the thread, and frees. NULL is a no-op. */
 void pgc_listener_free(pgc_listener *self);
 
-/* In a forked child: what takes the parent's place, with the child's own near cache; takes no lock. Starts nothing. NULL when
+/* In a forked child: what takes the parent's place, with the child's own near cache and flights; takes no lock. Starts nothing. NULL when
    out of memory. */
-pgc_listener *pgc_listener_new_after_fork(const pgc_listener *parents, pgc_near *near);
+pgc_listener *pgc_listener_new_after_fork(const pgc_listener *parents, pgc_near *near, pgc_flights *flights);
 
 /* In a forked child: closes the copies of the parent's descriptors. The parent's memory is left as it is. */
 void pgc_listener_close_sockets_after_fork(pgc_listener *self);

@@ -1,5 +1,5 @@
 /*
- * listener_stream.c - what polls and notifications say, and what follows for the near cache.
+ * listener_stream.c - what polls and notifications say, and what follows for the near cache and for loads.
  *
  * A poll reads the table of changes from the cursor on. It alone proves: when it has been applied, all that was acknowledged
  * before it was sent is. Notifications only make things known earlier; they can be lost, come twice, or come from anybody.
@@ -36,10 +36,12 @@ static void apply_change(void *context, const pgc_change *change) {
     break;
   case PGC_CHANGE_EVERYTHING:
     pgc_near_flush(self->near, PGC_NEAR_FLUSH_STREAM);
-    break;
+    pgc_flights_rouse_all(self->settings.flights);
+    return;
   case PGC_CHANGE_RELEASED:
     break;
   }
+  pgc_flights_rouse(self->settings.flights, &change->digest);
 }
 
 static void flush(pgc_listener *self, pgc_near_flush_reason reason) {
@@ -48,6 +50,7 @@ static void flush(pgc_listener *self, pgc_near_flush_reason reason) {
     return;
 #endif
   pgc_near_flush(self->near, reason);
+  pgc_flights_rouse_all(self->settings.flights); /* whoever waits may have missed it */
 }
 
 /* Something was missed: the table has it. */

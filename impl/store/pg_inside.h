@@ -29,6 +29,7 @@ typedef struct pgc_process {
   pgc_source *source;
   pgc_breaker breaker;
   pgc_stamps stamps;
+  pgc_flights *flights;
   pgc_pg_near near;
   unsigned char walker[PGC_DIGEST_SIZE]; /* random: by which the server knows the process among the janitors */
   uint64_t fork_generation;
@@ -60,13 +61,15 @@ pgc_session pgc_pg_session(pgc_pg_store *self, pgc_process *here, pgc_deadline d
 void pgc_pg_leave_breaker(pgc_pg_store *self, pgc_process *here, pgc_breaker_verdict verdict, pgc_fault fault,
                           const pgcache_error *failure);
 
-/* Makes the near cache that the settings ask for, without input or output. PGCACHE_OK, also when memory ran
+/* Makes the near cache that the settings ask for, without input or output; its listener tells the flights, which outlive it.
+   flights NULL: out of memory. PGCACHE_OK, also when memory ran
    out and there is none; PGCACHE_BAD_SETTING. */
 pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const char *local_dir,
-                                const pgc_settings *settings, pgc_counters *counters, pgcache_error *error);
+                                const pgc_settings *settings, pgc_flights *flights, pgc_counters *counters,
+                                pgcache_error *error);
 
 /* A forked child's own, in place of its parent's, whose memory is left as it is. */
-pgc_pg_near pgc_pg_near_after_fork(const pgc_pg_near *parents, const pgc_settings *settings);
+pgc_pg_near pgc_pg_near_after_fork(const pgc_pg_near *parents, const pgc_settings *settings, pgc_flights *flights);
 void pgc_pg_near_free(pgc_pg_near *self);
 
 /* See store.h. */

@@ -37,7 +37,8 @@ static pgcache_status make_plan(pgc_connect_plan *plan, const char *conninfo, co
 }
 
 pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const char *local_dir,
-                                const pgc_settings *settings, pgc_counters *counters, pgcache_error *error) {
+                                const pgc_settings *settings, pgc_flights *flights, pgc_counters *counters,
+                                pgcache_error *error) {
   *out = (pgc_pg_near){0};
   if (settings->near_max_bytes == 0)
     return PGCACHE_OK;
@@ -52,8 +53,10 @@ pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const ch
                                            .namespace_name = settings->namespace_name,
                                            .logged = settings->logged,
                                            .staleness_us = settings->near_staleness_ms * 1000,
-                                           .audit_us = settings->near_audit_ms * 1000};
-  out->near = near_new(settings);
+                                           .audit_us = settings->near_audit_ms * 1000,
+                                           .flights = flights};
+  if (flights != NULL)
+    out->near = near_new(settings);
   if (out->near == NULL)
     pgc_connect_plan_clear(&plan);
   else
@@ -63,12 +66,12 @@ pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const ch
   return PGCACHE_OK;
 }
 
-pgc_pg_near pgc_pg_near_after_fork(const pgc_pg_near *parents, const pgc_settings *settings) {
+pgc_pg_near pgc_pg_near_after_fork(const pgc_pg_near *parents, const pgc_settings *settings, pgc_flights *flights) {
   pgc_pg_near out = {0};
-  if (parents->near != NULL)
+  if (parents->near != NULL && flights != NULL)
     out.near = near_new(settings);
   if (out.near != NULL)
-    out.listener = pgc_listener_new_after_fork(parents->listener, out.near);
+    out.listener = pgc_listener_new_after_fork(parents->listener, out.near, flights);
   if (out.listener == NULL)
     pgc_pg_near_free(&out);
   return out;

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "platform/memory.h"
 #include "pure/error.h"
 #include "store/channel.h"
 #include "store/pg_cleanup.h"
@@ -114,6 +115,9 @@ void pgc_pg_drop_outputs(pgc_op *op) {
       pgc_value_release(op->keys[i].found);
     op->keys[i].found = NULL;
     op->keys[i].version = 0;
+    pgc_free(op->keys[i].tags);
+    op->keys[i].tags = NULL;
+    op->keys[i].tag_count = 0;
   }
   if (op->kind == PGC_OP_KEYS) {
     while (op->u.list.count > 0) {

@@ -25,17 +25,19 @@
 /* A probe of the breaker that has not come back by then does not keep the next one away. */
 #define PROBE_MAX_US 10000000
 
-/* Takes the source and the near cache over, also when it fails. */
-static pgc_process *process_new(pgc_source *source, pgc_pg_near near, int64_t stamp_us, int breaker_failures,
-                                int64_t breaker_pause_us) {
-  pgc_process *self = source != NULL ? pgc_alloc_zero(sizeof *self) : NULL;
+/* Takes source, flights and near cache over, also when it fails. */
+static pgc_process *process_new(pgc_source *source, pgc_flights *flights, pgc_pg_near near, int64_t stamp_us,
+                                int breaker_failures, int64_t breaker_pause_us) {
+  pgc_process *self = source != NULL && flights != NULL ? pgc_alloc_zero(sizeof *self) : NULL;
   if (self == NULL) {
     if (source != NULL)
       source->free(source);
     pgc_pg_near_free(&near);
+    pgc_flights_free(flights);
     return NULL;
   }
   self->source = source;
+  self->flights = flights;
   self->near = near;
   pgc_stamps_init(&self->stamps, stamp_us);
   pgc_store_u64(self->walker, pgc_random_u64());
@@ -46,7 +48,8 @@ static pgc_process *process_new(pgc_source *source, pgc_pg_near near, int64_t st
 }
 
 static void process_free(pgc_process *self) {
-  pgc_pg_near_free(&self->near);
+  pgc_pg_near_free(&self->near); /* its listener tells the flights */
+  pgc_flights_free(self->flights);
   self->source->free(self->source);
   pgc_stamps_destroy(&self->stamps);
   pgc_breaker_destroy(&self->breaker);
@@ -65,9 +68,11 @@ pgc_process *pgc_pg_process(pgc_pg_store *self) {
   pgc_process *known = atomic_load_explicit(&self->process, memory_order_acquire);
   if (known->fork_generation == pgc_fork_generation())
     return known;
+  pgc_flights *flights = pgc_flights_new();
   pgc_process *fresh =
-      process_new(known->source->new_after_fork(known->source), pgc_pg_near_after_fork(&known->near, self->settings),
-                  known->stamps.stamp_us, known->breaker.threshold, known->breaker.pause_us); /* which never change */
+      process_new(known->source->new_after_fork(known->source), flights,
+                  pgc_pg_near_after_fork(&known->near, self->settings, flights), known->stamps.stamp_us,
+                  known->breaker.threshold, known->breaker.pause_us); /* which never change */
   if (fresh == NULL)
     return NULL;
   if (atomic_compare_exchange_strong(&self->process, &known, fresh)) {
@@ -264,6 +269,12 @@ static void pg_shutdown(pgc_store *base) {
   here->source->shutdown(here->source);
   if (here->near.listener != NULL)
     pgc_listener_shutdown(here->near.listener);
+  pgc_flights_rouse_all(here->flights);
+}
+
+static pgc_flights *pg_flights(pgc_store *base) {
+  pgc_process *here = pgc_pg_process((pgc_pg_store *)base);
+  return here != NULL ? here->flights : NULL;
 }
 
 static void pg_free(pgc_store *base) {
@@ -281,7 +292,7 @@ static pgc_pg_store *store_new(const pgc_settings *settings) {
   pgc_pg_store *self = pgc_alloc_zero(sizeof *self);
   if (self == NULL)
     return NULL;
-  self->base = (pgc_store){.run = pg_run, .shutdown = pg_shutdown, .free = pg_free};
+  self->base = (pgc_store){.run = pg_run, .flights = pg_flights, .shutdown = pg_shutdown, .free = pg_free};
   self->settings = settings;
   memcpy(self->schema, settings->schema, sizeof self->schema);
   self->logged = settings->logged;
@@ -296,11 +307,12 @@ static pgc_pg_store *store_new(const pgc_settings *settings) {
   return self;
 }
 
-/* Gives the store its source and its near cache; all are gone when out of memory, or when the source is NULL because of
-   that. */
-static pgcache_status complete(pgc_store **out, pgc_pg_store *self, pgc_source *source, pgc_pg_near near,
-                               int64_t stamp_us, int breaker_failures, int64_t breaker_pause_ms, pgcache_error *error) {
-  pgc_process *first = process_new(source, near, stamp_us, breaker_failures, breaker_pause_ms * 1000);
+/* Gives the store what belongs to its first process; all is gone when out of memory, or when source or flights are NULL
+   because of that. */
+static pgcache_status complete(pgc_store **out, pgc_pg_store *self, pgc_source *source, pgc_flights *flights,
+                               pgc_pg_near near, int64_t stamp_us, int breaker_failures, int64_t breaker_pause_ms,
+                               pgcache_error *error) {
+  pgc_process *first = process_new(source, flights, near, stamp_us, breaker_failures, breaker_pause_ms * 1000);
   if (first == NULL) {
     pgc_free(self);
     return pgc_fail_memory(error);
@@ -323,9 +335,11 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
     return pgc_fail_memory(error);
   }
   pgc_pg_near near;
-  status = pgc_pg_near_make(&near, conninfo, local_dir, settings, &self->base.counters, error);
+  pgc_flights *flights = pgc_flights_new();
+  status = pgc_pg_near_make(&near, conninfo, local_dir, settings, flights, &self->base.counters, error);
   if (status != PGCACHE_OK) {
     pgc_connect_plan_clear(&plan);
+    pgc_flights_free(flights);
     pgc_free(self);
     return status;
   }
@@ -340,8 +354,8 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
   if (settings->near_max_bytes > 0) /* else reads do not look for one */
     self->base.near = pgc_pg_near_of;
   self->base.fence = pgc_pg_fence;
-  return complete(out, self, pgc_pool_new(&plan, &limits, &self->base.counters), near, settings->access_stamp_ms * 1000,
-                  settings->breaker_failures, settings->breaker_pause_ms, error);
+  return complete(out, self, pgc_pool_new(&plan, &limits, &self->base.counters), flights, near,
+                  settings->access_stamp_ms * 1000, settings->breaker_failures, settings->breaker_pause_ms, error);
 }
 
 pgcache_status pgc_borrowing_store_new(pgc_store **out, PGconn *connection, const pgcache_connection_hooks *hooks,
@@ -353,5 +367,5 @@ pgcache_status pgc_borrowing_store_new(pgc_store **out, PGconn *connection, cons
   /* Without the breaker: a connection that is broken is known as such at once, and a new one is worth a try at once. */
   /* And reads are not noted: that would lock rows until the end of the application's transaction. */
   const pgc_pg_near none = {0}; /* a near cache would hold what is not committed */
-  return complete(out, self, pgc_borrowed_new(connection, hooks), none, INT64_MAX, 0, 0, error);
+  return complete(out, self, pgc_borrowed_new(connection, hooks), pgc_flights_new(), none, INT64_MAX, 0, 0, error);
 }

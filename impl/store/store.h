@@ -106,7 +106,7 @@ typedef struct pgc_op_key {
   int64_t version;       /* out */
   pgcache_value *found;  /* out: one reference, for the op's maker */
   pgc_digest *tags;      /* out of reads: what it depends on beside its own digest; pgc_alloc'd, for the op's maker */
-  size_t tag_count;      /* at most PGC_NEAR_TAGS_MAX */
+  size_t tag_count;      /* more than PGC_NEAR_TAGS_MAX: so many that `tags` is NULL, and no copy may be kept */
 } pgc_op_key;
 
 /* A value as it stands in a row. */

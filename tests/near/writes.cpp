@@ -126,6 +126,7 @@ TEST_CASE("A condition that fails because of an old copy makes it go: trying aga
   const Answer now = deaf.cache.get("k");
   CHECK(now.bytes() == "two");
   CHECK(deaf.cache.compare_and_swap("k", "mine", now.version) == PGCACHE_OK);
+  CHECK(deaf.cache.get("k").bytes() == "mine");
 
   REQUIRE(deaf.other.put("none", "some") == PGCACHE_OK);
   CHECK(deaf.cache.get("none") == PGCACHE_MISS);

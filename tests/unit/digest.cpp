@@ -94,3 +94,13 @@ TEST_CASE("digests are ordered as PostgreSQL orders uuids", "[digest]") {
     CHECK((pgc_digest_compare(&right, &left) < 0) == (hex(right) < hex(left)));
   }
 }
+
+/* { printf 't\x00\x00\x00\x07default'; printf TAG; } | sha256sum | cut -c1-32 */
+TEST_CASE("A tag has another digest than a key of the same name", "[digest]") {
+  pgc_digest digest;
+  pgc_digest_of_tag(&digest, "default", "a", 1);
+  CHECK(hex(digest) == "4592f22df8e72bfd6d4e5ae330372760");
+  const std::string longest(PGCACHE_TAG_MAX, 'x');
+  pgc_digest_of_tag(&digest, "default", longest.data(), longest.size());
+  CHECK(hex(digest) == "b6267649efacdb4a27bdde6cef4ce916");
+}

@@ -97,7 +97,7 @@ TEST_CASE("What a leader lands with is shared by those who joined before it was 
   Flights flights;
   pgc_flight *flight = flights.join(1, true), *early = flights.join(1, false);
   const uint64_t before = pgc_flight_turn(early);
-  pgc_flight_sending(flight);
+  CHECK(pgc_flight_sending(flight));
   pgc_flight *late = flights.join(1, false);
   const uint64_t after = pgc_flight_turn(late);
   CHECK(wait(early, before) == "nothing happened"); /* sending wakes nobody */
@@ -113,6 +113,8 @@ TEST_CASE("What a leader lands with is shared by those who joined before it was 
     pgc_flight *next = flights.join(1, true);
     const uint64_t turn = pgc_flight_turn(late);
     pgc_flight_sending(next);
+    flights.rouse(1);
+    CHECK(wait(late, turn) == "woken"); /* what was landed with before is older than this turn */
     pgc_flight_sending(next); /* who came in between shares, too: it is sent once more */
     value = value_of(8);
     pgc_flight_land(next, value);
@@ -148,6 +150,7 @@ TEST_CASE("A leader's time is over: who waits is woken, who joins leads another 
   pgc_flight_sending(slow);
   pgc_flight_land(slow, value); /* too late, and where nobody is */
   pgc_value_release(value);
+  CHECK_FALSE(pgc_flight_sending(next));
   pgc_flight *other = flights.join(1, false);
   CHECK(wait(other, pgc_flight_turn(other)) == "nothing happened");
   flights.leave(slow);

@@ -1,0 +1,81 @@
+/*
+ * dependencies.c - see dependencies.h.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "operations/dependencies.h"
+
+#include <stdlib.h>
+
+#include "pure/error.h"
+#include "pure/sizes.h"
+
+static pgcache_status take_digest(pgc_call *call, const pgcache_dependency *what, size_t index, pgc_digest *digest) {
+  const char *kind = what->kind == PGCACHE_DEPENDS_ON_KEY ? "key" : "tag";
+  size_t longest = what->kind == PGCACHE_DEPENDS_ON_KEY ? PGCACHE_KEY_MAX : PGCACHE_TAG_MAX;
+  if (what->kind != PGCACHE_DEPENDS_ON_KEY && what->kind != PGCACHE_DEPENDS_ON_TAG)
+    return pgc_fail(call->error, PGCACHE_INVALID, "dependency %zu: unknown kind", index);
+  if (what->name == NULL || what->name_len == 0)
+    return pgc_fail(call->error, PGCACHE_INVALID, "dependency %zu: the %s is %s", index, kind,
+                    what->name == NULL ? "NULL" : "empty");
+  if (what->name_len > longest)
+    return pgc_fail(call->error, PGCACHE_TOO_LARGE, "dependency %zu: the %s has %zu bytes; at most %zu are allowed",
+                    index, kind, what->name_len, longest);
+  if (what->kind == PGCACHE_DEPENDS_ON_KEY)
+    pgc_encoding_digest(&call->cache->encoding, digest, call->op.namespace_name, what->name, what->name_len);
+  else
+    pgc_digest_of_tag(digest, call->op.namespace_name, what->name, what->name_len);
+  return PGCACHE_OK;
+}
+
+static int compare(const void *left, const void *right) {
+  return pgc_digest_compare(left, right);
+}
+
+/* Sorts, and leaves out duplicates. How many there are then. */
+static size_t put_in_order(pgc_digest *digests, size_t count) {
+  size_t kept = 0;
+  qsort(digests, count, sizeof *digests, compare);
+  for (size_t i = 0; i < count; i++) {
+    if (kept == 0 || pgc_digest_compare(&digests[i], &digests[kept - 1]) != 0)
+      digests[kept++] = digests[i];
+  }
+  return kept;
+}
+
+/* *taken: how many different ones. */
+static pgcache_status take_digests(pgc_call *call, const pgcache_dependency *what, size_t count, size_t most,
+                                   pgc_digest *digests, size_t *taken) {
+  *taken = 0;
+  if (count == 0)
+    return PGCACHE_OK;
+  if (count > most)
+    return pgc_fail(call->error, PGCACHE_INVALID, "%zu dependencies are too many; %zu are allowed", count, most);
+  if (what == NULL || !PGC_MAKES_ARRAY(pgcache_dependency, what->struct_size, name_len, count))
+    return pgc_fail(call->error, PGCACHE_INVALID,
+                    "the dependencies are NULL, or their struct_size is not set; use PGCACHE_DEPENDENCY_INIT");
+  for (size_t i = 0; i < count; i++) {
+    const pgcache_dependency *each =
+        (const void *)((const char *)(const void *)what + i * what->struct_size); /* as far apart as they are long */
+    if (each->struct_size != what->struct_size)
+      return pgc_fail(call->error, PGCACHE_INVALID, "dependency %zu: struct_size differs from the first one's", i);
+    pgcache_status status = take_digest(call, each, i, &digests[i]);
+    if (status != PGCACHE_OK)
+      return status;
+  }
+  *taken = put_in_order(digests, count);
+  return PGCACHE_OK;
+}
+
+pgcache_status pgc_call_set_dependencies(pgc_call *call, pgc_digest tags[PGCACHE_DEPENDENCIES_MAX]) {
+  call->op.tags = tags;
+  return take_digests(call, call->dependencies, call->dependency_count, PGCACHE_DEPENDENCIES_MAX, tags,
+                      &call->op.tag_count);
+}
+
+pgcache_status pgc_call_set_invalidated(pgc_call *call, const pgcache_dependency *what, size_t count,
+                                        pgc_digest *digests) {
+  call->op.u.invalidate.digests = digests;
+  return take_digests(call, what, count, PGCACHE_BATCH_MAX, digests, &call->op.u.invalidate.count);
+}

@@ -1,0 +1,21 @@
+/*
+ * dependencies.h - keys and tags that entries depend on, and that are invalidated: checks them and takes their digests.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#ifndef PGC_OPERATIONS_DEPENDENCIES_H
+#define PGC_OPERATIONS_DEPENDENCIES_H
+
+#include "operations/call.h"
+
+/* Takes what the entries of a call that stores depend on from its options. tags: as long as the call is in use; they are
+   sorted, without duplicates, and call->op points to them. PGCACHE_OK, PGCACHE_INVALID, PGCACHE_TOO_LARGE (a name). */
+pgcache_status pgc_call_set_dependencies(pgc_call *call, pgc_digest tags[PGCACHE_DEPENDENCIES_MAX]);
+
+/* Takes what an INVALIDATE is about: up to PGCACHE_BATCH_MAX keys and tags. digests: room for count of them, which the call then
+   points to. As above. */
+pgcache_status pgc_call_set_invalidated(pgc_call *call, const pgcache_dependency *what, size_t count,
+                                        pgc_digest *digests);
+
+#endif
