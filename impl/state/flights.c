@@ -25,9 +25,9 @@ struct pgc_flight {
   bool known;       /* it stands in the table */
   bool led;
   uint32_t members;
-  uint64_t turn;        /* grows by one with each sending, landing and rousing */
-  uint64_t woken;       /* the turn of the last landing or rousing: who took an earlier one is awake */
-  uint64_t sent;        /* the turn before the last sending: who took it or an earlier one will share what comes of it */
+  uint64_t turn;  /* grows by one with each sending, landing and rousing */
+  uint64_t woken; /* the turn of the last landing or rousing: who took an earlier one is awake */
+  uint64_t sent;  /* the turn before the last sending: who took it or an earlier one will share what comes of it */
   pgcache_value *value; /* what was landed with last; one reference */
   uint64_t shared;      /* who took this turn or an earlier one shares it */
   pgc_deadline led_until;

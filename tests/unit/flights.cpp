@@ -115,7 +115,7 @@ TEST_CASE("What a leader lands with is shared by those who joined before it was 
     pgc_flight_sending(next);
     flights.rouse(1);
     CHECK(wait(late, turn) == "woken"); /* what was landed with before is older than this turn */
-    pgc_flight_sending(next); /* who came in between shares, too: it is sent once more */
+    pgc_flight_sending(next);           /* who came in between shares, too: it is sent once more */
     value = value_of(8);
     pgc_flight_land(next, value);
     pgc_value_release(value);
