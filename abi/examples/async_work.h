@@ -35,8 +35,11 @@ static int work_fail(const char *what, const pgcache_error *error) {
 static int work_open(work *self, const char *url) {
   pgcache_error error = PGCACHE_ERROR_INIT;
   pgcache_config *config = NULL;
-  int failed = pgcache_config_new(&config, &error) < 0 || pgcache_config_load_environment(config, &error) < 0 ||
-               pgcache_config_set(config, "url", url, &error) < 0 || pgcache_new(&self->cache, config, &error) < 0;
+  int failed =
+      pgcache_config_new(&config, &error) < 0 || pgcache_config_load_environment(config, &error) < 0 ||
+      pgcache_config_set(config, "url", url, &error) < 0 ||
+      pgcache_config_set(config, "near_max_bytes", "0", &error) < 0 || /* it is to show requests on their way */
+      pgcache_new(&self->cache, config, &error) < 0;
   pgcache_config_free(config);
   if (failed || pgcache_init(self->cache, NULL, &error) < 0 || pgcache_event_fd(self->cache, &self->fd, &error) < 0)
     return work_fail("setting up", &error);

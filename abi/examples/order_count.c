@@ -427,6 +427,7 @@ int main(int argc, char **argv) {
   if (pgcache_config_new(&config, &error) < 0 || pgcache_config_load_environment(config, &error) < 0 ||
       (app.url != NULL && pgcache_config_set(config, "url", app.url, &error) < 0) ||
       pgcache_config_set(config, "schema", app.schema, &error) < 0 ||
+      pgcache_config_set(config, "near_max_bytes", "0", &error) < 0 || /* stale answers here are those of the store */
       pgcache_config_set(config, "pool_max", pool, &error) < 0 || pgcache_new(&app.cache, config, &error) < 0) {
     fail("the cache", error.message);
   } else {

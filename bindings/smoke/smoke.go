@@ -47,6 +47,7 @@ func main() {
 	check(raw.Pgcache_config_set(config, "pool_maxx", "1", failure) == raw.PGCACHE_BAD_SETTING, "a wrong setting is refused")
 	check(strings.Contains(failure.GetMessage(), "pool_max"), "the message names the nearest setting")
 	need(raw.Pgcache_config_set(config, "url", address, failure), raw.PGCACHE_OK)
+	need(raw.Pgcache_config_set(config, "near_max_bytes", "0", failure), raw.PGCACHE_OK)
 	need(raw.Pgcache_new(handleOut, config, failure), raw.PGCACHE_OK)
 	cache := raw.Handle_out_value(handleOut)
 	options := raw.NewPgcache_options()

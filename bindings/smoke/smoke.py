@@ -34,6 +34,7 @@ def main() -> None:
     assert raw.pgcache_config_set(config, b"pool_maxx", b"1", error) == raw.PGCACHE_BAD_SETTING
     assert b"pool_max" in error.message, error.message
     need(raw.pgcache_config_set(config, b"url", ADDRESS, error), raw.PGCACHE_OK)
+    need(raw.pgcache_config_set(config, b"near_max_bytes", b"0", error), raw.PGCACHE_OK)
     need(raw.pgcache_new(handle_out, config, error), raw.PGCACHE_OK)
     cache = raw.handle_out_value(handle_out)
     options = raw.pgcache_options()

@@ -33,6 +33,7 @@ config = Raw.config_out_value(config_out)
 check(Raw.pgcache_config_set(config, "pool_maxx", "1", error) == Raw::PGCACHE_BAD_SETTING, "a wrong setting is refused")
 check(error.message.include?("pool_max"), "the message names the nearest setting")
 need(error, Raw.pgcache_config_set(config, "url", ADDRESS, error), Raw::PGCACHE_OK)
+need(error, Raw.pgcache_config_set(config, "near_max_bytes", "0", error), Raw::PGCACHE_OK)
 need(error, Raw.pgcache_new(handle_out, config, error), Raw::PGCACHE_OK)
 cache = Raw.handle_out_value(handle_out)
 options = Raw::Pgcache_options.new

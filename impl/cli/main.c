@@ -110,7 +110,8 @@ int session_configure(cli_session *session) {
   pgcache_status status = pgcache_config_new(&session->config, &error);
   if (status == PGCACHE_OK)
     status = pgcache_config_load_environment(session->config, &error);
-  if (status == PGCACHE_OK) /* a command asks once: to listen would cost it a connection */
+  /* A command asks once: to listen would cost it a connection. The doctor says what it would be like for an application. */
+  if (status == PGCACHE_OK && session->command->run != command_doctor)
     status = pgcache_config_set(session->config, "near_max_bytes", "0", &error);
   if (status != PGCACHE_OK)
     return out_failure(status, &error);

@@ -270,7 +270,7 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "For processes that live too briefly for a janitor: one of so many writes does a slice of cleanup; 0 is never."),
     [PGC_SETTING_ACCESS_STAMP_MS] = INTEGER("access_stamp_ms", "PGCACHE_ACCESS_STAMP_MS", "60000", 1, 86400000,
         "With a size bound: an entry that is read is noted as used when it was not for so long, in milliseconds."),
-    [PGC_SETTING_NEAR_MAX_BYTES] = INTEGER("near_max_bytes", "PGCACHE_NEAR_MAX_BYTES", "0", 0, 1099511627776,
+    [PGC_SETTING_NEAR_MAX_BYTES] = INTEGER("near_max_bytes", "PGCACHE_NEAR_MAX_BYTES", "67108864", 0, 1099511627776,
         "Memory of the near cache, with all its overhead, in bytes; 0: no near cache, and no connection that listens."),
     [PGC_SETTING_NEAR_MAX_ENTRIES] = INTEGER("near_max_entries", "PGCACHE_NEAR_MAX_ENTRIES", "0", 0, 1000000000,
         "Most entries of the near cache; 0: as many as its bytes allow."),

@@ -34,6 +34,9 @@ pgcache_status pgc_doctor_session(pgc_doctor *self);
 /* doctor_session.c: the connections that are left for us. */
 void pgc_doctor_connections(pgc_doctor *self);
 
+/* doctor_near.c: can the near cache hear of changes. After pgc_doctor_session(). */
+void pgc_doctor_near(pgc_doctor *self);
+
 /* doctor_schema.c: is the schema there, ours, and whole. */
 void pgc_doctor_schema(pgc_doctor *self);
 

@@ -97,6 +97,7 @@ static void judge_pooler(pgc_doctor *self, const answers *said) {
                             "process %d at the log-in and in %d answers", pid, ASKED);
     return;
   }
+  self->pooler = true;
   pgc_finding finding = {PGC_SEVERITY_INFO, "pooler", "a pooler stands in between, in session mode as it seems", NULL,
                          ""};
   if (said->changes)

@@ -95,6 +95,10 @@ void pgc_listener_want(pgc_listener *self) {
   pthread_mutex_unlock(&self->mutex);
 }
 
+bool pgc_listener_is_started(const pgc_listener *self) {
+  return self != NULL && atomic_load(&self->started);
+}
+
 static pgcache_status tell_state(const pgc_listener *self, pgcache_error *error) {
   return pgc_fail_sql(error, self->state.status, self->state.sqlstate, "%s", self->state.message);
 }

@@ -33,6 +33,9 @@ pgc_listener *pgc_listener_new(pgc_connect_plan *plan, const pgc_listener_settin
 /* Somebody wants to read: starts the thread, the first time. Costs a load after that. Any thread. */
 void pgc_listener_want(pgc_listener *self);
 
+/* Whether it was; NULL: no. Any thread. */
+bool pgc_listener_is_started(const pgc_listener *self);
+
 /* Returns once everything that was acknowledged before the call is applied to the near cache. PGCACHE_OK, PGCACHE_TIMEOUT,
    PGCACHE_CLOSED, PGCACHE_NO_MEMORY, or why there is no connection to listen on: PGCACHE_UNAVAILABLE, PGCACHE_BAD_SETTING (a
    pooler stands in between), PGCACHE_DENIED ... The near cache gives no hits then, or only until the bound has passed. Any thread. */

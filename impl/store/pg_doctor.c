@@ -145,6 +145,8 @@ pgcache_status pgc_pg_doctor(pgc_session *session, pgc_op *op) {
     pgc_doctor_schema(&self);
   if (!self.over && !session->connection->borrowed) /* the pool has no part in the application's connections */
     pgc_doctor_connections(&self);
+  if (!self.over && !session->connection->borrowed) /* nor has a near cache */
+    pgc_doctor_near(&self);
   run_checks(&self);
   if (self.close)
     session->broken = true;

@@ -230,6 +230,9 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
   if (op->kind == PGC_OP_DOCTOR) {
     int idle;
     here->source->count(here->source, &op->u.doctor.pool_open, &idle);
+    op->u.doctor.near_max_bytes = self->settings->near_max_bytes;
+    op->u.doctor.listens_elsewhere = self->settings->listen_url[0] != '\0';
+    op->u.doctor.listener = pgc_listener_is_started(here->near.listener) ? here->near.listener : NULL;
   }
   pgcache_error failure = PGCACHE_ERROR_INIT; /* of attempts that a later one makes good */
   pgcache_status status = PGCACHE_OK;

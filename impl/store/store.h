@@ -165,7 +165,10 @@ struct pgc_op {
     } invalidate;
     struct {
       int pool_max, pool_open; /* connections that the handle may have and has */
-      pgcache_value *report;   /* out: one reference, for the op's maker */
+      int64_t near_max_bytes;
+      bool listens_elsewhere;        /* listen_url is set */
+      struct pgc_listener *listener; /* NULL: none is at work */
+      pgcache_value *report;         /* out: one reference, for the op's maker */
     } doctor;
     struct {
       bool anew;      /* begin a walk, even if one is under way */

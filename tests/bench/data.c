@@ -41,7 +41,9 @@ static void connect_cache(dataset *self, const char *user) {
   url_of(url, self, user);
   if (pgcache_config_new(&config, &error) < 0 || pgcache_config_set(config, "url", url, &error) < 0 ||
       pgcache_config_set(config, "schema", self->schema, &error) < 0 ||
-      pgcache_config_set(config, "timeout_ms", "60000", &error) < 0) {
+      pgcache_config_set(config, "timeout_ms", "60000", &error) < 0 ||
+      pgcache_config_set(config, "near_max_bytes", "0", &error) <
+          0) { /* the store is measured, where settings ask for no other */
     die("%s: %s", pgcache_status_name(error.status), error.message);
   }
   for (int i = 0; i < MOST_SETTINGS && self->settings[i].name != NULL; i++) {

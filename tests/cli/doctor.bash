@@ -139,6 +139,10 @@ done
 bare doctor --url "host=$work/pooler port=6432 user=postgres dbname=postgres"
 expect_code 5
 grep -qP "^error\tconnection\t.*prepared=off.*\t.*setting that the evidence names" "$out" || fail "the line is: $(cat "$out" "$err" "$work/pooler/log")"
+bare doctor --url "host=$work/pooler port=6432 user=postgres dbname=postgres" --prepared off
+grep -qP "^warning\tnear\t.*stays off.*\t.*\t.*listen_url" "$out" || fail "no word of the near cache: $(cat "$out")"
+bare doctor --url "host=$work/pooler port=6432 user=postgres dbname=postgres" --prepared off --near-max-bytes 0
+grep -qP "^ok\tnear\t" "$out" || fail "it is off: $(cat "$out")"
 kill "$pooler_pid"
 wait "$pooler_pid" 2>/dev/null
 

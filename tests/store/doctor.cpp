@@ -109,9 +109,9 @@ TEST_CASE("Doctor: a schema that was just made has nothing above info, for its o
   for (const char *check :
        {"version", "pooler",       "clock",    "standby",  "schema",        "table",      "pieces",      "connections",
         "grants",  "owner",        "marker",   "versions", "autovacuum",    "dead-rows",  "hot-updates", "bloat",
-        "expired", "transactions", "prepared", "slots",    "notifications", "durability", "changes"})
+        "expired", "transactions", "prepared", "slots",    "notifications", "durability", "changes",     "near"})
     CHECK(fresh.of(check).size() == 1);
-  CHECK(fresh.findings.size() == 23);
+  CHECK(fresh.findings.size() == 24);
   for (const auto &finding : fresh.findings) {
     CHECK(finding.finding.size() > 10);
     CHECK(finding.evidence.size() > 5);

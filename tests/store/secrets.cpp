@@ -44,6 +44,7 @@ Said everything_said(const string &address) {
     said.text += error.text() + " " + error.sqlstate + "\n";
   };
   REQUIRE(pgcache_config_new(&config, nullptr) == PGCACHE_OK);
+  REQUIRE(pgcache_config_set(config, "near_max_bytes", "0", nullptr) == PGCACHE_OK);
   pgcache_status status = pgcache_config_set(config, "url", address.c_str(), &error);
   note(status);
   if (status == PGCACHE_OK) {

@@ -205,7 +205,8 @@ Config Store::config(const Settings &settings) const {
   const std::string &role = access_role();
   config.set("url", role.empty() ? server_ : conninfo_with(server_, {{"user", role}})).set("schema", schema_.name());
   /* Tests of the near cache ask for it, because it holds a connection of its own; or all do: make test-near-store. */
-  config.set("near_max_bytes", with_near() ? "16777216" : "0");
+  if (with_near())
+    config.set("near_max_bytes", "16777216");
   if (through_pooler() && server_ == url())
     config.set("url", Pooler::shared().conninfo()).set("prepared", "off");
   for (const auto &[name, value] : settings_)

@@ -484,7 +484,7 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.cleanup_share == 10);
     CHECK(settings.cleanup_chance == 0);
     CHECK(settings.access_stamp_ms == 60000);
-    CHECK(settings.near_max_bytes == 0);
+    CHECK(settings.near_max_bytes == 64 * 1024 * 1024);
     CHECK(settings.near_max_entries == 0);
     CHECK(settings.near_staleness_ms == 2000);
     CHECK(settings.near_absent_ms == 0);
