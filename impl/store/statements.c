@@ -48,6 +48,10 @@ static const pgc_statement statements[PGC_STATEMENT_COUNT] = {
     [PGC_STATEMENT_PUBLISH] = {"pgcache_publish", CALLS(publish), 1, false},
     [PGC_STATEMENT_TRIM_CHANGES] = {"pgcache_trim_changes", CALLS(trim_changes), 1, false},
     [PGC_STATEMENT_VERSIONS] = {"pgcache_versions", SQL(versions), 2, false},
+    [PGC_STATEMENT_BEGIN_LOAD] = {"pgcache_begin_load", SQL(begin_load), 13, false},
+    [PGC_STATEMENT_FILL_LOAD] = {"pgcache_fill_load", SQL(fill_load), 2, false},
+    [PGC_STATEMENT_END_LOAD] = {"pgcache_end_load", SQL(end_load), 1, false},
+    [PGC_STATEMENT_EXTEND_LOAD] = {"pgcache_extend_load", SQL(extend_load), 1, false},
 };
 
 const pgc_statement *pgc_statement_get(pgc_statement_id id) {

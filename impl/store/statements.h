@@ -41,6 +41,10 @@ typedef enum pgc_statement_id {
   PGC_STATEMENT_PUBLISH,
   PGC_STATEMENT_TRIM_CHANGES,
   PGC_STATEMENT_VERSIONS,
+  PGC_STATEMENT_BEGIN_LOAD,
+  PGC_STATEMENT_FILL_LOAD,
+  PGC_STATEMENT_END_LOAD,
+  PGC_STATEMENT_EXTEND_LOAD,
   PGC_STATEMENT_COUNT
 } pgc_statement_id;
 
@@ -63,7 +67,7 @@ typedef struct pgc_statement {
 const pgc_statement *pgc_statement_get(pgc_statement_id id);
 
 /* Parameters of one execution. They point into the caller's memory; numbers are kept here. */
-#define PGC_PARAMETERS_MAX 8
+#define PGC_PARAMETERS_MAX 12
 
 typedef struct pgc_parameters {
   int count;

@@ -81,6 +81,78 @@ BEGIN
   RETURN raised;
 END $$;
 
+-- Takes the lease of an entry that is not fresh, for begin_load.sql, which says what the columns are. A lease of the same
+-- token's is taken again: the answer was lost. The all-zero token's, of a load that failed, stands only while an entry can
+-- stand in. The lease is as of the snapshot of the statement that takes it, and the caller loads after that. Once it is
+-- taken the entry is looked at again, in a newer snapshot: a fill that was committed just before, lease and all, must be
+-- found, or else two would load. With the caller's rights.
+CREATE FUNCTION :"schema".take_lease(wanted uuid, own_token uuid, for_ms bigint, early boolean)
+RETURNS TABLE (leased boolean, failed boolean, others_ms bigint, value bytea, version bigint, format integer,
+               fresh_until timestamptz, expires_at timestamptz, now timestamptz, flags integer, accessed_at timestamptz,
+               tags uuid[], load_ms integer)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  nobody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
+  ours   boolean := false;
+  seen   bigint;  -- the version that our lease was taken at
+  began  timestamptz;
+  entry  record;
+  other  record;
+BEGIN
+  LOOP
+    began := clock_timestamp(); -- before the snapshot, see get.sql
+    SELECT e.value, e.version, e.format, e.fresh_until, e.expires_at, e.flags, e.accessed_at, e.dependencies, e.load_ms,
+           e.expires_at > began
+           AND NOT EXISTS (SELECT FROM :"schema".invalidations i
+                            WHERE i.digest = ANY (e.dependencies) AND i.xid >= e.asof
+                              AND (e.snapshot IS NULL OR NOT pg_visible_in_snapshot(i.xid, e.snapshot))) AS usable
+      INTO entry
+      FROM :"schema".entries e WHERE e.digest = wanted;
+    EXIT WHEN ours AND coalesce(entry.version, 0) = seen;
+    IF entry.usable AND entry.fresh_until > began AND (ours OR NOT early) THEN
+      IF ours THEN
+        DELETE FROM :"schema".leases l WHERE l.digest = wanted AND l.token = own_token;
+        ours := false;
+      END IF;
+      EXIT;
+    END IF;
+    SELECT l.token, l.deadline - clock_timestamp() AS lasts INTO other
+      FROM :"schema".leases l
+     WHERE l.digest = wanted AND l.deadline > clock_timestamp() AND l.token <> own_token
+       AND (l.token <> nobody OR entry.usable);
+    EXIT WHEN FOUND;
+    INSERT INTO :"schema".leases AS l (digest, token, deadline, asof, snapshot, version)
+    SELECT wanted, own_token, clock_timestamp() + for_ms * interval '1 millisecond', pg_snapshot_xmin(t.snap),
+           CASE WHEN pg_current_xact_id_if_assigned() IS NULL AND pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap)
+                AND pg_column_size(t.snap) <= 24 + 8 * 64 THEN t.snap END,
+           coalesce((SELECT e.version FROM :"schema".entries e WHERE e.digest = wanted), 0)
+      FROM (SELECT pg_current_snapshot() AS snap) t
+    ON CONFLICT (digest) DO UPDATE
+       SET token = EXCLUDED.token, deadline = EXCLUDED.deadline, asof = EXCLUDED.asof, snapshot = EXCLUDED.snapshot,
+           version = EXCLUDED.version
+     WHERE l.deadline <= clock_timestamp() OR l.token = EXCLUDED.token OR (l.token = nobody AND entry.usable IS NOT TRUE)
+    RETURNING l.version INTO seen;
+    ours := FOUND;
+  END LOOP;
+  leased := ours;
+  failed := coalesce(NOT ours AND other.token = nobody, false);
+  others_ms := CASE WHEN NOT ours AND other.token IS NOT NULL THEN ceil(extract(epoch FROM other.lasts) * 1000) ELSE 0 END;
+  now := began;
+  IF entry.usable THEN
+    value := entry.value;
+    version := entry.version;
+    format := entry.format;
+    fresh_until := entry.fresh_until;
+    expires_at := entry.expires_at;
+    flags := entry.flags;
+    accessed_at := entry.accessed_at;
+    tags := CASE WHEN cardinality(entry.dependencies) > 1 THEN entry.dependencies[2:] END;
+    load_ms := entry.load_ms;
+  END IF;
+  RETURN NEXT;
+END $$;
+
 -- For the library's flush, not for the application's transactions: nobody could read the cache before they end. Empties
 -- the cache and gives the number of entries that were there a moment before; NULL, and nothing is done, when the caller may
 -- not, or a long reader holds the table: to wait for it would make all others wait behind us. TRUNCATE leaves nothing to

@@ -33,11 +33,13 @@ BEGIN
   END IF;
   EXECUTE format('GRANT USAGE, CREATE ON SCHEMA :"schema" TO %I', owner); -- CREATE: to be given the functions below
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".entries TO %I', owner);
-  EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache TO %I', owner);
+  EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".leases TO %I', owner);
+  EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache, :"schema".invalidations TO %I', owner);
   EXECUTE format('GRANT SELECT, INSERT (slot, kind, event) ON :"schema".changes TO %I', owner);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE ON :"schema".relay TO %I', owner);
   EXECUTE format('GRANT USAGE ON SEQUENCE :"schema".version_seq TO %I', owner);
-  EXECUTE format('GRANT EXECUTE ON FUNCTION :"schema".granted_namespaces(), :"schema".digest(bytea, text) TO %I', owner);
+  EXECUTE format('GRANT EXECUTE ON FUNCTION :"schema".granted_namespaces(), :"schema".digest(bytea, text),
+                  :"schema".take_lease(uuid, uuid, bigint, boolean) TO %I', owner);
   DROP POLICY IF EXISTS restricted ON :"schema".entries;
   EXECUTE format('CREATE POLICY restricted ON :"schema".entries TO %I
                   USING (namespace = ANY ((SELECT :"schema".granted_namespaces())::text[]))
@@ -67,7 +69,8 @@ RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   api CONSTANT name[] := '{get,get_json,exists,put,put_json,add,replace,compare_and_swap,touch,remove,incr,flush,flush_all,stats,
-                           digest,entry_digest,plain_value,check_entry,unrestricted,check_schema,new_epoch,truncate_entries,trim_changes}';
+                           digest,entry_digest,plain_value,check_entry,unrestricted,check_schema,new_epoch,truncate_entries,trim_changes,
+                           take_lease}';
   internal CONSTANT name[] := '{note_keyed_digests,try_jsonb,granted_namespaces,make_restricted,grant_access,clean_slice,usage,set_limit,is_bounded,
                                 coldness,clean_part,plan_eviction,evict_part,trim_changes_older,truncate_changes,changes_size,
                                 tell_truncated,change_nonce}';
@@ -117,7 +120,8 @@ BEGIN
   END LOOP;
   IF grants = 'tables' THEN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".entries TO %I', role);
-    EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache TO %I', role);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".leases TO %I', role);
+    EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache, :"schema".invalidations TO %I', role);
     -- Not xid: a row of the future would be read by every poll and never be trimmed.
     EXECUTE format('GRANT SELECT, INSERT (slot, kind, event) ON :"schema".changes TO %I', role);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE ON :"schema".relay TO %I', role);
