@@ -17,7 +17,7 @@
 #include "pgc_sql.h"
 #include "pure/sql_text.h"
 
-_Static_assert(PGC_STATEMENT_COUNT <= 32, "pgc_connection.prepared has a bit for each statement");
+_Static_assert(PGC_STATEMENT_COUNT <= 64, "pgc_connection.prepared has a bit for each statement");
 
 /* What the server says unasked. Notices are nobody's business; FATAL and the announcement of a shutdown mean that it
    closes the connection, even if the end of the stream has not arrived yet. */
@@ -202,7 +202,7 @@ static pgc_reply prepare(pgc_connection *self, pgc_statement_id id, const char *
   if (reply.kind == PGC_REPLY_RESULT) {
     PQclear(reply.result);
     reply.result = NULL;
-    self->prepared |= UINT32_C(1) << id;
+    self->prepared |= UINT64_C(1) << id;
   }
   return reply;
 }
@@ -242,7 +242,7 @@ static pgc_reply execute_prepared(pgc_connection *self, pgc_statement_id id, con
     if (reply.kind != PGC_REPLY_RESULT)
       return reply;
   }
-  if ((self->prepared & UINT32_C(1) << id) == 0) {
+  if ((self->prepared & UINT64_C(1) << id) == 0) {
     pgc_reply reply = prepare(self, id, schema, logged, deadline);
     if (reply.kind != PGC_REPLY_RESULT)
       return reply;

@@ -30,7 +30,7 @@ typedef struct pgc_connection {
   bool unusable;               /* an exchange did not end: what comes next would be taken for its answer */
   bool entered;                /* NESTED: the savepoint was sent */
   PGresult *before;            /* NESTED: the session's settings as they were found; see local_settings.sql */
-  uint32_t prepared;           /* a bit for each pgc_statement_id */
+  uint64_t prepared;           /* a bit for each pgc_statement_id */
   bool checked;                /* the schema was looked at and is ours, */
   pgc_access access;           /* this is how we may work with it, */
   bool keyed_digests;          /* and this is noted for the handle's namespace */

@@ -63,7 +63,7 @@ static bool queue_preparation(pgc_pg_channel *self, pgc_sent *sent, pgc_statemen
     return false;
   if (!PQsendPrepare(connection->pg, pgc_statement_get(id)->name, text, 0, NULL))
     return refused(self);
-  connection->prepared |= UINT32_C(1) << id;
+  connection->prepared |= UINT64_C(1) << id;
   sent->marks |= PGC_SENT_PREPARES;
   return sync(self);
 }
@@ -120,7 +120,7 @@ static bool channel_send(pgc_channel *base, pgc_sent *sent) {
   pgc_question question;
   pgc_buffer text = PGC_BUFFER_INIT;
   bool taken = pgc_question_ask(&question, &sent->op, sent->step, &sent->error) == PGCACHE_OK;
-  if (taken && (connection->mode != PGC_MODE_PREPARED || (connection->prepared & UINT32_C(1) << question.id) == 0))
+  if (taken && (connection->mode != PGC_MODE_PREPARED || (connection->prepared & UINT64_C(1) << question.id) == 0))
     taken = pgc_connection_text(connection, &text, question.id, self->session.schema, self->session.logged);
   taken = taken && queue(self, sent, &question, (const char *)text.data);
   pgc_buffer_clear(&text);

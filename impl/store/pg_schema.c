@@ -102,7 +102,7 @@ pgcache_status pgc_schema_note_keyed(pgc_session *session, const char *namespace
 
 /* What was prepared for another way of access is of no use: another connection prepares anew. */
 static pgcache_status adopt_access(pgc_session *session, pgc_access access) {
-  uint32_t same = UINT32_C(1) << PGC_STATEMENT_CHECK_SCHEMA | UINT32_C(1) << PGC_STATEMENT_NEW_EPOCH;
+  uint64_t same = UINT64_C(1) << PGC_STATEMENT_CHECK_SCHEMA | UINT64_C(1) << PGC_STATEMENT_NEW_EPOCH;
   if (access != session->connection->access && (session->connection->prepared & ~same) != 0) {
     session->broken = true;
     session->retry = true;
