@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "operations/arguments.h"
+#include "operations/dependencies.h"
 #include "operations/requests.h"
 #include "operations/room.h"
 #include "pure/error.h"
@@ -46,6 +47,7 @@ static pgcache_status submit_store(pgcache *self, uint64_t *id, pgc_op_kind kind
                                    const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
                                    int64_t expected, const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
+  pgc_digest tags[PGCACHE_DEPENDENCIES_MAX];
   pgcache_status status = begin(&call, self, id, kind, key, key_len, options, error);
   if (status == PGCACHE_OK)
     status = pgc_call_set_value(&call, value, value_len, format);
@@ -53,6 +55,8 @@ static pgcache_status submit_store(pgcache *self, uint64_t *id, pgc_op_kind kind
     status = pgc_call_set_ttl(&call, ttl_ms);
   if (status == PGCACHE_OK && kind == PGC_OP_COMPARE_AND_SWAP)
     status = pgc_call_set_expected(&call, expected);
+  if (status == PGCACHE_OK)
+    status = pgc_call_set_dependencies(&call, tags);
   return status == PGCACHE_OK ? pgc_request_submit_key(&call, id) : status;
 }
 

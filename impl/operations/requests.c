@@ -12,6 +12,7 @@
 #include "operations/batch.h"
 #include "operations/cleanup.h"
 #include "operations/copies.h"
+#include "operations/dependencies.h"
 #include "operations/room.h"
 #include "platform/memory.h"
 #include "pure/error.h"
@@ -46,12 +47,12 @@ static size_t namespace_size(const pgc_call *call) {
   return strlen(call->op.namespace_name) + 1;
 }
 
-/* What every request has; `extra` bytes, without its namespace. */
+/* What every request has; `extra` bytes, without its tags and its namespace. */
 static pgc_request *make(const pgc_call *call, pgc_op_kind kind, size_t extra, void **room) {
-  size_t name_size = namespace_size(call);
-  if (extra > SIZE_MAX - name_size)
+  size_t name_size = namespace_size(call), tags_size = call->op.tag_count * sizeof(pgc_digest);
+  if (extra > SIZE_MAX - tags_size - name_size)
     return NULL;
-  pgc_request *self = pgc_request_new(extra + name_size, room);
+  pgc_request *self = pgc_request_new(extra + tags_size + name_size, room);
   if (self == NULL)
     return NULL;
   self->token = call->token;
@@ -60,6 +61,8 @@ static pgc_request *make(const pgc_call *call, pgc_op_kind kind, size_t extra, v
   self->kind = kind;
   self->deadline = call->op.deadline;
   char *end = (char *)*room + extra;
+  self->tag_count = call->op.tag_count;
+  self->tags = put_bytes(&end, call->op.tags, tags_size); /* of bytes: they may stand anywhere */
   self->namespace_name = put_bytes(&end, call->op.namespace_name, name_size);
   return self;
 }
@@ -281,9 +284,12 @@ static bool too_many(size_t count) {
 pgcache_status pgc_request_submit_items(pgc_call *call, uint64_t *id, const pgcache_item *items, size_t count) {
   pgc_request *request = NULL;
   plan from = {.item_count = count};
+  pgc_digest tags[PGCACHE_DEPENDENCIES_MAX];
   if (count == 0)
     return pgc_request_submit(call, id, make(call, kind_of_parts(call->op.kind), 0, &(void *){NULL}));
   pgcache_status status = pgc_batch_check_array(call, items, count);
+  if (status == PGCACHE_OK && call->op.kind == PGC_OP_PUT_MANY)
+    status = pgc_call_set_dependencies(call, tags);
   if (status == PGCACHE_OK && too_many(count))
     status = pgc_fail_memory(call->error);
   if (status == PGCACHE_OK)

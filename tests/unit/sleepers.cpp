@@ -4,12 +4,7 @@
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
  */
-#include "unit.hpp"
-
-extern "C" {
-#include "engine/inside.h"
-#include "pure/error.h"
-}
+#include "engine.hpp"
 
 #include <atomic>
 #include <cstring>
@@ -17,27 +12,17 @@ extern "C" {
 #include <mutex>
 #include <random>
 #include <set>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 using std::string;
+using test::digest_of;
+using test::Engine;
 
 namespace {
 
 constexpr int64_t FAR_US = 3600 * INT64_C(1000000);
-
-/* What the store does with each operation, on the engine's thread; it never waits. */
-struct Scripted {
-  pgc_store base{};
-  std::function<pgcache_status(pgc_op &)> answer;
-  explicit Scripted(std::function<pgcache_status(pgc_op &)> script) : answer(std::move(script)) {
-    base.run = [](pgc_store *self, pgc_op *op, pgcache_error *) {
-      return reinterpret_cast<Scripted *>(self)->answer(*op);
-    };
-  }
-};
 
 /* What the guide of a request does. */
 struct Script {
@@ -56,63 +41,22 @@ const pgc_guide guide = {
     },
     nullptr};
 
-pgc_digest digest_of(unsigned number) {
-  pgc_digest digest{};
-  memcpy(digest.bytes, &number, sizeof number);
-  return digest;
+uint64_t submit(const Engine &engine, Script &script, unsigned number, int64_t deadline_ms = 60000) {
+  pgc_request *request = test::request_for(PGC_OP_BEGIN_LOAD, number, "n", deadline_ms);
+  request->u.load.token[0] = 42;
+  request->guide = &guide;
+  request->load_context = &script;
+  return engine.submit(request);
 }
 
-struct Engine {
-  Scripted store;
-  pgc_engine *self = nullptr;
-  bool shut = false;
-  explicit Engine(std::function<pgcache_status(pgc_op &)> script) : store(std::move(script)) {
-    pgc_engine_limits limits{};
-    limits.connections = 1;
-    limits.requests_max = 100000;
-    limits.bytes_max = 1000;
-    REQUIRE(pgc_engine_new(&self, &store.base, &limits, nullptr) == PGCACHE_OK);
-  }
-  ~Engine() {
-    shutdown();
-    pgc_engine_free(self);
-  }
-  void shutdown() {
-    if (!shut)
-      pgc_engine_shutdown(self);
-    shut = true;
-  }
-  uint64_t submit(Script &script, unsigned number, int64_t deadline_ms = 60000) const {
-    void *room = nullptr;
-    pgc_request *request = pgc_request_new(sizeof(pgc_part), &room);
-    request->kind = PGC_OP_BEGIN_LOAD;
-    request->deadline = pgc_deadline_in(deadline_ms);
-    request->namespace_name = "n";
-    request->parts = static_cast<pgc_part *>(room);
-    request->part_count = 1;
-    request->parts[0].key.digest = digest_of(number);
-    request->u.load.token[0] = 42;
-    request->guide = &guide;
-    request->load_context = &script;
-    uint64_t id = 0;
-    if (pgc_engine_submit(self, request, &id, nullptr) != PGCACHE_OK) /* on any thread: no assertion */
-      throw std::runtime_error("pgc_engine_submit");
-    return id;
-  }
-  void rouse(unsigned number) const {
-    const pgc_digest digest = digest_of(number);
-    pgc_engine_rouse(self, &digest);
-  }
-  /* What it ended with; PGCACHE_TIMEOUT as a text: it did not in time. */
-  string wait(uint64_t id, int64_t timeout_ms = 30000) const {
-    pgc_request *out = nullptr;
-    if (pgc_engine_wait(self, &out, id, pgc_deadline_in(timeout_ms)) != PGCACHE_OK)
-      return "nothing";
-    const string text = string(pgcache_status_name(out->status)) + "|" + pgcache_completion_message(out);
-    pgc_request_free(out);
-    return text;
-  }
-};
+/* What it ended with. */
+string wait(const Engine &engine, uint64_t id, int64_t timeout_ms = 30000) {
+  pgc_request *out = engine.await(id, timeout_ms);
+  const string text =
+      out == nullptr ? "nothing" : string(pgcache_status_name(out->status)) + "|" + pgcache_completion_message(out);
+  pgc_request_free(out);
+  return text;
+}
 
 /* Sleeps until it was asked before, and then is sent. */
 std::function<int64_t(pgc_part &)> sleeps_once(std::atomic<int> &asleep, int64_t for_us) {
@@ -154,9 +98,9 @@ TEST_CASE("An answer that is not the last word is asked for again after a sleep,
     not_before_us = 0;
     return int64_t{0};
   };
-  const uint64_t id = engine.submit(script, 1);
-  pgc_request *out = nullptr;
-  REQUIRE(pgc_engine_wait(engine.self, &out, id, pgc_deadline_in(30000)) == PGCACHE_OK);
+  const uint64_t id = submit(engine, script, 1);
+  pgc_request *out = engine.await(id);
+  REQUIRE(out != nullptr);
   CHECK(out->status == PGCACHE_LEASE);
   CHECK(out->u.load.others_ms == 7);
   CHECK(runs == 3);
@@ -172,15 +116,15 @@ TEST_CASE("Who is named wakes, and nobody else; everybody if nobody is named", "
   std::atomic<int> asleep{0};
   Script script;
   script.when = sleeps_once(asleep, FAR_US);
-  const uint64_t one = engine.submit(script, 1), other = engine.submit(script, 2), third = engine.submit(script, 3);
+  const uint64_t one = submit(engine, script, 1), other = submit(engine, script, 2), third = submit(engine, script, 3);
   await(asleep, 3);
   engine.rouse(2);
-  CHECK(engine.wait(other) == "PGCACHE_OK|");
+  CHECK(wait(engine, other) == "PGCACHE_OK|");
   engine.rouse(77);
-  CHECK(engine.wait(one, 50) == "nothing");
+  CHECK(wait(engine, one, 50) == "nothing");
   pgc_engine_rouse(engine.self, nullptr);
-  CHECK(engine.wait(one) == "PGCACHE_OK|");
-  CHECK(engine.wait(third) == "PGCACHE_OK|");
+  CHECK(wait(engine, one) == "PGCACHE_OK|");
+  CHECK(wait(engine, third) == "PGCACHE_OK|");
 }
 
 TEST_CASE("More names at once than the engine keeps wake all of theirs", "[sleepers]") {
@@ -195,17 +139,17 @@ TEST_CASE("More names at once than the engine keeps wake all of theirs", "[sleep
   std::vector<uint64_t> ids;
   constexpr unsigned COUNT = 3 * PGC_ROUSED_MAX;
   for (unsigned i = 0; i < COUNT; i++)
-    ids.push_back(engine.submit(script, i));
+    ids.push_back(submit(engine, script, i));
   await(asleep, COUNT);
   {
     const std::lock_guard<std::mutex> guard(busy);
-    engine.submit(awake, 12345);
+    submit(engine, awake, 12345);
     await(awake.gone, 1);
     for (unsigned i = 0; i < COUNT; i++)
       engine.rouse(i);
   }
   for (const uint64_t id : ids)
-    REQUIRE(engine.wait(id) == "PGCACHE_OK|");
+    REQUIRE(wait(engine, id) == "PGCACHE_OK|");
 }
 
 TEST_CASE("A sleeper is given up once: by its deadline, a cancellation, the end of the handle",
@@ -214,17 +158,17 @@ TEST_CASE("A sleeper is given up once: by its deadline, a cancellation, the end 
   std::atomic<int> asleep{0};
   Script script;
   script.when = sleeps_once(asleep, FAR_US);
-  const uint64_t late = engine.submit(script, 1, 30);
-  CHECK(engine.wait(late) == "PGCACHE_TIMEOUT|somebody else's load of the key did not end before the deadline");
-  const uint64_t cancelled = engine.submit(script, 1);
+  const uint64_t late = submit(engine, script, 1, 30);
+  CHECK(wait(engine, late) == "PGCACHE_TIMEOUT|somebody else's load of the key did not end before the deadline");
+  const uint64_t cancelled = submit(engine, script, 1);
   await(asleep, 2);
   CHECK(pgc_engine_cancel(engine.self, cancelled) == PGCACHE_OK);
-  CHECK(engine.wait(cancelled).rfind("PGCACHE_CANCELLED|", 0) == 0);
+  CHECK(wait(engine, cancelled).rfind("PGCACHE_CANCELLED|", 0) == 0);
   CHECK(pgc_engine_cancel(engine.self, cancelled) == PGCACHE_MISS);
-  const uint64_t closed = engine.submit(script, 1);
+  const uint64_t closed = submit(engine, script, 1);
   await(asleep, 3);
   engine.shutdown();
-  CHECK(engine.wait(closed) == "PGCACHE_CLOSED|the handle was shut down");
+  CHECK(wait(engine, closed) == "PGCACHE_CLOSED|the handle was shut down");
   engine.rouse(1);
   CHECK(script.gone == 0);
 }
@@ -243,11 +187,11 @@ TEST_CASE("The maker may answer a part that sleeps", "[sleepers]") {
     part.key.found = pgc_value_new(0);
     return int64_t{0};
   };
-  const uint64_t id = engine.submit(script, 1);
+  const uint64_t id = submit(engine, script, 1);
   await(asleep, 1);
   engine.rouse(1);
-  pgc_request *out = nullptr;
-  REQUIRE(pgc_engine_wait(engine.self, &out, id, pgc_deadline_in(30000)) == PGCACHE_OK);
+  pgc_request *out = engine.await(id);
+  REQUIRE(out != nullptr);
   CHECK(out->status == PGCACHE_STALE);
   CHECK(pgcache_completion_value(out, 0) != nullptr);
   CHECK(script.gone == 0);
@@ -314,7 +258,7 @@ TEST_CASE("Sleepers that are submitted, named, cancelled and late at once end on
   for (int t = 0; t < THREADS; t++)
     threads.emplace_back([&, t] {
       for (int i = 0; i < EACH; i++) {
-        const uint64_t id = engine.submit(scripts[t], static_cast<unsigned>(i % 10), i % 5 == 0 ? 5 : 60000);
+        const uint64_t id = submit(engine, scripts[t], static_cast<unsigned>(i % 10), i % 5 == 0 ? 5 : 60000);
         if (i % 7 == 0)
           pgc_engine_cancel(engine.self, id);
         const std::lock_guard<std::mutex> guard(lock);
