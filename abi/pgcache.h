@@ -54,8 +54,8 @@
  *                   shortened to it.
  *   [rule:deadline] `deadline_ms` of the options bounds the whole call: waiting for a connection, connecting (name
  *                   look-up included), sending, and the answer. PGCACHE_DEADLINE_DEFAULT: the setting `timeout_ms`, for
- *                   flush, cleanup, stats, usage, keys, doctor, init and upgrade `maintenance_timeout_ms`. 0: do not wait at
- *                   all; whatever would ask the server gives PGCACHE_TIMEOUT; what the near cache answers does not.
+ *                   flush, cleanup, stats, usage, dependents, keys, doctor, init and upgrade
+ *                   `maintenance_timeout_ms`. 0: do not wait at all; whatever would ask the server gives PGCACHE_TIMEOUT; what the near cache answers does not.
  *
  * RESULTS
  *   [rule:linear]   Operations on one key are linearizable: each takes effect at one moment between call and return; but
@@ -708,6 +708,18 @@ PGCACHE_API void pgcache_load_free(pgcache_load *load);
    Returns PGCACHE_OK, PGCACHE_TOO_LARGE (a name is too long) or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_invalidate(pgcache *self, const pgcache_dependency *what, size_t count,
                                               const pgcache_options *options, pgcache_error *error);
+
+/* Tells how many entries depend on keys and tags, and which tables are watched by the SQL function watch(). Of tags in use only
+   digests are stored, so that they cannot be listed. Reads the whole table: it is for people and monitors.
+   Out: report, a value of PGCACHE_FORMAT_JSON, owned by the caller, to be given to pgcache_value_free(); NULL unless
+   PGCACHE_OK:
+     {"entries":[3,0],"tagged":7,"watched":[{"table":"public.orders","namespace":"shop","tag":"customer:<customerid>"},...]}
+   `entries`: for each element of what, in its order, how many entries that have not expired depend on it; `tagged`: how many
+   depend on anything beside their own key; `watched`: one element for each tag of each watched table.
+   In: what, an array of count elements (0 is allowed), up to PGCACHE_BATCH_MAX.
+   Returns PGCACHE_OK, PGCACHE_TOO_LARGE (a name is too long) or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_dependents(pgcache *self, pgcache_value **report, const pgcache_dependency *what,
+                                              size_t count, const pgcache_options *options, pgcache_error *error);
 
 /* ---- The cache as a whole ------------------------------------------------------------------------------------------------ */
 

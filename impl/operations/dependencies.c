@@ -36,6 +36,8 @@ static int compare(const void *left, const void *right) {
 /* Sorts, and leaves out duplicates. How many there are then. */
 static size_t put_in_order(pgc_digest *digests, size_t count) {
   size_t kept = 0;
+  if (count == 0)
+    return 0;
   qsort(digests, count, sizeof *digests, compare);
   for (size_t i = 0; i < count; i++) {
     if (kept == 0 || pgc_digest_compare(&digests[i], &digests[kept - 1]) != 0)
@@ -44,10 +46,9 @@ static size_t put_in_order(pgc_digest *digests, size_t count) {
   return kept;
 }
 
-/* *taken: how many different ones. */
-static pgcache_status take_digests(pgc_call *call, const pgcache_dependency *what, size_t count, size_t most,
-                                   pgc_digest *digests, size_t *taken) {
-  *taken = 0;
+/* Takes them in the order given. */
+static pgcache_status take_each(pgc_call *call, const pgcache_dependency *what, size_t count, size_t most,
+                                pgc_digest *digests) {
   if (count == 0)
     return PGCACHE_OK;
   if (count > most)
@@ -64,8 +65,15 @@ static pgcache_status take_digests(pgc_call *call, const pgcache_dependency *wha
     if (status != PGCACHE_OK)
       return status;
   }
-  *taken = put_in_order(digests, count);
   return PGCACHE_OK;
+}
+
+/* *taken: how many different ones. */
+static pgcache_status take_digests(pgc_call *call, const pgcache_dependency *what, size_t count, size_t most,
+                                   pgc_digest *digests, size_t *taken) {
+  pgcache_status status = take_each(call, what, count, most, digests);
+  *taken = status == PGCACHE_OK ? put_in_order(digests, count) : 0;
+  return status;
 }
 
 pgcache_status pgc_call_set_dependencies(pgc_call *call, pgc_digest tags[PGCACHE_DEPENDENCIES_MAX]) {
@@ -78,4 +86,11 @@ pgcache_status pgc_call_set_invalidated(pgc_call *call, const pgcache_dependency
                                         pgc_digest *digests) {
   call->op.u.invalidate.digests = digests;
   return take_digests(call, what, count, PGCACHE_BATCH_MAX, digests, &call->op.u.invalidate.count);
+}
+
+pgcache_status pgc_call_set_dependents(pgc_call *call, const pgcache_dependency *what, size_t count,
+                                       pgc_digest *digests) {
+  call->op.u.dependents.digests = digests;
+  call->op.u.dependents.count = count;
+  return take_each(call, what, count, PGCACHE_BATCH_MAX, digests);
 }

@@ -18,4 +18,8 @@ pgcache_status pgc_call_set_dependencies(pgc_call *call, pgc_digest tags[PGCACHE
 pgcache_status pgc_call_set_invalidated(pgc_call *call, const pgcache_dependency *what, size_t count,
                                         pgc_digest *digests);
 
+/* The same for DEPENDENTS, in the order given. */
+pgcache_status pgc_call_set_dependents(pgc_call *call, const pgcache_dependency *what, size_t count,
+                                       pgc_digest *digests);
+
 #endif

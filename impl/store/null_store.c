@@ -24,6 +24,19 @@ static pgcache_status switched_off(pgc_op *op, pgcache_error *error) {
   return pgc_report_make(&findings, &op->u.doctor.report, error);
 }
 
+static pgcache_status nothing_depends(pgc_op *op, pgcache_error *error) {
+  pgc_buffer json = PGC_BUFFER_INIT;
+  pgc_buffer_append_text(&json, "{\"entries\":[");
+  for (size_t i = 0; i < op->u.dependents.count; i++)
+    pgc_buffer_append_text(&json, i == 0 ? "0" : ",0");
+  pgc_buffer_append_text(&json, "],\"tagged\":0,\"watched\":[]}");
+  pgcache_status status = json.failed
+                              ? pgc_fail_memory(error)
+                              : pgc_report_text((const char *)json.data, json.size, &op->u.dependents.report, error);
+  pgc_buffer_clear(&json);
+  return status;
+}
+
 static pgcache_status null_run(pgc_store *base, pgc_op *op, pgcache_error *error) {
   null_store *self = (null_store *)base;
   if (atomic_load(&self->closed))
@@ -54,6 +67,8 @@ static pgcache_status null_run(pgc_store *base, pgc_op *op, pgcache_error *error
   case PGC_OP_BEGIN_LOAD: /* everybody loads for himself */
     op->u.load.leased = true;
     return PGCACHE_LEASE;
+  case PGC_OP_DEPENDENTS:
+    return nothing_depends(op, error);
   case PGC_OP_PUT:
   case PGC_OP_ADD:
   case PGC_OP_FILL_LOAD:

@@ -7,7 +7,9 @@
 
 #include <string.h>
 
+#include "pure/codec.h"
 #include "pure/error.h"
+#include "store/report.h"
 
 pgcache_status pgc_pg_keys(pgc_session *session, pgc_op *op) {
   pgc_parameters parameters = {0};
@@ -55,6 +57,30 @@ pgcache_status pgc_pg_stats(pgc_session *session, pgc_op *op) {
     status = pgc_session_bool(session, result, 0, 6, &logged);
   out->logged = logged;
   out->server_version = PQserverVersion(session->connection->pg);
+  PQclear(result);
+  return status;
+}
+
+/* The report is made by the statement, and is the caller's value as it is. */
+pgcache_status pgc_pg_dependents(pgc_session *session, pgc_op *op) {
+  pgc_parameters parameters = {0};
+  PGresult *result = NULL;
+  pgc_buffer digests = PGC_BUFFER_INIT;
+  pgc_encode_array_header(&digests, PGC_OID_UUID, op->u.dependents.count);
+  for (size_t i = 0; i < op->u.dependents.count; i++) {
+    pgc_buffer_append_u32(&digests, PGC_DIGEST_SIZE);
+    pgc_buffer_append(&digests, op->u.dependents.digests[i].bytes, PGC_DIGEST_SIZE);
+  }
+  pgc_parameters_add_bytes(&parameters, digests.data, digests.size);
+  pgcache_status status = digests.failed ? pgc_fail_memory(session->error) : PGCACHE_OK;
+  if (status == PGCACHE_OK)
+    status = pgc_session_execute(session, PGC_STATEMENT_DEPENDENTS, &parameters, &result);
+  if (status == PGCACHE_OK && (PQntuples(result) != 1 || PQgetisnull(result, 0, 0)))
+    status = pgc_fail(session->error, PGCACHE_SCHEMA_CHANGED, "the report on dependents is not one row");
+  if (status == PGCACHE_OK)
+    status = pgc_report_text(PQgetvalue(result, 0, 0), (size_t)PQgetlength(result, 0, 0), &op->u.dependents.report,
+                             session->error);
+  pgc_buffer_clear(&digests);
   PQclear(result);
   return status;
 }

@@ -11,6 +11,7 @@
 /* Each runs one operation of its kind; see store.h for inputs and outputs. */
 pgcache_status pgc_pg_keys(pgc_session *session, pgc_op *op);
 pgcache_status pgc_pg_stats(pgc_session *session, pgc_op *op);
+pgcache_status pgc_pg_dependents(pgc_session *session, pgc_op *op);
 pgcache_status pgc_pg_flush(pgc_session *session, pgc_op *op);
 
 #endif

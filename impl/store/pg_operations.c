@@ -98,6 +98,8 @@ pgcache_status pgc_pg_operate(pgc_session *session, pgc_op *op) {
     return pgc_pg_set_limits(session, op);
   case PGC_OP_USAGE:
     return pgc_pg_usage(session, op);
+  case PGC_OP_DEPENDENTS:
+    return pgc_pg_dependents(session, op);
   default: /* PGC_OP_INIT, PGC_OP_UPGRADE */
     break;
   }
@@ -129,5 +131,9 @@ void pgc_pg_drop_outputs(pgc_op *op) {
   if (op->kind == PGC_OP_DOCTOR && op->u.doctor.report != NULL) {
     pgc_value_release(op->u.doctor.report);
     op->u.doctor.report = NULL;
+  }
+  if (op->kind == PGC_OP_DEPENDENTS && op->u.dependents.report != NULL) {
+    pgc_value_release(op->u.dependents.report);
+    op->u.dependents.report = NULL;
   }
 }

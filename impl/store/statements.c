@@ -39,6 +39,7 @@ static const pgc_statement statements[PGC_STATEMENT_COUNT] = {
     [PGC_STATEMENT_CLEAN_SLICE] = {"pgcache_clean_slice", CALLS(clean_slice), 9, false},
     [PGC_STATEMENT_STAMP] = {"pgcache_stamp", SQL(stamp), 1, false},
     [PGC_STATEMENT_USAGE] = {"pgcache_usage", CALLS(usage), 6, true},
+    [PGC_STATEMENT_DEPENDENTS] = {"pgcache_dependents", SQL(dependents), 1, true},
     [PGC_STATEMENT_SET_LIMIT] = {"pgcache_set_limit", CALLS(set_limit), 1, false},
     [PGC_STATEMENT_NEW_EPOCH] = {"pgcache_new_epoch", CALLS(new_epoch), 1, false},
     [PGC_STATEMENT_CHECK_SCHEMA] = {"pgcache_check_schema", CALLS(check_schema), 7, false},

@@ -24,6 +24,7 @@ typedef enum pgc_op_kind {
   PGC_OP_KEYS,
   PGC_OP_STATS,
   PGC_OP_USAGE,
+  PGC_OP_DEPENDENTS,
   PGC_OP_DOCTOR,
   PGC_OP_BEGIN_LOAD, /* takes a lease perhaps, but can be repeated with the same token; the kinds behind it write */
   PGC_OP_PUT,
@@ -164,6 +165,11 @@ struct pgc_op {
       size_t count;
     } invalidate;
     struct {
+      const pgc_digest *digests; /* of keys and tags, in the order of the answer */
+      size_t count;
+      pgcache_value *report; /* out: one reference, for the op's maker */
+    } dependents;
+    struct {
       int pool_max, pool_open; /* connections that the handle may have and has */
       int64_t near_max_bytes;
       bool listens_elsewhere;        /* listen_url is set */
@@ -224,6 +230,7 @@ static inline bool pgc_op_is_maintenance(pgc_op_kind kind) {
   case PGC_OP_CLEANUP:
   case PGC_OP_CLEAN_SLICE:
   case PGC_OP_USAGE:
+  case PGC_OP_DEPENDENTS:
   case PGC_OP_INIT:
   case PGC_OP_UPGRADE:
     return true;

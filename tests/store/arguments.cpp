@@ -84,6 +84,11 @@ TEST_CASE("NULL where something is needed is INVALID, in every function", "[rule
   CHECK(pgcache_doctor(nullptr, &value, nullptr, e) == PGCACHE_INVALID);
   CHECK(value == nullptr);
   CHECK(pgcache_doctor(self, nullptr, nullptr, e) == PGCACHE_INVALID);
+  value = reinterpret_cast<pgcache_value *>(1);
+  CHECK(pgcache_dependents(nullptr, &value, nullptr, 0, nullptr, e) == PGCACHE_INVALID);
+  CHECK(value == nullptr);
+  CHECK(pgcache_dependents(self, nullptr, nullptr, 0, nullptr, e) == PGCACHE_INVALID);
+  CHECK(pgcache_dependents(self, &value, nullptr, 1, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_keys(nullptr, &value, 1, &size, nullptr, 0, nullptr, 0, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_init(nullptr, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_upgrade(nullptr, nullptr, e) == PGCACHE_INVALID);

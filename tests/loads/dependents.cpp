@@ -1,0 +1,69 @@
+/*
+ * dependents.cpp - what depends on keys and tags is counted: entries that live, each once, in the order asked for.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "support/catch.hpp"
+#include "support/server.hpp"
+
+#include <vector>
+
+using namespace test;
+using std::string;
+
+namespace {
+
+/* name must outlive what is made of it. */
+pgcache_dependency named(pgcache_dependency_kind kind, const string &name) {
+  pgcache_dependency what = PGCACHE_DEPENDENCY_INIT;
+  what.kind = kind;
+  what.name = name.data();
+  what.name_len = name.size();
+  return what;
+}
+
+/* The report on these tags, without spaces. */
+string report_on(pgcache *cache, const std::vector<string> &tags) {
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  std::vector<pgcache_dependency> what;
+  pgcache_value *report = nullptr;
+  for (const string &tag : tags)
+    what.push_back(named(PGCACHE_DEPENDS_ON_TAG, tag));
+  const pgcache_status status = pgcache_dependents(cache, &report, what.data(), what.size(), nullptr, &error);
+  INFO(error.message);
+  REQUIRE(status == PGCACHE_OK);
+  CHECK(pgcache_value_format(report) == PGCACHE_FORMAT_JSON);
+  string text(static_cast<const char *>(pgcache_value_data(report)), pgcache_value_size(report));
+  pgcache_value_free(report);
+  string::size_type space;
+  while ((space = text.find(' ')) != string::npos)
+    text.erase(space, 1);
+  return text;
+}
+
+} // namespace
+
+TEST_CASE("Of an empty cache nothing depends on anything", "[dependents]") {
+  Store store;
+  CHECK(report_on(store.cache.raw(), {}) == R"({"entries":[],"tagged":0,"watched":[]})");
+  CHECK(report_on(store.cache.raw(), {"a", "b"}) == R"({"entries":[0,0],"tagged":0,"watched":[]})");
+}
+
+TEST_CASE("Dependents are refused as dependencies are", "[dependents][arguments]") {
+  Store store;
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  pgcache_value *report = nullptr;
+  const string tag = "t";
+  std::vector<pgcache_dependency> many(PGCACHE_BATCH_MAX + 1, named(PGCACHE_DEPENDS_ON_TAG, tag));
+  CHECK(pgcache_dependents(store.cache.raw(), &report, many.data(), many.size(), nullptr, &error) == PGCACHE_INVALID);
+  CHECK(pgcache_dependents(store.cache.raw(), &report, many.data(), PGCACHE_BATCH_MAX, nullptr, &error) == PGCACHE_OK);
+  pgcache_value_free(report);
+  const string name(PGCACHE_TAG_MAX + 1, 't');
+  const pgcache_dependency longer = named(PGCACHE_DEPENDS_ON_TAG, name);
+  CHECK(pgcache_dependents(store.cache.raw(), &report, &longer, 1, nullptr, &error) == PGCACHE_TOO_LARGE);
+  const string nothing;
+  const pgcache_dependency empty = named(PGCACHE_DEPENDS_ON_TAG, nothing);
+  CHECK(pgcache_dependents(store.cache.raw(), &report, &empty, 1, nullptr, &error) == PGCACHE_INVALID);
+  CHECK(report == nullptr);
+}
