@@ -95,11 +95,13 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   nobody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
   ours   boolean := false;
-  seen   bigint;  -- the version that our lease was taken at
+  seen   bigint;  -- the version that our lease is of
   began  timestamptz;
   entry  record;
   other  record;
 BEGIN
+  failed := false;
+  others_ms := 0;
   LOOP
     began := clock_timestamp(); -- before the snapshot, see get.sql
     SELECT e.value, e.version, e.format, e.fresh_until, e.expires_at, e.flags, e.accessed_at, e.dependencies, e.load_ms,
@@ -121,12 +123,16 @@ BEGIN
       FROM :"schema".leases l
      WHERE l.digest = wanted AND l.deadline > clock_timestamp() AND l.token <> own_token
        AND (l.token <> nobody OR entry.usable);
-    EXIT WHEN FOUND;
+    IF FOUND THEN
+      failed := other.token = nobody;
+      others_ms := ceil(extract(epoch FROM other.lasts) * 1000);
+      EXIT;
+    END IF;
     INSERT INTO :"schema".leases AS l (digest, token, deadline, asof, snapshot, version)
     SELECT wanted, own_token, clock_timestamp() + for_ms * interval '1 millisecond', pg_snapshot_xmin(t.snap),
            CASE WHEN pg_current_xact_id_if_assigned() IS NULL AND pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap)
                 AND pg_column_size(t.snap) <= 24 + 8 * 64 THEN t.snap END,
-           coalesce((SELECT e.version FROM :"schema".entries e WHERE e.digest = wanted), 0)
+           coalesce(entry.version, 0)
       FROM (SELECT pg_current_snapshot() AS snap) t
     ON CONFLICT (digest) DO UPDATE
        SET token = EXCLUDED.token, deadline = EXCLUDED.deadline, asof = EXCLUDED.asof, snapshot = EXCLUDED.snapshot,
@@ -136,8 +142,6 @@ BEGIN
     ours := FOUND;
   END LOOP;
   leased := ours;
-  failed := coalesce(NOT ours AND other.token = nobody, false);
-  others_ms := CASE WHEN NOT ours AND other.token IS NOT NULL THEN ceil(extract(epoch FROM other.lasts) * 1000) ELSE 0 END;
   now := began;
   IF entry.usable THEN
     value := entry.value;

@@ -18,5 +18,7 @@ WITH fresh AS MATERIALIZED (
 )
 SELECT false, false, 0::bigint, f.* FROM :"schema".marker m, fresh f
 UNION ALL
-SELECT t.* FROM :"schema".marker m CROSS JOIN LATERAL :"schema".take_lease($1::uuid, $2::uuid, $3::bigint, $4::boolean AND m.only_row) t
+SELECT t.*
+  FROM :"schema".marker m
+ CROSS JOIN LATERAL :"schema".take_lease(CASE WHEN m.only_row THEN $1::uuid END, $2::uuid, $3::bigint, $4::boolean) t
  WHERE NOT EXISTS (SELECT FROM fresh)
