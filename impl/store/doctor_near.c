@@ -21,6 +21,14 @@ static void add_pooler(pgc_doctor *self, const char *evidence) {
                     "let the setting listen_url name the server itself, past the pooler; or set near_max_bytes=0"});
 }
 
+static void add_elsewhere(pgc_doctor *self, const char *evidence) {
+  pgc_findings_add(&self->findings,
+                   (pgc_finding){PGC_SEVERITY_WARNING, "near",
+                                 "the near cache stays off: listen_url leads elsewhere than url, or through a pooler",
+                                 evidence,
+                                 "let listen_url name the server and the database of url; or set near_max_bytes=0"});
+}
+
 /* A listener is at work: what it says, with a poll of this moment. */
 static void judge_listener(pgc_doctor *self) {
   pgc_listener *listener = self->op->u.doctor.listener;
@@ -33,6 +41,8 @@ static void judge_listener(pgc_doctor *self) {
     pgc_findings_add_format(
         &self->findings, (pgc_finding){PGC_SEVERITY_OK, "near", "the near cache hears of every change", NULL, ""},
         "its connection has answered; this process is %s", pgc_listener_is_relay(listener) ? "the relay" : "no relay");
+  else if (status == PGCACHE_BAD_SETTING && self->op->u.doctor.listens_elsewhere)
+    add_elsewhere(self, failure.message);
   else if (status == PGCACHE_BAD_SETTING)
     add_pooler(self, failure.message);
   else

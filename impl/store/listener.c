@@ -56,6 +56,7 @@ void pgc_listener_release_reference(pgc_listener *self) {
   pthread_mutex_destroy(&self->mutex);
   pgc_stamps_destroy(&self->stamps);
   pgc_connect_plan_clear(&self->plan);
+  pgc_connect_plan_clear(&self->store_plan);
   pgc_buffer_clear(&self->chain.frames);
   pgc_sockets_free(self->sockets);
   pgc_free(self);
@@ -172,12 +173,13 @@ void pgc_listener_free(pgc_listener *self) {
   pgc_listener_release_reference(self);
 }
 
-pgc_listener *pgc_listener_new(pgc_connect_plan *plan, const pgc_listener_settings *settings, pgc_near *near,
-                               pgc_counters *counters) {
+pgc_listener *pgc_listener_new(pgc_connect_plan *plan, pgc_connect_plan *store_plan,
+                               const pgc_listener_settings *settings, pgc_near *near, pgc_counters *counters) {
   pgc_listener *self = pgc_alloc_zero(sizeof *self);
-  pgc_sockets *sockets = pgc_sockets_new(1);
+  pgc_sockets *sockets = pgc_sockets_new(2);
   if (self == NULL || sockets == NULL) {
     pgc_connect_plan_clear(plan);
+    pgc_connect_plan_clear(store_plan);
     pgc_free(self);
     pgc_sockets_free(sockets);
     return NULL;
@@ -189,7 +191,8 @@ pgc_listener *pgc_listener_new(pgc_connect_plan *plan, const pgc_listener_settin
   atomic_init(&self->wake_fd, -1);
   self->sockets = sockets;
   self->plan = *plan;
-  *plan = (pgc_connect_plan){0};
+  self->store_plan = *store_plan;
+  *plan = *store_plan = (pgc_connect_plan){0};
   self->settings = *settings;
   self->near = near;
   self->counters = counters;
@@ -208,12 +211,16 @@ pgc_listener *pgc_listener_new(pgc_connect_plan *plan, const pgc_listener_settin
 /* ---- After a fork ---- */
 
 pgc_listener *pgc_listener_new_after_fork(const pgc_listener *parents, pgc_near *near, pgc_flights *flights) {
-  pgc_connect_plan plan;
+  pgc_connect_plan plan, store_plan = {0}; /* which never change, so that they can be read without the lock */
   pgc_listener_settings settings = parents->settings;
   settings.flights = flights;
-  if (!pgc_connect_plan_copy(&plan, &parents->plan)) /* which never changes, so that it can be read without the lock */
+  if (!pgc_connect_plan_copy(&plan, &parents->plan))
     return NULL;
-  pgc_listener *self = pgc_listener_new(&plan, &settings, near, parents->counters);
+  if (parents->store_plan.conninfo != NULL && !pgc_connect_plan_copy(&store_plan, &parents->store_plan)) {
+    pgc_connect_plan_clear(&plan);
+    return NULL;
+  }
+  pgc_listener *self = pgc_listener_new(&plan, &store_plan, &settings, near, parents->counters);
   if (self != NULL)
     atomic_store(&self->closed, atomic_load(&parents->closed));
   return self;

@@ -26,9 +26,10 @@ typedef struct pgc_listener_settings {
   pgc_flights *flights; /* told of what may end a load; in use until the listener is freed */
 } pgc_listener_settings;
 
-/* Takes the plan over (also when it fails, with NULL, out of memory). Starts nothing. near, counters: in use until freed. */
-pgc_listener *pgc_listener_new(pgc_connect_plan *plan, const pgc_listener_settings *settings, pgc_near *near,
-                               pgc_counters *counters);
+/* Takes the plans over (also when it fails, with NULL, out of memory). Starts nothing. store_plan: how the store connects, if by
+   another plan; else its conninfo is NULL. near, counters: in use until freed. */
+pgc_listener *pgc_listener_new(pgc_connect_plan *plan, pgc_connect_plan *store_plan,
+                               const pgc_listener_settings *settings, pgc_near *near, pgc_counters *counters);
 
 /* Somebody wants to read: starts the thread, the first time. Costs a load after that. Any thread. */
 void pgc_listener_want(pgc_listener *self);
@@ -38,7 +39,7 @@ bool pgc_listener_is_started(const pgc_listener *self);
 
 /* Returns once everything that was acknowledged before the call is applied to the near cache. PGCACHE_OK, PGCACHE_TIMEOUT,
    PGCACHE_CLOSED, PGCACHE_NO_MEMORY, or why there is no connection to listen on: PGCACHE_UNAVAILABLE, PGCACHE_BAD_SETTING (a
-   pooler stands in between), PGCACHE_DENIED ... The near cache gives no hits then, or only until the bound has passed. Any thread. */
+   pooler stands in between, or listen_url leads elsewhere), PGCACHE_DENIED ... The near cache gives no hits then, or only until the bound has passed. Any thread. */
 pgcache_status pgc_listener_fence(pgc_listener *self, pgc_deadline deadline, pgcache_error *error);
 
 /* Why there are no hits; PGCACHE_OK: there is a connection, and the last poll on it went well. Any thread. */

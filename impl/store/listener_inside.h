@@ -3,6 +3,7 @@
  *   listener.c         the interface, for any thread
  *   listener_thread.c  the thread, and the connection that it opens again and again
  *   listener_stream.c  what polls and notifications say, and what follows for the near cache
+ *   listener_place.c   whether it listens where the store is
  *   listener_relay.c   being the one that notifies the others
  *   listener_audit.c   comparing entries with the store
  *
@@ -26,6 +27,8 @@
 /* Where this process stands in the change stream; kept from one connection to the next. */
 typedef struct pgc_stream {
   pgc_snapshot cursor; /* all that it sees is applied; text "": no such place is known */
+  int64_t heard;       /* the position up to which messages say that it is, too */
+  bool restricted;     /* such a message may be from somebody who must not hide others' changes: the cursor stays */
   bool has_nonce;
   unsigned char nonce[PGC_NONCE_SIZE];
   int64_t proven_us; /* when the last poll that went well was sent; on pgc_now_us()'s clock */
@@ -69,6 +72,7 @@ struct pgc_listener {
   pgc_sockets *sockets; /* this and all behind it: set once, or the thread's own */
 
   pgc_connect_plan plan;
+  pgc_connect_plan store_plan; /* how the store connects; conninfo NULL: by the same plan */
   pgc_listener_settings settings;
   pgc_near *near;
   pgc_counters *counters;
@@ -79,6 +83,8 @@ struct pgc_listener {
   int failures;         /* attempts in a row */
   int64_t opened_at_us; /* when its connection was; this and the next on pgc_monotonic_us()'s clock */
   pgc_stream stream;
+  bool placed;                                /* the stream with this nonce was found to be the store's */
+  unsigned char place[PGC_NONCE_SIZE];        /* only with a store_plan */
   char channel[PGC_LISTENER_CHANNEL_MAX + 1]; /* that this connection listens on; "": none yet */
   int64_t polled_at_us, poll_at_us;
   bool behind; /* something was missed: poll as soon as is allowed */
@@ -99,6 +105,11 @@ void pgc_listener_release_reference(pgc_listener *self);
 
 void *pgc_listener_run(void *argument);
 
+/* Connects by a plan; the listener may have two connections. NULL: none was to be had, or the handle was shut down meanwhile,
+   and its near cache may be gone; the reason is in session.error. */
+pgc_connection *pgc_listener_connect(pgc_listener *self, const pgc_connect_plan *plan);
+void pgc_listener_disconnect(pgc_listener *self, pgc_connection *connection);
+
 /* One statement, with what is left of the session's deadline. PGCACHE_OK and a result, or an error, after which the
    connection is of no more use if session.broken. */
 pgcache_status pgc_listener_ask(pgc_listener *self, pgc_statement_id id, const pgc_parameters *parameters,
@@ -110,7 +121,25 @@ void pgc_listener_set_deadline(pgc_listener *self);
 /* Tells whoever waits what session.error says. */
 void pgc_listener_note_failure(pgc_listener *self);
 
+/* ---- listener_place.c ---- */
+
+/* Whether the stream with this nonce and channel is that of the store. False: the connection is to be given up; session.error
+   tells why. */
+bool pgc_listener_is_in_place(pgc_listener *self, const unsigned char *nonce, const char *channel);
+
 /* ---- listener_stream.c ---- */
+
+/* The columns of poll_changes.sql. */
+enum {
+  PGC_POLL_SNAPSHOT,
+  PGC_POLL_NONCE,
+  PGC_POLL_FLOOR,
+  PGC_POLL_RELAY_FREE,
+  PGC_POLL_BUSY,
+  PGC_POLL_CHANNEL,
+  PGC_POLL_FRAMES,
+  PGC_POLL_RESTRICTED
+};
 
 /* One poll, with all that follows: the near cache is up to date and proven, or it is flushed. False: the connection is to
    be given up; session.error tells why. */

@@ -4,6 +4,9 @@
  * A poll reads the table of changes from the cursor on. It alone proves: when it has been applied, all that was acknowledged
  * before it was sent is. Notifications only make things known earlier; they can be lost, come twice, or come from anybody.
  * Where a poll cannot tell what was missed, everything is forgotten.
+ * Who can send a message that passes for the relay's can poll, and so could write any entry that others see: then what a
+ * message has told need not be read again, and it moves the cursor. Unless there are roles that are kept to namespaces: then
+ * polls alone move it.
  *
  * Must never: prove before the changes are applied, or with the time at which an answer came.
  *
@@ -75,9 +78,8 @@ typedef struct answer {
   const char *channel;
   const unsigned char *frames; /* NULL: too many */
   size_t size;
+  bool restricted;
 } answer;
-
-enum { SNAPSHOT, NONCE, FLOOR, RELAY_FREE, BUSY, CHANNEL, FRAMES };
 
 static bool is_channel(const char *name, size_t size) {
   return size > 0 && size <= PGC_LISTENER_CHANNEL_MAX && strlen(name) == size &&
@@ -87,18 +89,20 @@ static bool is_channel(const char *name, size_t size) {
 /* The answer to a poll, with nothing believed that could not be so. */
 static bool read_answer(pgc_listener *self, const PGresult *result, answer *out) {
   pgc_session *session = &self->session;
-  size_t size = (size_t)PQgetlength(result, 0, SNAPSHOT);
+  size_t size = (size_t)PQgetlength(result, 0, PGC_POLL_SNAPSHOT);
   out->too_long = size > PGC_SNAPSHOT_TEXT_MAX;
-  out->nonce = (const unsigned char *)PQgetvalue(result, 0, NONCE);
-  out->channel = PQgetvalue(result, 0, CHANNEL);
-  out->frames = PQgetisnull(result, 0, FRAMES) ? NULL : (const unsigned char *)PQgetvalue(result, 0, FRAMES);
-  out->size = (size_t)PQgetlength(result, 0, FRAMES);
-  if (pgc_session_int8(session, result, 0, FLOOR, &out->floor) == PGCACHE_OK &&
-      pgc_session_bool(session, result, 0, RELAY_FREE, &self->relay.free) == PGCACHE_OK &&
-      pgc_session_bool(session, result, 0, BUSY, &self->relay.busy) == PGCACHE_OK && PQntuples(result) == 1 &&
-      PQgetlength(result, 0, NONCE) == PGC_NONCE_SIZE &&
-      is_channel(out->channel, (size_t)PQgetlength(result, 0, CHANNEL)) &&
-      (out->too_long || pgc_snapshot_parse(&out->snapshot, PQgetvalue(result, 0, SNAPSHOT), size)))
+  out->nonce = (const unsigned char *)PQgetvalue(result, 0, PGC_POLL_NONCE);
+  out->channel = PQgetvalue(result, 0, PGC_POLL_CHANNEL);
+  out->frames =
+      PQgetisnull(result, 0, PGC_POLL_FRAMES) ? NULL : (const unsigned char *)PQgetvalue(result, 0, PGC_POLL_FRAMES);
+  out->size = (size_t)PQgetlength(result, 0, PGC_POLL_FRAMES);
+  if (pgc_session_int8(session, result, 0, PGC_POLL_FLOOR, &out->floor) == PGCACHE_OK &&
+      pgc_session_bool(session, result, 0, PGC_POLL_RELAY_FREE, &self->relay.free) == PGCACHE_OK &&
+      pgc_session_bool(session, result, 0, PGC_POLL_BUSY, &self->relay.busy) == PGCACHE_OK &&
+      pgc_session_bool(session, result, 0, PGC_POLL_RESTRICTED, &out->restricted) == PGCACHE_OK &&
+      PQntuples(result) == 1 && PQgetlength(result, 0, PGC_POLL_NONCE) == PGC_NONCE_SIZE &&
+      is_channel(out->channel, (size_t)PQgetlength(result, 0, PGC_POLL_CHANNEL)) &&
+      (out->too_long || pgc_snapshot_parse(&out->snapshot, PQgetvalue(result, 0, PGC_POLL_SNAPSHOT), size)))
     return true;
   session->broken = true;
   pgc_fail(session->error, PGCACHE_SCHEMA_CHANGED,
@@ -114,6 +118,7 @@ static bool make_epoch(pgc_listener *self) {
     flush(self, PGC_NEAR_FLUSH_EPOCH);
   stream->has_nonce = false;
   stream->cursor.text[0] = '\0';
+  self->poll_at_us = self->polled_at_us + self->settings.staleness_us / 4; /* if that is in vain */
   pgc_parameters none = {0};
   PGresult *result;
   pgcache_status status = pgc_listener_ask(self, PGC_STATEMENT_NEW_EPOCH, &none, &result);
@@ -133,7 +138,7 @@ static pgc_near_flush_reason find_reason(const pgc_stream *stream, const answer 
     return PGC_NEAR_FLUSH_EPOCH;
   if (!asked)
     return PGC_NEAR_FLUSH_START;
-  if (stream->cursor.position < got->floor || got->frames == NULL ||
+  if (stream->cursor.position < got->floor || got->frames == NULL || (got->restricted && !stream->restricted) ||
       (!got->too_long && got->snapshot.position < stream->cursor.position))
     return PGC_NEAR_FLUSH_GAP;
   return PGC_NEAR_FLUSH_REASONS;
@@ -153,14 +158,18 @@ static bool apply_answer(pgc_listener *self, const answer *got, bool asked) {
   }
   memcpy(stream->nonce, got->nonce, PGC_NONCE_SIZE);
   stream->has_nonce = true;
-  if (!got->too_long)
-    stream->cursor = got->snapshot; /* else what follows is read again, or forgotten again */
+  stream->restricted = got->restricted;
+  if (!got->too_long) { /* else what follows is read again, or forgotten again */
+    stream->cursor = got->snapshot;
+    stream->heard = stream->cursor.position; /* a message that said more was not the relay's */
+  }
   if (reason != PGC_NEAR_FLUSH_REASONS)
     self->relay.published = stream->cursor.position; /* what is missing here is missing in what we send */
   return reason == PGC_NEAR_FLUSH_REASONS;
 }
 
-/* What is sent on the channel before this is committed is in the next poll, which is made at once. */
+/* And on no other any more: the schema was made anew, perhaps. What is sent on the channel before this is committed is in the
+   next poll, which is made at once. */
 static bool listen_on(pgc_listener *self, const char *channel) {
   pgc_buffer sql = PGC_BUFFER_INIT;
   pgc_sql_resolve_channel(&sql, pgc_sql_statements_listen, channel);
@@ -188,7 +197,7 @@ static void note_success(pgc_listener *self, uint64_t number) {
 static bool take_answer(pgc_listener *self, const PGresult *result, bool asked, int64_t sent_us, uint64_t number) {
   pgc_stream *stream = &self->stream;
   answer got;
-  if (!read_answer(self, result, &got))
+  if (!read_answer(self, result, &got) || !pgc_listener_is_in_place(self, got.nonce, got.channel))
     return false;
   bool new_changes = apply_answer(self, &got, asked) && got.size > 0;
   stream->proven_us = sent_us;
@@ -250,12 +259,15 @@ void pgc_listener_forget_parts(pgc_listener *self) {
 static void apply_chain(pgc_listener *self, const pgc_snapshot *to) {
   pgc_stream *stream = &self->stream;
   pgc_chain *chain = &self->chain;
-  if (to->position > stream->cursor.position) {
-    if (pgc_changes_apply(chain->frames.data, chain->frames.size, apply_change, self)) {
-      stream->cursor = *to;
-      self->relay.published = to->position; /* our next poll begins here, and so does what we send of it */
-    } else {
+  if (to->position > stream->heard) {
+    if (!pgc_changes_apply(chain->frames.data, chain->frames.size, apply_change, self)) {
       pgc_count(&self->counters->near_messages_refused);
+    } else {
+      stream->heard = to->position;
+      if (!stream->restricted) {
+        stream->cursor = *to;
+        self->relay.published = to->position; /* our next poll begins here, and so does what we send of it */
+      }
     }
   }
   chain->next = 0;
@@ -264,7 +276,7 @@ static void apply_chain(pgc_listener *self, const pgc_snapshot *to) {
 
 static void take_part(pgc_listener *self, const pgc_message *message) {
   pgc_chain *chain = &self->chain;
-  if (message->part == 1 && message->from <= self->stream.cursor.position) {
+  if (message->part == 1 && message->from <= self->stream.heard) {
     pgc_buffer_clear(&chain->frames);
     *chain = (pgc_chain){.from = message->from, .next = 1, .parts = message->parts, .frames = PGC_BUFFER_INIT};
   }

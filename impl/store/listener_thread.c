@@ -16,11 +16,11 @@
 #include "store/listener_inside.h"
 #include "store/pg_schema.h"
 
-/* Pauses between attempts to connect: as the pool's, and long ones where a pooler will not go away by itself. */
+/* Pauses between attempts to connect: as the pool's, and long ones where a setting is wrong. */
 #define BACKOFF_FIRST_US 50000
 #define BACKOFF_REFUSED_MAX_US 250000
 #define BACKOFF_MAX_US 10000000
-#define POOLER_PAUSE_US 30000000
+#define SETTING_PAUSE_US 30000000
 
 /* A statement's time: half of the bound, so that another connection may still prove within it. */
 #define STATEMENT_MIN_US 50000
@@ -50,14 +50,12 @@ void pgc_listener_note_failure(pgc_listener *self) {
   pthread_mutex_unlock(&self->mutex);
 }
 
-/* Connects, and looks at the schema as every connection does. False, and the reason in self->error. */
-static bool open_connection(pgc_listener *self) {
+pgc_connection *pgc_listener_connect(pgc_listener *self, const pgc_connect_plan *plan) {
   pgc_connection *connection = NULL;
-  self->error = (pgcache_error)PGCACHE_ERROR_INIT;
   pthread_mutex_lock(&self->mutex);
   self->connecting = true;
   pthread_mutex_unlock(&self->mutex);
-  pgcache_status status = pgc_connect(&connection, &self->plan, &self->closed, &self->error);
+  pgcache_status status = pgc_connect(&connection, plan, &self->closed, &self->error);
 
   pthread_mutex_lock(&self->mutex);
   bool closed = atomic_load(&self->closed);
@@ -68,19 +66,37 @@ static bool open_connection(pgc_listener *self) {
   }
   bool added = !closed && connection != NULL && pgc_sockets_add(self->sockets, connection);
   pthread_mutex_unlock(&self->mutex);
-  if (!added) {
-    if (status == PGCACHE_OK)
-      pgc_fail(&self->error, PGCACHE_NO_MEMORY,
-               "this process has no file descriptor left for the near cache's connection; it needs two");
-    if (status == PGCACHE_BAD_SETTING)
+  if (added) {
+    pgc_count(&self->counters->connections_opened);
+    return connection;
+  }
+  if (status == PGCACHE_OK)
+    pgc_fail(&self->error, PGCACHE_NO_MEMORY,
+             "this process has no file descriptor left for the near cache's connection; it needs two");
+  pgc_connection_free(connection);
+  return NULL;
+}
+
+void pgc_listener_disconnect(pgc_listener *self, pgc_connection *connection) {
+  shutdown(PQsocket(connection->pg), SHUT_RDWR);
+  pthread_mutex_lock(&self->mutex);
+  pgc_sockets_remove(self->sockets, connection);
+  pthread_mutex_unlock(&self->mutex);
+  pgc_connection_free(connection);
+}
+
+/* Connects, and looks at the schema as every connection does. False, and the reason in self->error. */
+static bool open_connection(pgc_listener *self) {
+  self->error = (pgcache_error)PGCACHE_ERROR_INIT;
+  pgc_connection *connection = pgc_listener_connect(self, &self->plan);
+  if (connection == NULL) {
+    if (self->error.status == PGCACHE_BAD_SETTING)
       pgc_fail(
           &self->error, PGCACHE_BAD_SETTING,
           "a connection pooler stands between this process and the server, so that changes cannot be heard and the "
           "near cache stays off: let the setting listen_url name the server itself");
-    pgc_connection_free(connection);
     return false;
   }
-  pgc_count(&self->counters->connections_opened);
   self->opened_at_us = pgc_monotonic_us();
   self->session.connection = connection;
   self->session.broken = false;
@@ -94,11 +110,7 @@ static void close_connection(pgc_listener *self) {
     return;
   if (self->session.broken && !atomic_load(&self->closed))
     pgc_count(&self->counters->connections_lost);
-  shutdown(PQsocket(connection->pg), SHUT_RDWR);
-  pthread_mutex_lock(&self->mutex);
-  pgc_sockets_remove(self->sockets, connection);
-  pthread_mutex_unlock(&self->mutex);
-  pgc_connection_free(connection);
+  pgc_listener_disconnect(self, connection);
   self->session.connection = NULL;
   self->relay.leads = false;
   atomic_store(&self->leads, false);
@@ -167,7 +179,7 @@ static void serve(pgc_listener *self) {
 
 /* Tells why, and waits before the next attempt, unless somebody is in a hurry. */
 static void pause_after_failure(pgc_listener *self) {
-  int64_t pause_us = POOLER_PAUSE_US;
+  int64_t pause_us = SETTING_PAUSE_US;
   if (self->error.status != PGCACHE_BAD_SETTING)
     pause_us = pgc_backoff_us(self->failures, BACKOFF_FIRST_US,
                               self->error.status == PGCACHE_UNAVAILABLE ? BACKOFF_REFUSED_MAX_US : BACKOFF_MAX_US,

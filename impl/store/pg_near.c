@@ -42,13 +42,20 @@ pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const ch
   *out = (pgc_pg_near){0};
   if (settings->near_max_bytes == 0)
     return PGCACHE_OK;
-  pgc_connect_plan plan = {0};
+  pgc_connect_plan plan = {0}, store_plan = {0};
   pgcache_error failure = PGCACHE_ERROR_INIT;
   pgcache_status status = make_plan(&plan, conninfo, local_dir, settings, &failure);
-  if (status != PGCACHE_OK && status != PGCACHE_NO_MEMORY)
+  if (status == PGCACHE_OK && settings->listen_url[0] != '\0')
+    status = pgc_connect_plan_make(&store_plan, conninfo, local_dir, settings->prepared, &failure);
+  if (status != PGCACHE_OK && status != PGCACHE_NO_MEMORY) {
+    pgc_connect_plan_clear(&plan);
     return pgc_fail(error, status, "%s", failure.message);
-  if (plan.conninfo == NULL) /* no memory; or listen_url is null:, where nothing is heard */
+  }
+  if (status != PGCACHE_OK || plan.conninfo == NULL) { /* no memory; or listen_url is null:, where nothing is heard */
+    pgc_connect_plan_clear(&plan);
+    pgc_connect_plan_clear(&store_plan);
     return PGCACHE_OK;
+  }
   const pgc_listener_settings listening = {.schema = settings->schema,
                                            .namespace_name = settings->namespace_name,
                                            .logged = settings->logged,
@@ -57,10 +64,12 @@ pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const ch
                                            .flights = flights};
   if (flights != NULL)
     out->near = near_new(settings);
-  if (out->near == NULL)
+  if (out->near != NULL) {
+    out->listener = pgc_listener_new(&plan, &store_plan, &listening, out->near, counters);
+  } else {
     pgc_connect_plan_clear(&plan);
-  else
-    out->listener = pgc_listener_new(&plan, &listening, out->near, counters);
+    pgc_connect_plan_clear(&store_plan);
+  }
   if (out->listener == NULL)
     pgc_pg_near_free(out);
   return PGCACHE_OK;

@@ -7,6 +7,8 @@
  */
 #include "reader.hpp"
 
+#include "support/private_server.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <thread>
@@ -165,6 +167,34 @@ TEST_CASE("[A32] A message that leads further than the server has come hides not
     CHECK(reader.held("k") == "-");
     CHECK(reader.flushes(PGC_NEAR_FLUSH_GAP) > gaps);
   }
+}
+
+TEST_CASE("[A32] Where a role is kept to namespaces, a message that leads a little too far hides nothing", "[A32]") {
+  PrivateServer server;
+  Store store({}, server.conninfo());
+  store.pg.exec("CREATE ROLE kept LOGIN");
+  store.pg.exec(store.sql("SELECT {s}.grant_access('kept', ARRAY['its_own'])"));
+  Reader relay(store, {{"near_staleness_ms", "60000"}}, server.conninfo());
+  REQUIRE(eventually([&] {
+    (void)relay.fence();
+    return store.pg.one(store.sql("SELECT count(*) FROM {s}.relay WHERE until > clock_timestamp()")) == "1";
+  }));
+  Reader reader(store, {{"near_staleness_ms", "60000"}}, server.conninfo());
+  put(store.pg, store, "k", "v");
+  REQUIRE(reader.keep("k"));
+  Pg kept(server.conninfo("kept"));
+  const auto polled = kept.query(store.sql(
+      "SELECT channel, replace(nonce::text, '-', ''), pg_snapshot_xmax(snapshot::pg_snapshot)::text::bigint + 20 "
+      "FROM {s}.restricted_poll_changes('')"))[0];
+  const int64_t messages = pgc_counted(&reader.counters().near_messages);
+  kept.query("SELECT pg_notify($1, $2)",
+             {polled[0], "1 " + polled[1] + " 0 1 1 " + polled[2] + ":" + polled[2] + ": AAMAAAAA"});
+  REQUIRE(eventually([&] { return pgc_counted(&reader.counters().near_messages) > messages; }));
+  for (int i = 0; i < 40; i++)
+    put(store.pg, store, i == 5 ? "k" : "other", "w");
+  REQUIRE(reader.fence() == PGCACHE_OK);
+  CHECK(reader.held("k") == "-");
+  CHECK(reader.flushes(PGC_NEAR_FLUSH_GAP) == 0);
 }
 
 TEST_CASE("Notifications that lie cost polls, but only so many", "[A32]") {

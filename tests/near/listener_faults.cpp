@@ -132,6 +132,28 @@ TEST_CASE("[A36] TRUNCATE by hand: of the entries, the changes, the marker", "[A
         1); /* without the marker; nobody wrote before the fence that came back */
 }
 
+TEST_CASE("[A36] Where no epoch can be made it is tried a few times within the bound, and then made", "[A36]") {
+  Store store;
+  Reader reader(store, named(store));
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  REQUIRE(reader.keep("k"));
+  const string own = store.pg.one(store.sql("SELECT pg_get_functiondef('{s}.new_epoch'::regproc)"));
+  store.pg.exec(
+      store.sql("CREATE SEQUENCE {s}.tries; CREATE OR REPLACE FUNCTION {s}.new_epoch() RETURNS integer "
+                "LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN PERFORM nextval('{s}.tries'); RAISE 'no'; END $$;"
+                "TRUNCATE {s}.marker"));
+  CHECK(eventually([&] { return !reader.is_valid(); }));
+  CHECK(reader.held("k") == "-");
+  const auto tries = [&] { return std::stoll(store.pg.one(store.sql("SELECT last_value FROM {s}.tries"))); };
+  const int64_t before = tries(), begun = now_ms();
+  sleep_ms(static_cast<int>(2 * bound_ms));
+  const int64_t made = tries() - before, most = (now_ms() - begun) / (bound_ms / 4) + 2;
+  INFO(made << " attempts");
+  CHECK(made <= most);
+  store.pg.exec(own);
+  CHECK(eventually([&] { return reader.fence() == PGCACHE_OK; }));
+}
+
 TEST_CASE("[A36] Behind a pooler the near cache stays off and says so; with listen_url it works", "[A36][pooler]") {
   Store store;
   Pooler pooler;

@@ -8,6 +8,7 @@
 #include "watch.hpp"
 
 #include "support/private_server.hpp"
+#include "support/report.hpp"
 
 using namespace test;
 using std::string;
@@ -92,6 +93,52 @@ TEST_CASE("[A36] A standby takes over: what was held from the old primary is not
   CHECK(reader.flushes(PGC_NEAR_FLUSH_EPOCH) + reader.flushes(PGC_NEAR_FLUSH_START) >= 2);
 }
 
+TEST_CASE("[A36] A listen_url that leads to another database, a copy even, is refused, and says so",
+          "[A36][listen_url]") {
+  PrivateServer server;
+  Pg pg(server.conninfo());
+  const string one = server.conninfo("postgres", "one"), other = server.conninfo("postgres", "other");
+  const auto open = [&](const string &near_bytes, const string &listen_url) {
+    Config config;
+    config.set("url", one).set("near_max_bytes", near_bytes).set("near_staleness_ms", "1000");
+    return Cache(config.set("listen_url", listen_url));
+  };
+  pg.exec("CREATE DATABASE one");
+  REQUIRE(open("0", "").init() == PGCACHE_OK);
+  pg.exec("CREATE DATABASE other TEMPLATE one");
+  Reader wrong{open("8388608", other)};
+  const Answer refused = wrong.fence();
+  INFO(refused);
+  CHECK(refused == PGCACHE_BAD_SETTING);
+  CHECK(refused.error.text().find("listen_url") != string::npos);
+  REQUIRE(wrong.cache.put("k", "v") == PGCACHE_OK);
+  (void)wrong.fill("k");
+  CHECK(wrong.held("k") == "-");
+  CHECK_FALSE(wrong.is_valid());
+  const Report report = examine(wrong.cache);
+  INFO(report.json());
+  REQUIRE(report.of("near").size() == 1);
+  CHECK(report.of("near")[0].severity == "warning");
+  CHECK(report.of("near")[0].evidence.find("listen_url") != string::npos);
+  wrong.cache.free();
+
+  Reader right{open("8388608", one + " application_name=right")};
+  REQUIRE(right.keep("k"));
+  CHECK(examine(right.cache).of("near")[0].severity == "ok");
+  const auto connections = [&] {
+    return pg.one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'right'");
+  };
+  CHECK(connections() == "1");
+  const int64_t opened = pgc_counted(&right.counters().connections_opened);
+  pg.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'right'");
+  CHECK(eventually([&] { return right.fence() == PGCACHE_OK; }));
+  CHECK(pgc_counted(&right.counters().connections_opened) == opened + 1); /* it is known where that leads to */
+  Pg(one).exec("TRUNCATE pgcache.marker");
+  CHECK(eventually([&] { return right.fence() == PGCACHE_OK; }));
+  REQUIRE(right.cache.put("k", "w") == PGCACHE_OK);
+  CHECK(right.keep("k"));
+}
+
 TEST_CASE("[A36] A database that is dropped and made again is another one", "[A36]") {
   PrivateServer server;
   Pg pg(server.conninfo());
@@ -123,4 +170,22 @@ TEST_CASE("[A36] A database that is dropped and made again is another one", "[A3
   REQUIRE(reader.cache.init() == PGCACHE_OK);
   REQUIRE(eventually([&] { return reader.fence() == PGCACHE_OK; }, 20000));
   CHECK(reader.held("k") == "-");
+}
+
+TEST_CASE("[A36] Of a schema that is made anew the old channel is left", "[A36]") {
+  Store store;
+  Reader reader(store, {{"near_staleness_ms", "60000"}});
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  REQUIRE(reader.keep("k"));
+  const auto channel = [&] { return store.pg.one(store.sql("SELECT notify_channel FROM {s}.cache")); };
+  const string old = channel();
+  store.pg.exec(store.sql("UPDATE {s}.cache SET notify_channel = 'pgcache_another'"));
+  for (int i = 0; i < 2; i++)
+    REQUIRE(reader.fence() == PGCACHE_OK); /* the second poll comes after it has listened */
+  const int64_t refused = pgc_counted(&reader.counters().near_messages_refused);
+  for (const string &name : {old, channel()})
+    store.pg.query("SELECT pg_notify($1, 'x')", {name});
+  CHECK(eventually([&] { return pgc_counted(&reader.counters().near_messages_refused) > refused; }));
+  CHECK(reader.fence() == PGCACHE_OK);
+  CHECK(pgc_counted(&reader.counters().near_messages_refused) == refused + 1);
 }

@@ -210,9 +210,9 @@ TEST_CASE("[A37] The copies keep to near_max_bytes, whatever the sizes of the va
   int64_t most = 0;
   for (int i = 0; i < longer(400, 5000); i++) {
     const size_t size = random() % 10 == 0 ? random() % 300000 : random() % 5000;
-    const string key = "k" + std::to_string(random() % 300);
+    const string key = "k" + std::to_string(random() % 1000);
     REQUIRE(cache.put(key, string(size, 'x')) == PGCACHE_OK);
-    REQUIRE(cache.get("k" + std::to_string(random() % 300)).status >= 0);
+    REQUIRE(cache.get("k" + std::to_string(random() % 1000)).status >= 0);
     const int64_t bytes = cache.counters().near_bytes;
     most = bytes > most ? bytes : most;
     REQUIRE(bytes <= limit);

@@ -136,6 +136,7 @@ BEGIN
   END IF;
   INSERT INTO :"schema".roles AS r (name, grants, namespaces) VALUES (role, grants, namespaces)
   ON CONFLICT ON CONSTRAINT roles_pkey DO UPDATE SET grants = EXCLUDED.grants, namespaces = EXCLUDED.namespaces;
+  UPDATE :"schema".cache c SET restricted = true WHERE namespaces IS NOT NULL AND NOT c.restricted;
 END $$;
 
 -- What was made in this transaction is nobody's but the owner's, whatever the defaults are. Also when psql gives each

@@ -19,6 +19,7 @@ CREATE TABLE :"schema".cache (
   notify_channel    text        NOT NULL              -- of the change stream; not to be guessed by other roles
                     DEFAULT 'pgcache_' || left(replace(gen_random_uuid()::text, '-', ''), 12)
                                        || right(replace(gen_random_uuid()::text, '-', ''), 12),
+  restricted        boolean     NOT NULL DEFAULT false, -- was a role let in that is kept to some namespaces?
   created_at        timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 

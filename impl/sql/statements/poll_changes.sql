@@ -2,7 +2,7 @@
 -- One row: the snapshot to go on from; the stream's nonce: with another one than before the cursor means nothing; the floor:
 -- a cursor whose position is below it has missed events; whether nobody is the relay; whether the queue of notifications is
 -- so full that nothing should be sent; the channel; the events as frames, see pure/changes.h: NULL when they have more than
--- 64 MiB. No row: the marker is gone, and nothing can be said before new_epoch().
+-- 64 MiB; whether there may be roles that are kept to some namespaces, and so are not to be believed about others. No row: the marker is gone, and nothing can be said before new_epoch().
 -- A row of `changes` was not seen by the cursor exactly if its transaction is not below the snapshot's xmax, or is one of
 -- those that were in progress. Compared with the lowest in progress alone, a long transaction of anybody would have all read
 -- again and again what came after it; compared with the highest seen, its own rows would be missed. One statement has one
@@ -10,14 +10,14 @@
 -- older snapshot the proof of freshness would be none.
 -- The nonce is mixed with the identities of database and table, because a dump contains the marker.
 -- @takes text
--- @gives snapshot text, nonce uuid, floor bigint, relay_free boolean, busy boolean, channel text, frames bytea
+-- @gives snapshot text, nonce uuid, floor bigint, relay_free boolean, busy boolean, channel text, frames bytea, restricted boolean
 SELECT pg_current_snapshot()::text,
        md5(m.nonce::text || m.tableoid || (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))::uuid,
        m.floor,
        NOT EXISTS (SELECT FROM :"schema".relay r WHERE r.until > clock_timestamp()
                                                     AND r.until <= clock_timestamp() + interval '1 minute'),
        pg_notification_queue_usage() > 0.01, c.notify_channel,
-       CASE WHEN u.bytes > 67108864 THEN NULL ELSE coalesce(u.frames, '') END
+       CASE WHEN u.bytes > 67108864 THEN NULL ELSE coalesce(u.frames, '') END, c.restricted
   FROM :"schema".marker m CROSS JOIN :"schema".cache c
  CROSS JOIN LATERAL (
    SELECT max(f.bytes) AS bytes, string_agg(f.frame, '') FILTER (WHERE f.bytes <= 67108864) AS frames
