@@ -282,7 +282,7 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "How often a few entries of the near cache are compared with the server's, in milliseconds; 0: never."),
     [PGC_SETTING_LISTEN_URL] = TEXT("listen_url", "PGCACHE_LISTEN_URL", "", check_listen_url,
         "as url, past any pooler; or nothing: the url",
-        "Where the near cache listens for changes; needed where the url leads through a connection pooler."),
+        "Where the near cache listens for changes: the database of url, past a connection pooler that url leads through."),
     [PGC_SETTING_NOTIFY_CHANNEL] = TEXT("notify_channel", "PGCACHE_NOTIFY_CHANNEL", "", check_channel,
         "up to 63 of a-z, 0-9, _; or nothing: a random one",
         "For init: the name of the channel on which changes are notified."),
