@@ -557,7 +557,8 @@ PGCACHE_API pgcache_status pgcache_peek(pgcache *self, pgcache_value **out, cons
 /* Waits until the near cache has heard of everything that was acknowledged before the call, [rule:fence]: one round trip on
    the connection that it listens on. For whoever was told by other means that something was written.
    Returns PGCACHE_OK (at once, where there is no near cache), PGCACHE_BAD_SETTING (a pooler stands between this process and
-   the server, or listen_url leads to another database than url: see the setting `listen_url`) or a common status; reads may then be older, within [rule:stale]. Since 1.0. */
+   the server, or listen_url leads to another database than url) or a common status; reads may then be older, within
+   [rule:stale]. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_fence(pgcache *self, const pgcache_options *options, pgcache_error *error);
 
 /* Adds delta to a counter: an entry of format PGCACHE_FORMAT_JSON that holds a decimal 64-bit integer.
