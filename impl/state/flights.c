@@ -193,7 +193,7 @@ bool pgc_flight_wait(pgc_flight *self, uint64_t turn, pgc_deadline until, pgcach
   pgcache_value *dropped = NULL;
   *value = NULL;
   pthread_mutex_lock(&self->home->mutex);
-  for (bool late = false; self->woken <= turn && !late;) {
+  for (bool late = false; self->woken <= turn && self->led && !late;) {
     pgc_deadline soonest = self->led_until < until ? self->led_until : until;
     bool in_time = pgc_cond_wait_until(&self->changed, &self->home->mutex, soonest);
     if (self->woken <= turn && is_overdue(self)) {
@@ -202,8 +202,8 @@ bool pgc_flight_wait(pgc_flight *self, uint64_t turn, pgc_deadline until, pgcach
     }
     late = !in_time && pgc_monotonic_us() >= until;
   }
-  bool happened = self->woken > turn;
-  if (happened && turn <= self->shared && self->value != NULL) {
+  bool happened = self->woken > turn || !self->led;
+  if (self->woken > turn && turn <= self->shared && self->value != NULL) {
     *value = self->value;
     pgc_value_retain(*value);
   }

@@ -38,7 +38,7 @@ pgc_flight *pgc_flights_join(pgc_flights *self, const pgc_digest *digest, bool *
 uint64_t pgc_flight_turn(pgc_flight *self);
 
 /* Waits until the flight has landed or was roused since the turn was taken, or its leader's time is over, or until the deadline.
-   True: something happened. *value: what the leader landed with, with a reference, if the turn was taken before the leader
+   True: something happened, or nobody leads any more: the leader may have landed before the turn was taken. *value: what the leader landed with, with a reference, if the turn was taken before the leader
    sent what it landed with (pgc_flight_sending()); else NULL. */
 bool pgc_flight_wait(pgc_flight *self, uint64_t turn, pgc_deadline until, pgcache_value **value);
 

@@ -159,6 +159,15 @@ TEST_CASE("A leader's time is over: who waits is woken, who joins leads another 
   flights.leave(other);
 }
 
+TEST_CASE("Who takes its turn after the landing does not wait for a leader that is gone", "[flights]") {
+  Flights flights;
+  pgc_flight *leader = flights.join(1, true), *late = flights.join(1, false);
+  pgc_flight_land(leader, nullptr);
+  CHECK(wait(late, pgc_flight_turn(late), 60000) == "woken");
+  flights.leave(leader);
+  flights.leave(late);
+}
+
 TEST_CASE("A leader whose time was extended goes on leading", "[flights]") {
   Flights flights;
   pgc_flight *leader = flights.join(1, true), *waiting = flights.join(1, false);
