@@ -20,7 +20,7 @@ TEST_CASE("versions of header and library agree", "[version]") {
 TEST_CASE("each status has a name and a sentence of its own", "[status]") {
   std::set<std::string> names;
   std::set<std::string> texts;
-  for (int number = -25; number <= 3; number++) {
+  for (int number = PGCACHE_CANCELLED; number <= PGCACHE_REFUSED; number++) {
     auto status = static_cast<pgcache_status>(number);
     std::string name = pgcache_status_name(status);
     std::string text = pgcache_status_text(status);
@@ -35,7 +35,7 @@ TEST_CASE("each status has a name and a sentence of its own", "[status]") {
   CHECK(std::string(pgcache_status_name(PGCACHE_MISS)) == "PGCACHE_MISS");
   CHECK(std::string(pgcache_status_name(PGCACHE_INVALID)) == "PGCACHE_INVALID");
   CHECK(std::string(pgcache_status_name(PGCACHE_SERVER_ERROR)) == "PGCACHE_SERVER_ERROR");
-  for (int number : {-1000000, -26, 4, 1000000}) {
+  for (int number : {-1000000, PGCACHE_CANCELLED - 1, PGCACHE_REFUSED + 1, 1000000}) {
     auto status = static_cast<pgcache_status>(number);
     CHECK(std::string(pgcache_status_name(status)) == "PGCACHE_?");
     CHECK(texts.count(pgcache_status_text(status)) == 0);
