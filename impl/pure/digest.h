@@ -20,7 +20,7 @@ typedef struct pgc_digest {
    makes it impossible that two pairs of namespace and key give the same input. */
 void pgc_digest_of_key(pgc_digest *digest, const char *namespace_name, const void *key, size_t key_len);
 
-/* The same of a tag, with kind 't'. */
+/* The same of a tag, with kind 't': SQL computes it in tag_digest(). */
 void pgc_digest_of_tag(pgc_digest *digest, const char *namespace_name, const void *tag, size_t tag_len);
 
 /* That of a key in 16 bytes of BLAKE2b with a secret key of PGC_SECRET_SIZE bytes: without it nobody can tell which key an entry

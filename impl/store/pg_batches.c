@@ -72,6 +72,7 @@ pgcache_status pgc_batch_ask(pgc_question *question, const pgc_op *op, pgcache_e
   bool puts = op->kind == PGC_OP_PUT_MANY;
   question->id = puts                             ? PGC_STATEMENT_PUT_MANY
                  : op->kind == PGC_OP_REMOVE_MANY ? PGC_STATEMENT_REMOVE_MANY
+                 : op->unguarded                  ? PGC_STATEMENT_GET_MANY_UNGUARDED
                                                   : PGC_STATEMENT_GET_MANY;
   question->array_count = puts ? PUT_ARRAYS : 1;
   for (int i = 0; i < question->array_count; i++)

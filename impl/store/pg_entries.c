@@ -47,7 +47,7 @@ void pgc_entry_ask(pgc_question *question, const pgc_op *op, unsigned step) {
   pgc_parameters *parameters = &question->parameters;
   switch (step == 0 ? op->kind : PGC_OP_EXISTS) {
   case PGC_OP_GET:
-    question->id = PGC_STATEMENT_GET;
+    question->id = op->unguarded ? PGC_STATEMENT_GET_UNGUARDED : PGC_STATEMENT_GET;
     add_digest(parameters, &op->keys[0]);
     break;
   case PGC_OP_PUT:

@@ -19,8 +19,10 @@
   { pgc_sql_statements_##file, pgc_sql_statements_##file, pgc_sql_statements_##file }
 
 static const pgc_statement statements[PGC_STATEMENT_COUNT] = {
-    [PGC_STATEMENT_GET] = {"pgcache_get", SQL(get), 8, false},
-    [PGC_STATEMENT_GET_MANY] = {"pgcache_get_many", SQL(get_many), 9, false},
+    [PGC_STATEMENT_GET] = {"pgcache_get", SQL(get), 10, false},
+    [PGC_STATEMENT_GET_MANY] = {"pgcache_get_many", SQL(get_many), 11, false},
+    [PGC_STATEMENT_GET_UNGUARDED] = {"pgcache_get_raw", SQL(get_unguarded), 10, false},
+    [PGC_STATEMENT_GET_MANY_UNGUARDED] = {"pgcache_get_many_raw", SQL(get_many_unguarded), 11, false},
     [PGC_STATEMENT_EXISTS] = {"pgcache_exists", SQL(exists), 1, false},
     [PGC_STATEMENT_PUT] = {"pgcache_put", SQL(put), 1, false},
     [PGC_STATEMENT_PUT_MANY] = {"pgcache_put_many", SQL(put_many), 2, false},
@@ -48,6 +50,7 @@ static const pgc_statement statements[PGC_STATEMENT_COUNT] = {
     [PGC_STATEMENT_LEAD_RELAY] = {"pgcache_lead_relay", SQL(lead_relay), 1, false},
     [PGC_STATEMENT_PUBLISH] = {"pgcache_publish", CALLS(publish), 1, false},
     [PGC_STATEMENT_TRIM_CHANGES] = {"pgcache_trim_changes", CALLS(trim_changes), 1, false},
+    [PGC_STATEMENT_INVALIDATE] = {"pgcache_invalidate", CALLS(invalidate), 1, false},
     [PGC_STATEMENT_VERSIONS] = {"pgcache_versions", SQL(versions), 2, false},
     [PGC_STATEMENT_BEGIN_LOAD] = {"pgcache_begin_load", SQL(begin_load), 13, false},
     [PGC_STATEMENT_FILL_LOAD] = {"pgcache_fill_load", SQL(fill_load), 2, false},

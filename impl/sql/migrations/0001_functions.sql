@@ -227,4 +227,7 @@ CREATE VIEW :"schema".entries_json AS
   SELECT e.namespace, encode(e.key, 'escape') AS key,
          CASE WHEN e.flags & ~32 = 0 THEN :"schema".try_jsonb(e.value) END AS value, e.version, e.expires_at
     FROM :"schema".entries e
-   WHERE e.format = 1 AND e.expires_at > clock_timestamp();
+   WHERE e.format = 1 AND e.fresh_until > clock_timestamp() AND e.flags & 64 = 0
+     AND NOT EXISTS (SELECT FROM :"schema".invalidations i
+                      WHERE i.digest = ANY (e.dependencies) AND i.xid >= e.asof
+                        AND (e.snapshot IS NULL OR NOT pg_visible_in_snapshot(i.xid, e.snapshot)));

@@ -69,11 +69,11 @@ RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   api CONSTANT name[] := '{get,get_json,exists,put,put_json,add,replace,compare_and_swap,touch,remove,incr,flush,flush_all,stats,
-                           digest,entry_digest,plain_value,check_entry,unrestricted,check_schema,new_epoch,truncate_entries,trim_changes,
-                           take_lease}';
+                           invalidate,invalidate_digests,digest,tag_digest,entry_digest,plain_value,check_entry,unrestricted,check_schema,
+                           new_epoch,truncate_entries,trim_changes,take_lease}';
   internal CONSTANT name[] := '{note_keyed_digests,try_jsonb,granted_namespaces,make_restricted,grant_access,clean_slice,usage,set_limit,is_bounded,
                                 coldness,clean_part,plan_eviction,evict_part,trim_changes_older,truncate_changes,changes_size,
-                                tell_truncated,change_nonce}';
+                                tell_truncated,change_nonce,append_invalidations,append_own_invalidations}';
   owner CONSTANT name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = :'entries'::regclass);
   restricted CONSTANT name := left(owner, 52) || '_restricted';
   policy CONSTANT text := 'role ' || (SELECT r.oid FROM pg_roles r WHERE r.rolname = role);
@@ -108,7 +108,8 @@ BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA :"schema" TO %I', role);
   FOR f IN
     SELECT p.oid::regprocedure AS name, p.proname = ANY (api)
-           OR p.proname ~ CASE WHEN namespaces IS NULL THEN '^(library_|note_keyed_digests$|clean_slice$|usage$)' ELSE '^restricted_' END AS granted
+           OR p.proname ~ CASE WHEN namespaces IS NULL THEN '^(library_|append_invalidations$|note_keyed_digests$|clean_slice$|usage$)'
+                          ELSE '^(restricted_|append_own_invalidations$)' END AS granted
       FROM pg_proc p
      WHERE p.pronamespace = :'schema'::regnamespace AND pg_get_userbyid(p.proowner) IN (owner, restricted)
        AND (p.proname = ANY (api || internal) OR p.proname ~ '^(library|restricted)_')

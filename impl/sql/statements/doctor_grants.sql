@@ -22,6 +22,8 @@ WITH place AS (
          has_table_privilege(c.oid, p.privilege)
     FROM (VALUES ('cache', 'SELECT', true), ('entries', 'SELECT', true), ('entries', 'INSERT', false),
                  ('entries', 'UPDATE', false), ('entries', 'DELETE', false), ('marker', 'SELECT', false),
+                 ('invalidations', 'SELECT', true), ('leases', 'SELECT', false), ('leases', 'INSERT', false),
+                 ('leases', 'UPDATE', false), ('leases', 'DELETE', false),
                  ('changes', 'SELECT', false), ('relay', 'SELECT', false), ('relay', 'INSERT', false),
                  ('relay', 'UPDATE', false), ('marker', 'INSERT', false), ('cache', 'UPDATE', false)) p (relname, privilege, reading)
     JOIN place l ON l.functions IS NULL
