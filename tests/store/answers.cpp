@@ -95,8 +95,8 @@ struct Call {
 
 const std::vector<Call> &calls() {
   static const std::vector<Call> all = {
-      {"get", 8, [](Cache &c) { return c.get("k"); }, {}},
-      {"get_many", 9, [](Cache &c) { return many(c, pgcache_get_many); }, {}},
+      {"get", 10, [](Cache &c) { return c.get("k"); }, {}},
+      {"get_many", 11, [](Cache &c) { return many(c, pgcache_get_many); }, {}},
       {"put", 1, [](Cache &c) { return c.put("k", "new"); }, {}},
       {"put_many", 2, [](Cache &c) { return many(c, pgcache_put_many); }, {}},
       /* NULL in place of a version says that the statement did not apply. */
@@ -151,7 +151,8 @@ TEST_CASE("A column that is NULL or of another size is SCHEMA_CHANGED, in every 
   Scene scene;
   scene.reset();
   for (const Call &call : calls()) {
-    for (size_t column = 0; column < call.columns; column++) {
+    /* The tags and the time to load are not read yet. */
+    for (size_t column = 0; column < call.columns - (call.columns >= 10 ? 2 : 0); column++) {
       for (const bool null : {true, false}) {
         const bool is_value =
             column == 0 && call.columns >= 6 && string(call.name) != "stats" && string(call.name) != "cleanup";
@@ -216,7 +217,7 @@ TEST_CASE("Rows of other keys, twice the same, too many and too few", "[answers]
     return Answers::rows([=](Columns &row) { return row.size() != columns; });
   };
   const std::vector<Case> cases = {
-      {"get_many", call("get_many"), of_another_key(9, 7), PGCACHE_SCHEMA_CHANGED},
+      {"get_many", call("get_many"), of_another_key(11, 7), PGCACHE_SCHEMA_CHANGED},
       {"get_many doubled", call("get_many"), doubled, PGCACHE_SCHEMA_CHANGED},
       {"put_many", call("put_many"), of_another_key(2, 0), PGCACHE_SCHEMA_CHANGED},
       {"put_many doubled", call("put_many"), doubled, PGCACHE_SCHEMA_CHANGED},
@@ -224,7 +225,7 @@ TEST_CASE("Rows of other keys, twice the same, too many and too few", "[answers]
       {"keys doubled: more than fit", call("keys"), doubled, PGCACHE_SCHEMA_CHANGED},
       {"usage doubled: more than fit", call("usage"), doubled, PGCACHE_SCHEMA_CHANGED},
       {"stats", call("stats"), without_rows(7), PGCACHE_SCHEMA_CHANGED},
-      {"get", call("get"), without_rows(8), PGCACHE_MISS},
+      {"get", call("get"), without_rows(10), PGCACHE_MISS},
       {"remove", call("remove"), without_rows(1), PGCACHE_MISS},
       /* No row at all is how a lost marker shows; after a few new epochs that is no accident any more. */
       {"put", call("put"), without_rows(1), PGCACHE_CONFLICT},
@@ -250,18 +251,18 @@ TEST_CASE("An answer with a column less is SCHEMA_CHANGED; one that contradicts 
   scene.reset();
   const auto cut = [](bool description_too) {
     return [=](const Message &message) -> std::vector<Message> {
-      if (message.type == 'D' && columns_of(message).size() == 8) {
+      if (message.type == 'D' && columns_of(message).size() == 10) {
         Columns columns = columns_of(message);
         columns.pop_back();
         return {row_of(columns)};
       }
-      if (message.type == 'T' && description_too && wire::number_at(message.body, 0, 2) == 8) {
+      if (message.type == 'T' && description_too && wire::number_at(message.body, 0, 2) == 10) {
         /* The last field is its name, a NUL and 18 bytes: the name's beginning is behind the field before it. */
         const size_t end = message.body.size() - 19;
         size_t begin = end;
         while (begin > 0 && message.body[begin - 1] != '\0' && isprint(message.body[begin - 1]))
           begin--;
-        return {{'T', wire::number(7, 2) + message.body.substr(2, begin - 2)}};
+        return {{'T', wire::number(9, 2) + message.body.substr(2, begin - 2)}};
       }
       return {message};
     };
@@ -326,8 +327,8 @@ TEST_CASE("The schema check's errors: what is missing, and what is not", "[answe
       if (message.type != 'D' || !*armed)
         return {message};
       const Columns columns = columns_of(message);
-      if (columns.size() == 8)
-        return {row_of({{}, {}, {}, {}, {}, {}, {}, {}})}; /* ends the old one */
+      if (columns.size() == 10)
+        return {row_of(Columns(10, string()))}; /* ends the old one */
       if (columns.size() != 7)
         return {message};
       *armed = false;

@@ -414,7 +414,7 @@ TEST_CASE("SQL says that it cannot read a value instead of handing out its bytes
   CHECK(store.pg.one(store.sql("SELECT value ->> 'a' FROM {s}.entries_json WHERE key = 'p'")) == "1");
   store.pg.exec(store.sql("SELECT {s}.put('k'::text, 'from SQL'::bytea)"));
   CHECK(cache.get("k").bytes() == "from SQL"); /* encryption=on reads plain text, too */
-  store.pg.exec(store.sql("UPDATE {s}.entries SET flags = 64 WHERE key = 'k'")); /* of a later version */
+  store.pg.exec(store.sql("UPDATE {s}.entries SET flags = 128 WHERE key = 'k'")); /* of a later version */
   CHECK(store.pg.sqlstate(store.sql("SELECT {s}.get('k'::text)")) == "0A000");
   CHECK(cache.get("k") == PGCACHE_MISS);
 }
