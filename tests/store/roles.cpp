@@ -434,8 +434,9 @@ TEST_CASE("[A81] Every statement of the data path has its functions, with its pa
     CHECK(PQnfields(direct.get()) == statement->columns);
     for (const pgc_access access : {PGC_ACCESS_LIBRARY, PGC_ACCESS_RESTRICTED}) {
       /* Either it is a call of a function in every case, or a statement on the tables and two functions. */
-      const bool on_tables =
-          own.find(":\"schema\".entries") != string::npos || own.find(":\"schema\".relay") != string::npos;
+      const bool on_tables = own.find(":\"schema\".entries") != string::npos ||
+                             own.find(":\"schema\".leases") != string::npos ||
+                             own.find(":\"schema\".relay") != string::npos;
       CHECK((statement->sql[access] == own) == !on_tables);
       Pg pg(scene.server.conninfo(access == PGC_ACCESS_LIBRARY ? "app" : "kept"));
       const Result called = prepare(pg, access);
