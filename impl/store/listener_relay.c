@@ -1,6 +1,6 @@
 /*
  * listener_relay.c - one listener of all processes is the relay: it polls every few milliseconds and sends what it finds as
- * notifications. Who it is says a row of the database, a lease of 100 ms. Two at a time, or one that was stopped and goes on,
+ * notifications. Who it is says a row of the database, a lease of half a second. Two at a time, or one that was stopped and goes on,
  * do no harm: who hears the messages compares positions.
  *
  * Must never: hold a transaction open, or send while the server's queue of notifications fills up: everybody polls anyway.
@@ -14,8 +14,9 @@
 #include "pure/error.h"
 #include "store/listener_inside.h"
 
-#define LEASE_MS 100
-#define RENEW_US 25000
+/* Others see it end with their next poll, and those are as far apart with the default bound. */
+#define LEASE_MS 500
+#define RENEW_US 100000
 /* After another one has the lease, or when the role may not take it. */
 #define ASK_AGAIN_US 100000
 #define REFUSED_AGAIN_US 1000000

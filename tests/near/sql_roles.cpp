@@ -241,3 +241,29 @@ TEST_CASE("The channel is a random one for each schema, or that of the setting",
     scene.admin.exec("DROP SCHEMA c CASCADE");
   }
 }
+
+TEST_CASE("Renewals of the lease that a long transaction keeps do not make polls slower", "[relay]") {
+  Store store;
+  Pg reader(url()), old(url());
+  reader.exec("SET enable_seqscan = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan");
+  const auto pages = [&] {
+    reader.query(store.sql("SELECT snapshot FROM {s}.library_poll_changes('')")); /* what is read once only was */
+    string plan;
+    for (const Row &row : reader.query(
+             store.sql("EXPLAIN (ANALYZE, BUFFERS, TIMING off) SELECT snapshot FROM {s}.library_poll_changes('')")))
+      plan += row[0];
+    std::smatch hits;
+    INFO(plan);
+    REQUIRE(std::regex_search(plan, hits, std::regex("Buffers: shared hit=([0-9]+)")));
+    return std::stoi(hits[1]);
+  };
+  store.pg.query(store.sql("SELECT {s}.library_lead_relay($1::uuid, 1)"), {HOLDER});
+  const int before = pages();
+  old.exec("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
+  for (int i = 0; i < 2000; i++)
+    store.pg.exec(store.sql("UPDATE {s}.relay SET until = clock_timestamp()"));
+  const int after = pages();
+  INFO(before << " pages before, " << after << " after");
+  INFO(before << " pages before, " << after << " after");
+  CHECK(after <= before + 8);
+}

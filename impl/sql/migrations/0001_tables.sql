@@ -103,6 +103,8 @@ CREATE UNLOGGED TABLE :"schema".relay (
   holder   uuid        NOT NULL,
   until    timestamptz NOT NULL
 );
+-- A renewal leaves a dead row, which stays for as long as anybody's transaction does; polls pass over those that have ended.
+CREATE INDEX relay_until ON :"schema".relay (until);
 
 -- How far the trimming of the change stream has come, see trim_changes().
 CREATE UNLOGGED TABLE :"schema".trimming (

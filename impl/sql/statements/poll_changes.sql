@@ -14,8 +14,8 @@
 SELECT pg_current_snapshot()::text,
        md5(m.nonce::text || m.tableoid || (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))::uuid,
        m.floor,
-       NOT EXISTS (SELECT FROM :"schema".relay r WHERE r.until > clock_timestamp()
-                                                    AND r.until <= clock_timestamp() + interval '1 minute'),
+       NOT EXISTS (SELECT FROM :"schema".relay r WHERE r.until > (SELECT clock_timestamp()) -- by the index
+                                                    AND r.until <= (SELECT clock_timestamp()) + interval '1 minute'),
        pg_notification_queue_usage() > 0.01, c.notify_channel,
        CASE WHEN u.bytes > 67108864 THEN NULL ELSE coalesce(u.frames, '') END, c.restricted
   FROM :"schema".marker m CROSS JOIN :"schema".cache c
