@@ -282,7 +282,7 @@ $(B)/planted/%: $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $(LIB_OBJECTS) Makefile
 	  $(CXX) $(ALL_LDFLAGS) -o $@ $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $$objects $(LIBS) -ldl
 
 .PHONY: tests test-unit test-store test-async test-near test-loads test-roles test-pooler test-near-store test-cli test-faults soak harness staleness histories
-tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(B)/tests/harness $(EXAMPLES)
+tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(B)/tests/harness $(B)/tests/histories $(EXAMPLES)
 
 # ARGS go to the test program: make test-store ARGS='[A07]'
 test-unit: $(B)/tests/unit
