@@ -162,6 +162,7 @@ static void serve(pgc_listener *self) {
     }
     if (!pgc_listener_attend_relay(self))
       return;
+    pgc_listener_hear(self); /* also what has come beside answers: the socket tells of that no more */
     int64_t until = self->poll_at_us;
     if (self->relay.leads && self->relay.ask_at_us < until)
       until = self->relay.ask_at_us;
@@ -169,7 +170,6 @@ static void serve(pgc_listener *self) {
       until = self->audit_at_us;
     if (!is_wanted(self))
       wait_until(self, until);
-    pgc_listener_hear(self);
     if (self->session.broken || self->session.connection->doomed) {
       pgc_fail(&self->error, PGCACHE_UNAVAILABLE, "the near cache's connection to the server broke");
       return;

@@ -172,6 +172,35 @@ TEST_CASE("[A36] A database that is dropped and made again is another one", "[A3
   CHECK(reader.held("k") == "-");
 }
 
+TEST_CASE("[A36] A database that is restored from a dump in its own place is another one", "[A36][dump]") {
+  PrivateServer server;
+  Pg pg(server.conninfo());
+  const string other = server.conninfo("postgres", "other");
+  Config config;
+  config.set("url", other).set("near_max_bytes", "8388608").set("near_staleness_ms", "60000");
+  pg.exec("CREATE DATABASE other");
+  Reader reader{Cache(config)};
+  REQUIRE(reader.cache.init() == PGCACHE_OK);
+  REQUIRE(reader.cache.put("k", "v", PGCACHE_TTL_NEVER) == PGCACHE_OK);
+  const string file = scratch_folder() + "/dump", quoted = " '" + other + "' ";
+  REQUIRE(system((server_binary("pg_dump") + quoted + "> " + file).c_str()) == 0);
+  REQUIRE(reader.cache.put("k", "w", PGCACHE_TTL_NEVER) == PGCACHE_OK);
+  REQUIRE(reader.keep("k"));
+  pg.exec("DROP DATABASE other WITH (FORCE)");
+  pg.exec("CREATE DATABASE other");
+  REQUIRE(
+      system((server_binary("psql") + quoted + "-Xq -v ON_ERROR_STOP=1 -f " + file + " > " + file + ".log").c_str()) ==
+      0);
+  REQUIRE(eventually([&] { return reader.fence() == PGCACHE_OK; }, 20000));
+  CHECK(reader.held("k") == "-");
+  CHECK(reader.flushes(PGC_NEAR_FLUSH_EPOCH) == 1);
+  REQUIRE(reader.keep("k"));
+  CHECK(reader.held("k") == "v");
+  REQUIRE(reader.cache.put("k", "x", PGCACHE_TTL_NEVER) == PGCACHE_OK);
+  REQUIRE(reader.keep("k"));
+  CHECK(reader.held("k") == "x");
+}
+
 TEST_CASE("[A36] Of a schema that is made anew the old channel is left", "[A36]") {
   Store store;
   Reader reader(store, {{"near_staleness_ms", "60000"}});

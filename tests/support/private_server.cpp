@@ -25,19 +25,7 @@
 
 namespace test {
 
-namespace {
-
-/* PostgreSQL refuses to run as root: then the user `postgres` runs it. */
-const passwd *server_user() {
-  if (geteuid() != 0)
-    return nullptr;
-  const passwd *user = getpwnam("postgres");
-  if (user == nullptr)
-    throw std::runtime_error("running as root needs a user named postgres");
-  return user;
-}
-
-std::string binary(const char *name) {
+std::string server_binary(const char *name) {
   const char *given = getenv("PGCACHE_TEST_BINDIR");
   if (given != nullptr && *given != '\0')
     return std::string(given) + "/" + name;
@@ -50,6 +38,18 @@ std::string binary(const char *name) {
   if (best.empty())
     best = std::string("/usr/bin/") + name;
   return best;
+}
+
+namespace {
+
+/* PostgreSQL refuses to run as root: then the user `postgres` runs it. */
+const passwd *server_user() {
+  if (geteuid() != 0)
+    return nullptr;
+  const passwd *user = getpwnam("postgres");
+  if (user == nullptr)
+    throw std::runtime_error("running as root needs a user named postgres");
+  return user;
 }
 
 /* Runs a program as the server's user; with `dies_with_us` it gets SIGQUIT when this process ends in any way. */
@@ -177,7 +177,7 @@ static int server_count = 0;
 
 PrivateServer::PrivateServer(const PrivateServer *primary) {
   folder_ = scratch_folder() + "/" + std::to_string(++server_count);
-  run({binary("pg_basebackup"), "-D", folder_, "-d", primary->conninfo(), "-X", "stream", "-c", "fast", "-R"},
+  run({server_binary("pg_basebackup"), "-D", folder_, "-d", primary->conninfo(), "-X", "stream", "-c", "fast", "-R"},
       scratch_folder() + "/basebackup.log");
   unlink((folder_ + "/.s.PGSQL." + primary->port_ + ".lock").c_str()); /* the socket stands in the data folder */
   std::ofstream(folder_ + "/postgresql.conf", std::ios::app) << "unix_socket_directories = '" << folder_ << "'\n";
@@ -189,7 +189,7 @@ PrivateServer::PrivateServer(const PrivateServer *primary) {
 PrivateServer::PrivateServer(const std::vector<std::string> &settings, const std::vector<std::string> &hba) {
   static const std::string model = [] {
     const std::string folder = scratch_folder() + "/model";
-    run({binary("initdb"), "-D", folder, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"},
+    run({server_binary("initdb"), "-D", folder, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"},
         scratch_folder() + "/initdb.log");
     return folder;
   }();
@@ -227,7 +227,7 @@ PrivateServer::~PrivateServer() {
 void PrivateServer::launch() {
   if (pid_ > 0)
     return;
-  pid_ = start_server_program({binary("postgres"), "-D", folder_}, folder_ + "/log");
+  pid_ = start_server_program({server_binary("postgres"), "-D", folder_}, folder_ + "/log");
 }
 
 void PrivateServer::start() {
@@ -262,7 +262,7 @@ void PrivateServer::crash() {
 }
 
 void PrivateServer::promote() {
-  run({binary("pg_ctl"), "promote", "-w", "-t", "60", "-D", folder_}, scratch_folder() + "/promote.log");
+  run({server_binary("pg_ctl"), "promote", "-w", "-t", "60", "-D", folder_}, scratch_folder() + "/promote.log");
 }
 
 std::string PrivateServer::conninfo(const std::string &user, const std::string &database) const {

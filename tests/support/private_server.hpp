@@ -21,6 +21,8 @@ const std::string &scratch_folder();
 
 /* Starts a program as the user that servers run as; it gets SIGQUIT when this process ends in any way. */
 pid_t start_server_program(const std::vector<std::string> &arguments, const std::string &log);
+/* The path of a program of the server's package, such as pg_dump. */
+std::string server_binary(const char *name);
 /* Stops it, and waits for its end. */
 void stop_server_program(pid_t pid, int signal);
 
