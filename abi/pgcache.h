@@ -921,10 +921,19 @@ typedef struct pgcache_counters {
   int64_t near_gaps;          /* notifications that did not follow the one before, so that a poll stood in for them */
   int64_t near_audited;       /* copies compared with the store, see the setting near_audit_ms */
   int64_t near_disagreements; /* of these, older than the rules allow */
+  /* Of loads, [rule:load]: */
+  int64_t loads;              /* leases that this handle got, and so values that it had loaded */
+  int64_t load_waits;         /* calls that waited for somebody else's load */
+  int64_t load_stale;         /* PGCACHE_STALE given */
+  int64_t load_fills;         /* values, and absences, that were stored */
+  int64_t load_fills_refused; /* PGCACHE_REFUSED given */
+  int64_t load_failures;      /* pgcache_load_fail() */
+  int64_t invalidations;      /* keys and tags invalidated by pgcache_invalidate() */
 } pgcache_counters;
 
 #define PGCACHE_COUNTERS_INIT                                                                                          \
-  { sizeof(pgcache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(pgcache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+    0, 0, 0, 0, 0, 0, 0 }
 
 /* Reads the counters. Each is exact; together they are of slightly different moments.
    Out: out. Returns PGCACHE_OK or PGCACHE_INVALID (a pointer is NULL, or the struct_size is not set). Since 1.0. */

@@ -81,6 +81,7 @@ pgcache_status pgc_call_prepare(pgc_call *call, pgcache *cache, pgc_op_kind kind
   call->dependency_count = read.dependency_count;
   call->op.decode = pgc_decode;
   call->op.decoder = &cache->encoding;
+  call->op.unguarded = !settings->guarded;
   return PGCACHE_OK;
 }
 

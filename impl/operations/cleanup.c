@@ -90,7 +90,7 @@ pgcache_status pgc_clean_some(pgc_call *call, pgcache_cleanup_progress *progress
 
 bool pgc_clean_is_drawn(const pgcache *cache, pgc_op_kind written) {
   int64_t chance = cache->settings.cleanup_chance;
-  return chance != 0 && written >= PGC_OP_PUT && written <= PGC_OP_INCREMENT &&
+  return chance != 0 && written >= PGC_OP_PUT && written <= PGC_OP_FILL_LOAD &&
          pgc_random_u64() % (uint64_t)chance == 0;
 }
 

@@ -19,7 +19,7 @@ pgc_near *pgc_copies_of(pgcache *cache, bool reads) {
 }
 
 static bool is_read(pgc_op_kind kind) {
-  return kind == PGC_OP_GET || kind == PGC_OP_GET_MANY || kind == PGC_OP_EXISTS;
+  return kind == PGC_OP_GET || kind == PGC_OP_GET_MANY || kind == PGC_OP_EXISTS || kind == PGC_OP_BEGIN_LOAD;
 }
 
 static bool is_flush(pgc_op_kind kind) {
@@ -32,7 +32,7 @@ static uint32_t *place_of(pgc_copies_writes *writes, const pgc_near_key *name) {
 
 /* Reads and writes of entries by their keys. */
 static bool concerns_keys(pgc_op_kind kind) {
-  return is_read(kind) || (kind >= PGC_OP_PUT && kind <= PGC_OP_INCREMENT);
+  return is_read(kind) || (kind >= PGC_OP_PUT && kind <= PGC_OP_FILL_LOAD);
 }
 
 /* ---- Asking ---- */
@@ -126,14 +126,25 @@ typedef struct manner {
   pgc_op_kind kind;
   const pgc_digest *tags; /* of what is written */
   size_t tag_count;
-  bool absences; /* the setting near_absent_ms is not 0 */
+  int64_t load_ms; /* how long that took to load */
+  bool absences;   /* the setting near_absent_ms is not 0 */
 } manner;
+
+static manner manner_of(pgc_op_kind kind, const pgc_digest *tags, size_t tag_count, const pgc_op_load *load,
+                        bool absences) {
+  return (manner){.kind = kind,
+                  .tags = tags,
+                  .tag_count = tag_count,
+                  .load_ms = kind == PGC_OP_FILL_LOAD ? load->load_ms : 0,
+                  .absences = absences && kind != PGC_OP_BEGIN_LOAD}; /* whoever loads asks the store */
+}
 
 /* The value that was written, as a read would give it. NULL when it is not at hand, when nobody reads in this process, or when
    memory is out; of compare_and_swap, because what the entry depends on is not all known here. Counted from before the write was sent it expires no later than the entry. */
-static pgcache_value *value_written(pgc_near *near, pgc_op_kind kind, const pgc_op_key *key) {
-  if (!pgc_op_stores(kind) || kind == PGC_OP_COMPARE_AND_SWAP || !key->copy.is_plain ||
-      pgc_near_valid_until(near) == INT64_MIN || key->copy.plain_size > pgc_near_largest(near))
+static pgcache_value *value_written(pgc_near *near, const manner *how, const pgc_op_key *key) {
+  if (!pgc_op_stores(how->kind) || how->kind == PGC_OP_COMPARE_AND_SWAP || !key->copy.is_plain ||
+      (key->flags & PGC_STORED_ABSENT) != 0 || pgc_near_valid_until(near) == INT64_MIN ||
+      key->copy.plain_size > pgc_near_largest(near))
     return NULL;
   pgcache_value *made = pgc_value_new(key->copy.plain_size);
   if (made == NULL)
@@ -142,6 +153,7 @@ static pgcache_value *value_written(pgc_near *near, pgc_op_kind kind, const pgc_
     memcpy(made->own, key->copy.plain, key->copy.plain_size);
   made->format = key->format;
   made->version = key->version;
+  made->load_ms = (int32_t)how->load_ms;
   if (key->ttl_ms != PGCACHE_TTL_NEVER)
     made->expires_at_us = key->copy.asked_us + key->ttl_ms * 1000;
   return made;
@@ -150,7 +162,7 @@ static pgcache_value *value_written(pgc_near *near, pgc_op_kind kind, const pgc_
 static void tell_written(pgc_near *near, const manner *how, const pgc_op_key *key, pgcache_status status) {
   pgc_op_kind kind = how->kind;
   bool gone = status != PGCACHE_OK || kind == PGC_OP_REMOVE || kind == PGC_OP_REMOVE_MANY;
-  pgcache_value *value = gone ? NULL : value_written(near, kind, key);
+  pgcache_value *value = gone ? NULL : value_written(near, how, key);
   pgc_near_written(near, &key->copy.name, &key->digest, how->tags, how->tag_count, key->copy.ticket, value,
                    gone ? 0 : key->version);
   if (value != NULL)
@@ -163,7 +175,8 @@ static void tell_read(pgc_near *near, const manner *how, const pgc_op_key *key, 
   const pgc_op_copy *copy = &key->copy;
   pgc_op_kind kind = how->kind;
   bool kept = true, absences = how->absences;
-  if (status == PGCACHE_MISS)
+  bool none = status == PGCACHE_MISS || status == PGCACHE_STALE || status == PGCACHE_LEASE || status == PGCACHE_BUSY;
+  if (none)
     kept = absences && pgc_near_fill(near, &copy->name, &key->digest, NULL, 0, copy->ticket, NULL, copy->asked_us);
   else if (status == PGCACHE_TOO_LARGE || (status == PGCACHE_OK && kind == PGC_OP_EXISTS && absences) ||
            key->tag_count > PGC_NEAR_TAGS_MAX)
@@ -202,7 +215,8 @@ void pgc_copies_end(pgc_near *near, const pgc_call *call, pgcache_status status)
     pgc_near_flush(near, PGC_NEAR_FLUSH_STREAM);
     return;
   }
-  const manner how = {op->kind, op->tags, op->tag_count, call->cache->settings.near_absent_ms > 0};
+  const manner how =
+      manner_of(op->kind, op->tags, op->tag_count, &op->u.load, call->cache->settings.near_absent_ms > 0);
   for (size_t i = 0; i < op->count; i++)
     tell(near, &how, &op->keys[i], each ? op->keys[i].status : status);
 }
@@ -213,7 +227,7 @@ void pgc_copies_end(pgc_near *near, const pgc_call *call, pgcache_status status)
    then finds the copy, one that is submitted before waits for the write in the engine. */
 static void part_ended(pgc_request *request, const pgc_part *part, pgcache_status status) {
   pgc_copies_writes *writes = request->context;
-  const manner how = {request->kind, request->tags, request->tag_count, writes->absences};
+  const manner how = manner_of(request->kind, request->tags, request->tag_count, &request->u.load, writes->absences);
   tell(request->near, &how, &part->key, status);
   if (pgc_op_writes(request->kind))
     __atomic_sub_fetch(place_of(writes, &part->key.copy.name), 1, __ATOMIC_RELEASE);

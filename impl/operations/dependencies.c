@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "operations/copies.h"
 #include "pure/error.h"
 #include "pure/sizes.h"
 
@@ -57,8 +58,7 @@ static pgcache_status take_each(pgc_call *call, const pgcache_dependency *what, 
     return pgc_fail(call->error, PGCACHE_INVALID,
                     "the dependencies are NULL, or their struct_size is not set; use PGCACHE_DEPENDENCY_INIT");
   for (size_t i = 0; i < count; i++) {
-    const pgcache_dependency *each =
-        (const void *)((const char *)(const void *)what + i * what->struct_size); /* as far apart as they are long */
+    const pgcache_dependency *each = pgc_dependency_at(what, i);
     if (each->struct_size != what->struct_size)
       return pgc_fail(call->error, PGCACHE_INVALID, "dependency %zu: struct_size differs from the first one's", i);
     pgcache_status status = take_digest(call, each, i, &digests[i]);
@@ -85,6 +85,8 @@ pgcache_status pgc_call_set_dependencies(pgc_call *call, pgc_digest tags[PGCACHE
 pgcache_status pgc_call_set_invalidated(pgc_call *call, const pgcache_dependency *what, size_t count,
                                         pgc_digest *digests) {
   call->op.u.invalidate.digests = digests;
+  call->op.u.invalidate.names = what;
+  call->op.u.invalidate.name_count = count;
   return take_digests(call, what, count, PGCACHE_BATCH_MAX, digests, &call->op.u.invalidate.count);
 }
 
@@ -93,4 +95,26 @@ pgcache_status pgc_call_set_dependents(pgc_call *call, const pgcache_dependency 
   call->op.u.dependents.digests = digests;
   call->op.u.dependents.count = count;
   return take_each(call, what, count, PGCACHE_BATCH_MAX, digests);
+}
+
+/* Whatever came of it is done again here: copies and loads of this process need not wait for the change stream. */
+static void tell(const pgc_call *call) {
+  pgc_store *store = call->cache->store;
+  pgc_near *near = pgc_copies_of(call->cache, false);
+  pgc_flights *flights = store->flights != NULL ? store->flights(store) : NULL;
+  for (size_t i = 0; i < call->op.u.invalidate.count; i++) {
+    const pgc_digest *digest = &call->op.u.invalidate.digests[i];
+    if (near != NULL)
+      pgc_near_invalidated(near, digest);
+    if (flights != NULL)
+      pgc_flights_rouse(flights, digest);
+  }
+}
+
+pgcache_status pgc_call_invalidate(pgc_call *call) {
+  pgcache_status status = pgc_call_run(call);
+  if (status == PGCACHE_OK)
+    pgc_count_more(&call->cache->store->counters.invalidations, (int64_t)call->op.u.invalidate.count);
+  tell(call);
+  return status;
 }

@@ -22,4 +22,7 @@ pgcache_status pgc_call_set_invalidated(pgc_call *call, const pgcache_dependency
 pgcache_status pgc_call_set_dependents(pgc_call *call, const pgcache_dependency *what, size_t count,
                                        pgc_digest *digests);
 
+/* Runs it, and ends copies and loads in this process, too. */
+pgcache_status pgc_call_invalidate(pgc_call *call);
+
 #endif

@@ -73,6 +73,8 @@ pgcache_status pgc_encode(const pgc_encoding *self, const char *namespace_name, 
   const pgc_secret *secret = self->encryption != PGC_ENCRYPTION_OFF ? &self->keyring->secrets[0] : NULL;
   size_t size = entry->value_len;
   bool compress = self->compression != PGC_CODEC_NONE && size >= self->compression_min_bytes;
+  if ((entry->flags & PGC_STORED_ABSENT) != 0)
+    return PGCACHE_OK;
   entry->flags = pgc_encoding_flags(self);
   if (secret == NULL && !compress)
     return PGCACHE_OK;

@@ -36,12 +36,12 @@ struct pgcache_load {
   unsigned char key[];
 };
 
-/* ---- Asking. call: begun with BEGIN_LOAD, its key set and its digest taken. ---- */
+/* ---- Asking. call: prepared with BEGIN_LOAD, its key set. ---- */
 
 /* Checks the options, and keeps them in plan. NULL: the defaults. PGCACHE_OK, PGCACHE_INVALID. */
 pgcache_status pgc_load_set_plan(pgc_call *call, pgc_load_plan *plan, const pgcache_load_options *how);
 
-/* Makes a load that has not begun, with a token of its own. NULL when out of memory. */
+/* Makes a load that has not begun, with a token of its own; the digest of the call's key was taken. NULL when out of memory. */
 pgcache_load *pgc_load_new(const pgc_call *call, const pgc_load_plan *plan);
 
 /* What the store is asked with. early: for the lease although the entry is fresh. */

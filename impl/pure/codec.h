@@ -36,4 +36,10 @@ bool pgc_decode_bool(const void *bytes, int size, bool *value);
 bool pgc_decode_int4(const void *bytes, int size, int32_t *value);
 bool pgc_decode_int8(const void *bytes, int size, int64_t *value);
 
+/* An array of uuids, as it came from the server: how many there are; SIZE_MAX: it is none, or has NULLs. *first: where the first
+   one lies, in bytes; the others follow at PGC_UUID_STRIDE bytes each. */
+#define PGC_UUID_SIZE 16
+#define PGC_UUID_STRIDE (4 + PGC_UUID_SIZE)
+size_t pgc_decode_uuids(const void *bytes, int size, const unsigned char **first);
+
 #endif

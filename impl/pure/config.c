@@ -270,6 +270,11 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "For processes that live too briefly for a janitor: one of so many writes does a slice of cleanup; 0 is never."),
     [PGC_SETTING_ACCESS_STAMP_MS] = INTEGER("access_stamp_ms", "PGCACHE_ACCESS_STAMP_MS", "60000", 1, 86400000,
         "With a size bound: an entry that is read is noted as used when it was not for so long, in milliseconds."),
+    [PGC_SETTING_GUARD] = TEXT("guard", "PGCACHE_GUARD", "on", check_switch,
+        "on or off",
+        "With off, reads of this handle also give entries whose key or tags were invalidated, and cost a little less."),
+    [PGC_SETTING_LOAD_THREADS] = INTEGER("load_threads", "PGCACHE_LOAD_THREADS", "4", 1, 64,
+        "How many loaders of pgcache_get_or_load() may run at once on the library's threads; there are none until one does."),
     [PGC_SETTING_NEAR_MAX_BYTES] = INTEGER("near_max_bytes", "PGCACHE_NEAR_MAX_BYTES", "67108864", 0, 1099511627776,
         "Memory of the near cache, with all its overhead, in bytes; 0: no near cache, and no connection that listens."),
     [PGC_SETTING_NEAR_MAX_ENTRIES] = INTEGER("near_max_entries", "PGCACHE_NEAR_MAX_ENTRIES", "0", 0, 1000000000,
@@ -473,6 +478,8 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   out->near_max_entries = integer_of(config, PGC_SETTING_NEAR_MAX_ENTRIES);
   out->near_staleness_ms = integer_of(config, PGC_SETTING_NEAR_STALENESS_MS);
   out->near_absent_ms = integer_of(config, PGC_SETTING_NEAR_ABSENT_MS);
+  out->guarded = strcmp(text_of(config, PGC_SETTING_GUARD), "on") == 0;
+  out->load_threads = (int)integer_of(config, PGC_SETTING_LOAD_THREADS);
   out->near_audit_ms = integer_of(config, PGC_SETTING_NEAR_AUDIT_MS);
   strcpy(out->notify_channel, text_of(config, PGC_SETTING_NOTIFY_CHANNEL));
   return load_encoding(out, config, error);

@@ -56,6 +56,8 @@ typedef enum pgc_setting_id {
   PGC_SETTING_CLEANUP_SHARE,
   PGC_SETTING_CLEANUP_CHANCE,
   PGC_SETTING_ACCESS_STAMP_MS,
+  PGC_SETTING_GUARD,
+  PGC_SETTING_LOAD_THREADS,
   PGC_SETTING_NEAR_MAX_BYTES,
   PGC_SETTING_NEAR_MAX_ENTRIES,
   PGC_SETTING_NEAR_STALENESS_MS,
@@ -110,6 +112,8 @@ typedef struct pgc_settings {
   int cleanup_share;      /* percent */
   int64_t cleanup_chance; /* 0: never */
   int64_t access_stamp_ms;
+  bool guarded; /* setting `guard` */
+  int load_threads;
   int64_t near_max_bytes;   /* 0: no near cache */
   int64_t near_max_entries; /* 0: as many as fit */
   int64_t near_staleness_ms;

@@ -23,6 +23,13 @@ typedef struct pgc_counters {
   pgc_counter entries_touched;
   pgc_counter entries_evicted;
   pgc_counter cleanup_failures;
+  pgc_counter loads;
+  pgc_counter load_waits;
+  pgc_counter load_stale;
+  pgc_counter load_fills;
+  pgc_counter load_fills_refused;
+  pgc_counter load_failures;
+  pgc_counter invalidations;
   pgc_counter near_polls; /* these by the listener; the rest of the near cache's are in pgc_near_counts */
   pgc_counter near_messages;
   pgc_counter near_messages_refused;

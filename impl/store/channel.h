@@ -32,8 +32,8 @@ typedef struct pgc_sent {
 
 /* Operations on keys: a statement or two, known beforehand. All others go through run(). */
 static inline bool pgc_op_can_be_sent(pgc_op_kind kind) {
-  return kind == PGC_OP_GET || kind == PGC_OP_GET_MANY || kind == PGC_OP_EXISTS ||
-         (kind >= PGC_OP_PUT && kind <= PGC_OP_INCREMENT);
+  return kind == PGC_OP_GET || kind == PGC_OP_GET_MANY || kind == PGC_OP_EXISTS || kind == PGC_OP_BEGIN_LOAD ||
+         (kind >= PGC_OP_PUT && kind <= PGC_OP_INVALIDATE);
 }
 
 typedef struct pgc_channel pgc_channel;

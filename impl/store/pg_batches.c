@@ -125,9 +125,10 @@ static pgcache_status found(pgc_session *session, const pgc_op *op, int64_t sent
     pgc_op_key *key = find_key(op, result, row, 7, &next);
     if (key == NULL || key->found != NULL)
       return stray_row(session);
-    status = pgc_question_note_use(session, result, row, 8, &key->digest);
+    const pgc_row place = {.row = row, .first = 0, .tags = 9};
+    status = pgc_question_note_use(session, result, &place, 8, &key->digest);
     if (status == PGCACHE_OK)
-      status = pgc_session_entry(session, &result, row, false, sent_us, op, key);
+      status = pgc_session_entry(session, &result, &place, false, sent_us, op, key);
     key->status = status;
     if (status == PGCACHE_OK)
       key->version = key->found->version;

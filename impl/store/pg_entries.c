@@ -13,8 +13,7 @@ static void add_digest(pgc_parameters *parameters, const pgc_op_key *entry) {
   pgc_parameters_add_bytes(parameters, entry->digest.bytes, PGC_DIGEST_SIZE);
 }
 
-/* Behind a keyed digest the key itself stays hidden. */
-static void add_key(pgc_parameters *parameters, const pgc_op_key *entry) {
+void pgc_question_add_key(pgc_parameters *parameters, const pgc_op_key *entry) {
   if (entry->flags & PGC_STORED_KEYED)
     pgc_parameters_add_null(parameters);
   else
@@ -25,7 +24,7 @@ static void add_entry(pgc_parameters *parameters, const pgc_op *op) {
   const pgc_op_key *entry = &op->keys[0];
   add_digest(parameters, entry);
   pgc_parameters_add_text(parameters, op->namespace_name);
-  add_key(parameters, entry);
+  pgc_question_add_key(parameters, entry);
   pgc_parameters_add_bytes(parameters, entry->value, entry->value_len);
   pgc_parameters_add_int4(parameters, entry->format);
   pgc_parameters_add_ttl(parameters, entry->ttl_ms);
@@ -36,15 +35,16 @@ static void add_counter(pgc_parameters *parameters, const pgc_op *op) {
   const pgc_op_key *entry = &op->keys[0];
   add_digest(parameters, entry);
   pgc_parameters_add_text(parameters, op->namespace_name);
-  add_key(parameters, entry);
+  pgc_question_add_key(parameters, entry);
   pgc_parameters_add_int8(parameters, op->u.increment.initial + op->u.increment.delta); /* checked not to overflow */
   pgc_parameters_add_int8(parameters, op->u.increment.delta);
   pgc_parameters_add_ttl(parameters, entry->ttl_ms);
   pgc_parameters_add_int4(parameters, entry->flags);
 }
 
-void pgc_entry_ask(pgc_question *question, const pgc_op *op, unsigned step) {
+pgcache_status pgc_entry_ask(pgc_question *question, const pgc_op *op, unsigned step, pgcache_error *error) {
   pgc_parameters *parameters = &question->parameters;
+  (void)error;
   switch (step == 0 ? op->kind : PGC_OP_EXISTS) {
   case PGC_OP_GET:
     question->id = op->unguarded ? PGC_STATEMENT_GET_UNGUARDED : PGC_STATEMENT_GET;
@@ -85,6 +85,7 @@ void pgc_entry_ask(pgc_question *question, const pgc_op *op, unsigned step) {
     add_digest(parameters, &op->keys[0]);
     break;
   }
+  return PGCACHE_OK;
 }
 
 /* ---- Understanding ---- */
@@ -92,8 +93,9 @@ void pgc_entry_ask(pgc_question *question, const pgc_op *op, unsigned step) {
 static pgcache_status found(pgc_session *session, pgc_op *op, int64_t sent_us, PGresult **result) {
   if (PQntuples(*result) == 0)
     return PGCACHE_MISS;
-  pgcache_status status = pgc_question_note_use(session, *result, 0, 7, &op->keys[0].digest);
-  return status == PGCACHE_OK ? pgc_session_entry(session, result, 0, true, sent_us, op, &op->keys[0]) : status;
+  const pgc_row row = {.row = 0, .first = 0, .tags = 8};
+  pgcache_status status = pgc_question_note_use(session, *result, &row, 7, &op->keys[0].digest);
+  return status == PGCACHE_OK ? pgc_session_entry(session, result, &row, true, sent_us, op, &op->keys[0]) : status;
 }
 
 /* The entry's new version, or NULL when the statement did not apply: then the status is refused (PGCACHE_OK: it always

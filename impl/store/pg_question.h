@@ -11,7 +11,7 @@
 #include "platform/buffer.h"
 #include "store/pg_session.h"
 
-#define PGC_QUESTION_ARRAYS_MAX 6
+#define PGC_QUESTION_ARRAYS_MAX 7
 
 /* A statement to be sent. It points into the operation and into itself, so that it stays where it is until it was sent. */
 typedef struct pgc_question {
@@ -37,8 +37,20 @@ pgcache_status pgc_question_understand(pgc_session *session, pgc_op *op, unsigne
 /* What an operation gives when the server has refused its statement with this status; session->error has its words. */
 pgcache_status pgc_question_refused(pgc_session *session, const pgc_op *op, pgcache_status status);
 
-/* For pg_question.c: the parts of it that know one key (pg_entries.c), and many (pg_batches.c). */
-void pgc_entry_ask(pgc_question *question, const pgc_op *op, unsigned step);
+/* Adds digests as a parameter, kept in the question; or op's tags, which are NULL where there are none. PGCACHE_OK,
+   PGCACHE_NO_MEMORY. */
+pgcache_status pgc_question_add_digests(pgc_question *self, const pgc_digest *digests, size_t count,
+                                        pgcache_error *error);
+pgcache_status pgc_question_add_tags(pgc_question *self, const pgc_op *op, pgcache_error *error);
+
+/* Adds the key itself, which stays hidden behind a keyed digest: NULL. */
+void pgc_question_add_key(pgc_parameters *parameters, const pgc_op_key *entry);
+
+/* For pg_question.c: the parts of it that know one key (pg_entries.c), many (pg_batches.c), and loads (pg_loads.c). */
+pgcache_status pgc_entry_ask(pgc_question *question, const pgc_op *op, unsigned step, pgcache_error *error);
+pgcache_status pgc_load_ask(pgc_question *question, const pgc_op *op, unsigned step, pgcache_error *error);
+pgcache_status pgc_load_understand(pgc_session *session, pgc_op *op, unsigned step, int64_t sent_us, PGresult **result,
+                                   bool *another);
 pgcache_status pgc_entry_understand(pgc_session *session, pgc_op *op, unsigned step, int64_t sent_us, PGresult **result,
                                     bool *another);
 pgcache_status pgc_batch_ask(pgc_question *question, const pgc_op *op, pgcache_error *error);
@@ -48,7 +60,7 @@ pgcache_status pgc_batch_understand(pgc_session *session, pgc_op *op, int64_t se
 pgcache_status pgc_question_no_marker(pgc_session *session);
 
 /* An entry was found: notes how long ago it was used, for the size bounds. column: of accessed_at. */
-pgcache_status pgc_question_note_use(pgc_session *session, const PGresult *result, int row, int column,
+pgcache_status pgc_question_note_use(pgc_session *session, const PGresult *result, const pgc_row *row, int column,
                                      const pgc_digest *digest);
 
 #endif

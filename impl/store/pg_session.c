@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "platform/memory.h"
 #include "pure/codec.h"
 #include "pure/error.h"
 #include "pure/sqlstate.h"
@@ -201,12 +202,14 @@ typedef struct row_head {
 
 enum { BYTES, VERSION, FORMAT, FRESH_UNTIL, EXPIRES_AT, NOW, FLAGS };
 
-static pgcache_status read_head(pgc_session *self, const PGresult *result, int row, row_head *head) {
-  if (pgc_session_int8(self, result, row, VERSION, &head->version) != PGCACHE_OK ||
-      pgc_session_int4(self, result, row, FORMAT, &head->format) != PGCACHE_OK ||
-      pgc_session_int8(self, result, row, FRESH_UNTIL, &head->fresh_until) != PGCACHE_OK ||
-      pgc_session_int8(self, result, row, EXPIRES_AT, &head->expires_at) != PGCACHE_OK ||
-      pgc_session_int8(self, result, row, NOW, &head->now) != PGCACHE_OK || PQgetisnull(result, row, BYTES))
+/* first: the column where these begin. */
+static pgcache_status read_head(pgc_session *self, const PGresult *result, int row, int first, row_head *head) {
+  if (pgc_session_int8(self, result, row, first + VERSION, &head->version) != PGCACHE_OK ||
+      pgc_session_int4(self, result, row, first + FORMAT, &head->format) != PGCACHE_OK ||
+      pgc_session_int8(self, result, row, first + FRESH_UNTIL, &head->fresh_until) != PGCACHE_OK ||
+      pgc_session_int8(self, result, row, first + EXPIRES_AT, &head->expires_at) != PGCACHE_OK ||
+      pgc_session_int8(self, result, row, first + NOW, &head->now) != PGCACHE_OK ||
+      PQgetisnull(result, row, first + BYTES))
     return changed(self);
   return PGCACHE_OK;
 }
@@ -215,16 +218,37 @@ static pgcache_value *with_head(pgcache_value *made, const row_head *head, int64
   made->version = head->version;
   made->format = head->format;
   made->stale = head->fresh_until <= head->now;
-  /* timestamptz 'infinity' is the largest number (src/include/datatype/timestamp.h) */
-  if (head->expires_at != INT64_MAX)
-    made->expires_at_us = sent_us + (head->expires_at - head->now);
+  /* A load may keep an entry beyond its freshness: that is for loads. timestamptz 'infinity' is the largest number
+     (src/include/datatype/timestamp.h). */
+  int64_t end = made->stale ? head->expires_at : head->fresh_until;
+  if (end != INT64_MAX)
+    made->expires_at_us = sent_us + (end - head->now);
   return made;
 }
 
+/* What the statements that read entries end with. */
+static pgcache_status read_tags(pgc_session *self, const PGresult *result, int row, int column, pgc_op_key *key) {
+  const unsigned char *first;
+  if (PQgetisnull(result, row, column))
+    return PGCACHE_OK;
+  size_t count = pgc_decode_uuids(PQgetvalue(result, row, column), PQgetlength(result, row, column), &first);
+  if (count == SIZE_MAX)
+    return changed(self);
+  key->tag_count = count;
+  if (count == 0 || count > PGC_NEAR_TAGS_MAX)
+    return PGCACHE_OK;
+  key->tags = pgc_alloc(count * sizeof *key->tags);
+  if (key->tags == NULL)
+    return pgc_fail_memory(self->error);
+  for (size_t i = 0; i < count; i++)
+    memcpy(key->tags[i].bytes, first + i * PGC_UUID_STRIDE, PGC_DIGEST_SIZE);
+  return PGCACHE_OK;
+}
+
 /* The field as a value: a copy, or the result itself, which is then no longer the caller's. NULL: out of memory. */
-static pgcache_value *bytes_as_value(PGresult **given, int row, bool take) {
-  size_t size = (size_t)PQgetlength(*given, row, BYTES);
-  const char *bytes = PQgetvalue(*given, row, BYTES);
+static pgcache_value *bytes_as_value(PGresult **given, int row, int column, bool take) {
+  size_t size = (size_t)PQgetlength(*given, row, column);
+  const char *bytes = PQgetvalue(*given, row, column);
   take = take && size >= TAKE_BYTES_MIN && (uintptr_t)bytes % PGC_VALUE_ALIGN == 0;
   pgcache_value *made = take ? pgc_value_adopt(bytes, size, *given, clear_result) : pgc_value_new(size);
   if (made == NULL)
@@ -236,20 +260,30 @@ static pgcache_value *bytes_as_value(PGresult **given, int row, bool take) {
   return made;
 }
 
-pgcache_status pgc_session_entry(pgc_session *self, PGresult **given, int row, bool take, int64_t sent_us,
+pgcache_status pgc_session_entry(pgc_session *self, PGresult **given, const pgc_row *place, bool take, int64_t sent_us,
                                  const pgc_op *op, pgc_op_key *key) {
   row_head head;
-  int32_t flags;
-  pgcache_status status = read_head(self, *given, row, &head);
+  int32_t flags, load_ms;
+  int row = place->row, bytes = place->first + BYTES;
+  pgc_free(key->tags); /* of an attempt before */
+  key->tags = NULL;
+  key->tag_count = 0;
+  pgcache_status status = read_head(self, *given, row, place->first, &head);
   if (status == PGCACHE_OK)
-    status = pgc_session_int4(self, *given, row, FLAGS, &flags);
+    status = pgc_session_int4(self, *given, row, place->first + FLAGS, &flags);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int4(self, *given, row, place->tags + 1, &load_ms);
+  if (status == PGCACHE_OK)
+    status = read_tags(self, *given, row, place->tags, key);
   if (status != PGCACHE_OK)
     return status;
+  if ((flags & PGC_STORED_ABSENT) != 0)
+    return PGCACHE_MISS;
 
   pgcache_value *made = NULL;
-  size_t size = (size_t)PQgetlength(*given, row, BYTES);
+  size_t size = (size_t)PQgetlength(*given, row, bytes);
   if (op->decode != NULL) {
-    pgc_stored stored = {.bytes = PQgetvalue(*given, row, BYTES), .size = size, .format = head.format, .flags = flags};
+    pgc_stored stored = {.bytes = PQgetvalue(*given, row, bytes), .size = size, .format = head.format, .flags = flags};
     status = op->decode(op, key, &stored, &made, self->error);
     if (status != PGCACHE_OK)
       return status;
@@ -259,9 +293,10 @@ pgcache_status pgc_session_entry(pgc_session *self, PGresult **given, int row, b
                     "the stored value has %zu bytes, more than the setting max_value_bytes (%" PRId64 ") lets in", size,
                     self->max_value_bytes);
   if (made == NULL)
-    made = bytes_as_value(given, row, take);
+    made = bytes_as_value(given, row, bytes, take);
   if (made == NULL)
     return pgc_fail_memory(self->error);
+  made->load_ms = load_ms > 0 ? load_ms : 0;
   key->found = with_head(made, &head, sent_us);
   return PGCACHE_OK;
 }
@@ -269,10 +304,10 @@ pgcache_status pgc_session_entry(pgc_session *self, PGresult **given, int row, b
 pgcache_status pgc_session_key(pgc_session *self, PGresult *result, int row, int64_t sent_us, pgcache_value **value) {
   row_head head;
   *value = NULL;
-  pgcache_status status = read_head(self, result, row, &head);
+  pgcache_status status = read_head(self, result, row, 0, &head);
   if (status != PGCACHE_OK)
     return status;
-  pgcache_value *made = bytes_as_value(&result, row, false);
+  pgcache_value *made = bytes_as_value(&result, row, BYTES, false);
   if (made == NULL)
     return pgc_fail_memory(self->error);
   *value = with_head(made, &head, sent_us);

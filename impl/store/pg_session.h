@@ -70,12 +70,17 @@ pgcache_status pgc_session_int8(pgc_session *self, const PGresult *result, int r
 pgcache_status pgc_session_int4(pgc_session *self, const PGresult *result, int row, int column, int32_t *number);
 pgcache_status pgc_session_bool(pgc_session *self, const PGresult *result, int row, int column, bool *truth);
 
-/* A row of get.sql or get_many.sql as key->found. sent_us: pgc_now_us() before the statement was sent; the TTL is counted
+/* Where an entry stands in a result: its first columns, from the value to the flags, and its last two, tags and load_ms. */
+typedef struct pgc_row {
+  int row, first, tags;
+} pgc_row;
+
+/* An entry that was read as key->found and key->tags, which what was there before gives way to. sent_us: pgc_now_us() before the statement was sent; the TTL is counted
    down from there, so that it never ends later here than on the server.
    take: the value may keep the result instead of a copy of its bytes, and *given is then NULL.
-   PGCACHE_OK, PGCACHE_TOO_LARGE (more than max_value_bytes), PGCACHE_MISS (op->decode refused it),
+   PGCACHE_OK, PGCACHE_TOO_LARGE (more than max_value_bytes), PGCACHE_MISS (op->decode refused it, or it says that there is no value),
    PGCACHE_SCHEMA_CHANGED, PGCACHE_NO_MEMORY. */
-pgcache_status pgc_session_entry(pgc_session *self, PGresult **given, int row, bool take, int64_t sent_us,
+pgcache_status pgc_session_entry(pgc_session *self, PGresult **given, const pgc_row *place, bool take, int64_t sent_us,
                                  const pgc_op *op, pgc_op_key *key);
 
 /* A row of keys.sql as a value whose bytes are the key. PGCACHE_OK, PGCACHE_SCHEMA_CHANGED, PGCACHE_NO_MEMORY. */

@@ -118,6 +118,11 @@ typedef struct pgc_stored {
   int32_t flags;
 } pgc_stored;
 
+/* An array's elements lie as far apart as the caller's struct is long. */
+static inline const pgcache_dependency *pgc_dependency_at(const pgcache_dependency *first, size_t index) {
+  return (const pgcache_dependency *)(const void *)((const char *)first + index * first->struct_size);
+}
+
 typedef struct pgc_op pgc_op;
 
 struct pgc_op {
@@ -163,6 +168,8 @@ struct pgc_op {
     struct {
       const pgc_digest *digests; /* of keys and tags, sorted, without duplicates */
       size_t count;
+      const pgcache_dependency *names; /* of these, for a role that is kept to namespaces; as the caller gave them */
+      size_t name_count;
     } invalidate;
     struct {
       const pgc_digest *digests; /* of keys and tags, in the order of the answer */
@@ -207,7 +214,7 @@ struct pgc_op {
 /* Do the keys carry values to be stored? */
 static inline bool pgc_op_stores(pgc_op_kind kind) {
   return kind == PGC_OP_PUT || kind == PGC_OP_ADD || kind == PGC_OP_REPLACE || kind == PGC_OP_COMPARE_AND_SWAP ||
-         kind == PGC_OP_PUT_MANY;
+         kind == PGC_OP_PUT_MANY || kind == PGC_OP_FILL_LOAD;
 }
 
 /* Is u.load its own? */

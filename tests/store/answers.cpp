@@ -93,10 +93,18 @@ struct Call {
   std::vector<pgcache_status> when_null; /* by column; those not named: PGCACHE_SCHEMA_CHANGED */
 };
 
+/* In this column alone a NULL means something. */
+std::vector<pgcache_status> null_at(size_t column, pgcache_status status) {
+  std::vector<pgcache_status> all(column + 1, PGCACHE_SCHEMA_CHANGED);
+  all[column] = status;
+  return all;
+}
+
 const std::vector<Call> &calls() {
   static const std::vector<Call> all = {
-      {"get", 10, [](Cache &c) { return c.get("k"); }, {}},
-      {"get_many", 11, [](Cache &c) { return many(c, pgcache_get_many); }, {}},
+      /* Without tags an entry depends on nothing else. */
+      {"get", 10, [](Cache &c) { return c.get("k"); }, null_at(8, PGCACHE_OK)},
+      {"get_many", 11, [](Cache &c) { return many(c, pgcache_get_many); }, null_at(9, PGCACHE_OK)},
       {"put", 1, [](Cache &c) { return c.put("k", "new"); }, {}},
       {"put_many", 2, [](Cache &c) { return many(c, pgcache_put_many); }, {}},
       /* NULL in place of a version says that the statement did not apply. */
@@ -151,8 +159,7 @@ TEST_CASE("A column that is NULL or of another size is SCHEMA_CHANGED, in every 
   Scene scene;
   scene.reset();
   for (const Call &call : calls()) {
-    /* The tags and the time to load are not read yet. */
-    for (size_t column = 0; column < call.columns - (call.columns >= 10 ? 2 : 0); column++) {
+    for (size_t column = 0; column < call.columns; column++) {
       for (const bool null : {true, false}) {
         const bool is_value =
             column == 0 && call.columns >= 6 && string(call.name) != "stats" && string(call.name) != "cleanup";

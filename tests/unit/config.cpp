@@ -105,6 +105,8 @@ TEST_CASE("every setting is described completely", "[config]") {
                                        "cleanup_share",
                                        "cleanup_chance",
                                        "access_stamp_ms",
+                                       "guard",
+                                       "load_threads",
                                        "near_max_bytes",
                                        "near_max_entries",
                                        "near_staleness_ms",
@@ -222,6 +224,8 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
       {"cleanup_share", {"1", "100"}, {"0", "101", "10%"}},
       {"cleanup_chance", {"0", "1000000"}, {"-1", "1000001", "0.1"}},
       {"access_stamp_ms", {"1", "86400000"}, {"0", "86400001", "1m"}},
+      {"guard", {"on", "off"}, {"", "true", "On"}},
+      {"load_threads", {"1", "64"}, {"0", "65", "-1"}},
       {"near_max_bytes", {"0", "1099511627776"}, {"-1", "1099511627777", "64MiB"}},
       {"near_max_entries", {"0", "1000000000"}, {"-1", "1000000001"}},
       {"near_staleness_ms", {"100", "60000"}, {"99", "60001"}},
@@ -389,6 +393,8 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
                                                                      {"cleanup_share", "11"},
                                                                      {"cleanup_chance", "12"},
                                                                      {"access_stamp_ms", "13"},
+                                                                     {"guard", "off"},
+                                                                     {"load_threads", "13"},
                                                                      {"near_max_bytes", "14"},
                                                                      {"near_max_entries", "15"},
                                                                      {"near_staleness_ms", "116"},
@@ -489,6 +495,8 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.near_staleness_ms == 2000);
     CHECK(settings.near_absent_ms == 0);
     CHECK(settings.near_audit_ms == 0);
+    CHECK(settings.guarded);
+    CHECK(settings.load_threads == 4);
     CHECK(std::string(settings.listen_url) == "");
     CHECK(std::string(settings.notify_channel) == "");
     pgc_settings_clear(&settings);
@@ -524,6 +532,8 @@ TEST_CASE("settings are loaded in their types", "[config]") {
                                                             {"cleanup_share", "50"},
                                                             {"cleanup_chance", "100"},
                                                             {"access_stamp_ms", "1000"},
+                                                            {"guard", "off"},
+                                                            {"load_threads", "7"},
                                                             {"near_max_bytes", "1000000"},
                                                             {"near_max_entries", "77"},
                                                             {"near_staleness_ms", "500"},
@@ -555,6 +565,8 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.cleanup_share == 50);
     CHECK(settings.cleanup_chance == 100);
     CHECK(settings.access_stamp_ms == 1000);
+    CHECK_FALSE(settings.guarded);
+    CHECK(settings.load_threads == 7);
     CHECK(settings.near_max_bytes == 1000000);
     CHECK(settings.near_max_entries == 77);
     CHECK(settings.near_staleness_ms == 500);

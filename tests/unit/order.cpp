@@ -14,7 +14,7 @@ namespace {
 enum class Part { Handle, Output, Input, Options, Error };
 
 template <class T> constexpr Part part_of() {
-  if (std::is_same_v<T, pgcache *>)
+  if (std::is_same_v<T, pgcache *> || std::is_same_v<T, pgcache_load *>)
     return Part::Handle;
   if (std::is_same_v<T, const pgcache_options *>)
     return Part::Options;
@@ -73,6 +73,13 @@ TEST_CASE("arguments: handle, outputs, inputs with their lengths, options, error
   CHECK(in_order(pgcache_increment));
   CHECK(in_order(pgcache_get_many));
   CHECK(in_order(pgcache_put_many));
+  CHECK(in_order(pgcache_load_begin));
+  CHECK(in_order(pgcache_load_fill));
+  CHECK(in_order(pgcache_load_fill_absent));
+  CHECK(in_order(pgcache_load_fail));
+  CHECK(in_order(pgcache_load_abandon));
+  CHECK(in_order(pgcache_load_extend));
+  CHECK(in_order(pgcache_invalidate));
   CHECK(in_order(pgcache_remove_many));
   CHECK(in_order(pgcache_flush));
   CHECK(in_order(pgcache_cleanup));
