@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "operations/arguments.h"
+#include "operations/copies.h"
 #include "operations/dependencies.h"
 #include "pure/error.h"
 
@@ -33,12 +34,38 @@ static pgcache_status run_write(pgc_call *call, int64_t *version) {
   return status;
 }
 
-static pgcache_status read_value(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
-                                 const pgcache_options *options, pgcache_error *error) {
+/* The value from the store; the near cache has been asked. */
+static pgcache_status ask_store(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
+                                const pgcache_options *options, pgcache_error *error) {
+  pgc_call call;
+  pgcache_status status = begin(&call, self, PGC_OP_GET, key, key_len, options, error);
+  if (status == PGCACHE_OK)
+    status = pgc_call_run(&call);
+  *out = call.key.found;
+  return status;
+}
+
+static pgcache_status ask_any(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
+                              const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
   pgcache_status status = read_key(&call, self, PGC_OP_GET, key, key_len, options, error);
   *out = call.key.found;
   return status;
+}
+
+static pgcache_status read_value(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
+                                 const pgcache_options *options, pgcache_error *error) {
+  *out = NULL;
+  switch (pgc_copies_get(self, out, key, key_len, options, error)) {
+  case PGC_COPIES_HIT:
+    return PGCACHE_OK;
+  case PGC_COPIES_ABSENT:
+    return PGCACHE_MISS;
+  case PGC_COPIES_NOTHING:
+    return ask_store(self, out, key, key_len, options, error);
+  default:
+    return ask_any(self, out, key, key_len, options, error);
+  }
 }
 
 pgcache_status pgcache_get(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
@@ -64,7 +91,7 @@ pgcache_status pgcache_get_into(pgcache *self, void *buffer, size_t buffer_len, 
   if (value->size > buffer_len)
     status = PGCACHE_TOO_SMALL;
   else if (value->size > 0)
-    memcpy(buffer, value->data, value->size);
+    memcpy(buffer, pgc_value_data(value), value->size);
   pgc_value_release(value);
   return status;
 }

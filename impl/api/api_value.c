@@ -9,7 +9,7 @@
 #include "state/value.h"
 
 const void *pgcache_value_data(const pgcache_value *value) {
-  return value != NULL ? value->data : NULL;
+  return value != NULL ? pgc_value_data(value) : NULL;
 }
 
 size_t pgcache_value_size(const pgcache_value *value) {

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "pure/error.h"
 #include "pure/sizes.h"
 
 /* None on the application's connections: what is read in a transaction of its own may be old, or never be committed. */
@@ -59,6 +60,27 @@ static bool find(pgc_near *near, const pgc_op *op, pgc_op_key *key, pgc_copies_w
 static pgc_near *readable(const pgc_call *call) {
   bool may = call->read_mode == PGCACHE_READ_NEAR && !__atomic_load_n(&call->cache->closed, __ATOMIC_RELAXED);
   return may ? pgc_copies_of(call->cache, true) : NULL;
+}
+
+/* Options that change nothing for a read, of today's size. Whatever is wrong with others is the call's to say. */
+static inline bool are_plain(const pgcache_options *options) {
+  return options == NULL || (options->struct_size == sizeof *options && options->read_mode == PGCACHE_READ_NEAR &&
+                             options->flags == 0 && options->namespace_name == NULL && options->span_name == NULL &&
+                             (options->deadline_ms >= 0 || options->deadline_ms == PGCACHE_DEADLINE_DEFAULT));
+}
+
+pgc_copies_got pgc_copies_get(pgcache *cache, pgcache_value **out, const void *key, size_t key_len,
+                              const pgcache_options *options, const pgcache_error *error) {
+  if (cache == NULL || key == NULL || key_len - 1 >= PGCACHE_KEY_MAX || !are_plain(options) || !pgc_error_ok(error) ||
+      __atomic_load_n(&cache->closed, __ATOMIC_RELAXED))
+    return PGC_COPIES_NOT_ASKED;
+  pgc_near *near = pgc_copies_of(cache, true);
+  if (near == NULL)
+    return PGC_COPIES_NOT_ASKED;
+  pgc_near_key name = pgc_near_key_of(near, cache->settings.namespace_name, key, key_len);
+  pgc_near_prefetch(near, &name);
+  pgc_near_answer answer = pgc_near_find(near, &name, pgc_now_us(), out);
+  return answer == PGC_NEAR_HIT ? PGC_COPIES_HIT : answer == PGC_NEAR_ABSENT ? PGC_COPIES_ABSENT : PGC_COPIES_NOTHING;
 }
 
 bool pgc_copies_answer(pgc_call *call) {

@@ -21,6 +21,17 @@ pgc_near *pgc_copies_of(pgcache *cache, bool reads);
    status and found. Asks no other clock than one. */
 bool pgc_copies_answer(pgc_call *call);
 
+/* A get without any call, for a hit is to cost less than to make one. HIT: *out is a reference. NOTHING: it was looked for, and
+   is not there; a call need not look again. NOT_ASKED: the arguments are not those of most calls, a call has to see to them. */
+typedef enum pgc_copies_got {
+  PGC_COPIES_NOT_ASKED,
+  PGC_COPIES_NOTHING,
+  PGC_COPIES_HIT,
+  PGC_COPIES_ABSENT
+} pgc_copies_got;
+pgc_copies_got pgc_copies_get(pgcache *cache, pgcache_value **out, const void *key, size_t key_len,
+                              const pgcache_options *options, const pgcache_error *error);
+
 /* The same, and nothing is started by it: for pgcache_peek(). */
 bool pgc_copies_peek(pgc_call *call);
 

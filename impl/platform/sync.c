@@ -12,7 +12,7 @@
 #include <time.h>
 
 static pthread_once_t fork_handler_once = PTHREAD_ONCE_INIT;
-static atomic_uint_fast64_t fork_generation = 1;
+static atomic_uint_fast64_t fork_generation; /* 0: the handler is not installed */
 
 void pgc_cond_init(pthread_cond_t *cond) {
   pthread_condattr_t attributes;
@@ -62,9 +62,13 @@ static void in_forked_child(void) {
 
 static void install_fork_handler(void) {
   pthread_atfork(NULL, NULL, in_forked_child);
+  atomic_store_explicit(&fork_generation, 1, memory_order_relaxed);
 }
 
 uint64_t pgc_fork_generation(void) {
+  uint64_t generation = atomic_load_explicit(&fork_generation, memory_order_relaxed);
+  if (generation != 0)
+    return generation;
   pthread_once(&fork_handler_once, install_fork_handler);
   return atomic_load_explicit(&fork_generation, memory_order_relaxed);
 }

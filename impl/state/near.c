@@ -17,18 +17,31 @@
 #include <string.h>
 
 #include "platform/memory.h"
-#include "pure/siphash.h"
 #include "state/near_inside.h"
 
 /* ---- Hits ---------------------------------------------------------------------------------------------------------------- */
 
-pgc_near_key pgc_near_key_of(const pgc_near *self, const char *namespace_name, const void *key, size_t key_len) {
+static pgc_siphash_state begin_hash(const pgc_near *self, const char *namespace_name) {
   /* The name with one to eight zeros behind it, so that no other name and key make the same bytes. */
   unsigned char head[(PGCACHE_NAMESPACE_MAX + 8) / 8 * 8] = {0};
   size_t name_len = strlen(namespace_name);
   memcpy(head, namespace_name, name_len);
+  return pgc_siphash_begin(self->secret, head, (name_len + 8) / 8 * 8);
+}
+
+void pgc_near_set_home(pgc_near *self, const char *namespace_name) {
+  self->home = namespace_name;
+  self->home_hash = begin_hash(self, namespace_name);
+}
+
+pgc_near_key pgc_near_key_of(const pgc_near *self, const char *namespace_name, const void *key, size_t key_len) {
   pgc_near_key made;
-  pgc_siphash(made.hash, self->secret, head, (name_len + 8) / 8 * 8, key, key_len);
+  if (namespace_name == self->home) {
+    pgc_siphash_end(made.hash, &self->home_hash, key, key_len);
+  } else {
+    pgc_siphash_state begun = begin_hash(self, namespace_name);
+    pgc_siphash_end(made.hash, &begun, key, key_len);
+  }
   return made;
 }
 
@@ -289,18 +302,19 @@ static bool is_better(const pgc_near *self, const pgc_near_slot *slot, const pgc
   return found == NULL || value->version > found->version;
 }
 
-/* With an owner the value is part of something larger, whose memory nobody counts: then it is copied. */
+/* An adopted value is part of something larger, whose memory nobody counts: then it is copied. */
 static pgcache_value *own_copy(pgcache_value *value) {
-  if (value->owner == NULL) {
+  if (!value->adopted) {
     pgc_value_retain(value);
     return value;
   }
   pgcache_value *copy = pgc_value_new(value->size);
   if (copy == NULL)
     return NULL;
-  memcpy(copy->own, value->data, value->size);
+  memcpy(copy->own, pgc_value_data(value), value->size);
   copy->format = value->format;
   copy->stale = value->stale;
+  copy->load_ms = value->load_ms;
   copy->version = value->version;
   copy->expires_at_us = value->expires_at_us;
   return copy;

@@ -71,8 +71,15 @@ pgc_near *pgc_near_new(int64_t max_bytes, int64_t max_entries, int64_t staleness
 /* No other call may be under way. Values that callers hold live on. NULL is a no-op. */
 void pgc_near_free(pgc_near *self);
 
+/* The namespace of most keys: pgc_near_key_of() knows it by this very pointer, which must stay good, and hashes it no more.
+   Before any other thread has the near cache. */
+void pgc_near_set_home(pgc_near *self, const char *namespace_name);
+
 /* Hashes a key with the random key of this near cache. */
 pgc_near_key pgc_near_key_of(const pgc_near *self, const char *namespace_name, const void *key, size_t key_len);
+
+/* Begins to fetch the memory that find() will look at, for who has something else to do in between. */
+void pgc_near_prefetch(const pgc_near *self, const pgc_near_key *key);
 
 /* Looks a key up. HIT: *out holds a reference, for the caller to give back. Expired entries, entries one of whose digests
    has been invalidated, and everything past valid_until are NOTHING. Counts; a lapse when only valid_until was past. */

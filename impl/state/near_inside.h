@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdalign.h>
 
+#include "pure/siphash.h"
 #include "state/near.h"
 
 #define PGC_CACHE_LINE 64
@@ -154,6 +155,8 @@ struct pgc_near {
   int64_t valid_until_us;
   uint64_t flushes;
   uint64_t secret[2];
+  const char *home; /* NULL: none was set */
+  pgc_siphash_state home_hash;
   pgc_near_slot **chunks; /* by handle / PGC_NEAR_CHUNK; the first is not used */
   pgc_near_map *maps;
   pgc_near_shard *shards;

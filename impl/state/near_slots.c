@@ -8,7 +8,6 @@
  * Copyright (c) 2026 the pgcache authors
  */
 #include "platform/memory.h"
-#include "pure/siphash.h"
 #include "state/near_inside.h"
 
 /* Slots, room to align them, and before them the block's own address. */
@@ -192,6 +191,13 @@ static bool walk(pgc_near *near, const pgc_near_map *map, const pgc_near_key *ke
     handle = __atomic_load_n(&slot->key_next, __ATOMIC_ACQUIRE);
   }
   return false;
+}
+
+void pgc_near_prefetch(const pgc_near *near, const pgc_near_key *key) {
+  const pgc_near_map *map = pgc_near_map_of(near, key->hash);
+  uint32_t handle = __atomic_load_n(pgc_near_index_head(&map->index, key->hash[0]), __ATOMIC_ACQUIRE);
+  if (handle != 0)
+    __builtin_prefetch(pgc_near_slot_at(near, handle), 1);
 }
 
 bool pgc_near_slot_find(pgc_near *near, const pgc_near_key *key, int64_t now_us, pgcache_value **value) {

@@ -10,29 +10,30 @@
 
 #include "platform/memory.h"
 
+_Static_assert(sizeof(pgcache_value) == 32, "the near cache counts on small ones");
+
 pgcache_value *pgc_value_new(size_t size) {
-  if (size > SIZE_MAX - sizeof(pgcache_value) - 1)
+  if (size > PGC_VALUE_MAX)
     return NULL;
   pgcache_value *value = pgc_alloc(sizeof(pgcache_value) + size + 1);
   if (value == NULL)
     return NULL;
   memset(value, 0, sizeof *value);
   value->refs = 1;
-  value->size = size;
+  value->size = (uint32_t)size & PGC_VALUE_MAX;
   value->expires_at_us = INT64_MAX;
-  value->data = value->own;
   value->own[size] = '\0';
   return value;
 }
 
 pgcache_value *pgc_value_adopt(const void *data, size_t size, void *owner, void (*free_owner)(void *owner)) {
-  pgcache_value *value = pgc_value_new(0);
+  const pgc_value_outside outside = {data, owner, free_owner};
+  pgcache_value *value = size > PGC_VALUE_MAX ? NULL : pgc_value_new(sizeof outside);
   if (value == NULL)
     return NULL;
-  value->size = size;
-  value->data = data;
-  value->owner = owner;
-  value->free_owner = free_owner;
+  memcpy(value->own, &outside, sizeof outside);
+  value->size = (uint32_t)size & PGC_VALUE_MAX;
+  value->adopted = true;
   return value;
 }
 
@@ -61,7 +62,9 @@ void pgc_value_retain_many(pgcache_value *value, uint32_t count) {
 void pgc_value_release_many(pgcache_value *value, uint32_t count) {
   if (__atomic_sub_fetch(&value->refs, count, __ATOMIC_ACQ_REL) != 0)
     return;
-  if (value->owner != NULL)
-    value->free_owner(value->owner);
+  if (value->adopted) {
+    const pgc_value_outside *outside = (const void *)value->own;
+    outside->free_owner(outside->owner);
+  }
   pgc_free(value);
 }

@@ -19,21 +19,34 @@
 /* The alignment of the bytes: enough for integers, doubles and pointers, and what libpq gives. */
 #define PGC_VALUE_ALIGN 8
 
+/* 32 bytes, because the near cache holds many. */
 struct pgcache_value {
-  uint32_t refs; /* through __atomic functions only */
+  uint32_t refs;      /* through __atomic functions only */
+  uint32_t size : 30; /* PGC_VALUE_MAX at most */
+  bool stale : 1;
+  bool adopted : 1; /* `own` has a pgc_value_outside instead of the bytes */
   int32_t format;
-  bool stale;
   int32_t load_ms; /* how long it took to compute, 0: not known */
-  size_t size;
   int64_t version;
-  int64_t expires_at_us;     /* on the clock of pgc_now_us(); INT64_MAX: never */
-  const unsigned char *data; /* size bytes and a NUL: `own`, or the owner's */
-  void *owner;               /* NULL: the bytes are `own` */
-  void (*free_owner)(void *owner);
-  alignas(PGC_VALUE_ALIGN) unsigned char own[];
+  int64_t expires_at_us;                        /* on the clock of pgc_now_us(); INT64_MAX: never */
+  alignas(PGC_VALUE_ALIGN) unsigned char own[]; /* size bytes and a NUL */
 };
 
-/* A value with room for size bytes, with one reference; NULL when memory ran out or size is absurd. The NUL behind the
+#define PGC_VALUE_MAX ((UINT32_C(1) << 30) - 1)
+
+/* Where the bytes of an adopted value are, and whose. */
+typedef struct pgc_value_outside {
+  const unsigned char *data;
+  void *owner;
+  void (*free_owner)(void *owner);
+} pgc_value_outside;
+
+/* The bytes, with a NUL behind them. */
+static inline const unsigned char *pgc_value_data(const pgcache_value *self) {
+  return self->adopted ? ((const pgc_value_outside *)(const void *)self->own)->data : self->own;
+}
+
+/* A value with room for size bytes, with one reference; NULL when memory ran out or size is above PGC_VALUE_MAX. The NUL behind the
    bytes is set, expires_at_us is INT64_MAX, the other fields are 0. The maker writes bytes (to `own`) and fields before it
    gives the value to anybody else, and gives its reference back with pgc_value_release(). */
 pgcache_value *pgc_value_new(size_t size);

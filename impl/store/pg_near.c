@@ -11,8 +11,11 @@
 #include "store/pg_inside.h"
 
 static pgc_near *near_new(const pgc_settings *settings) {
-  return pgc_near_new(settings->near_max_bytes, settings->near_max_entries, settings->near_staleness_ms * 1000,
-                      settings->near_absent_ms * 1000);
+  pgc_near *made = pgc_near_new(settings->near_max_bytes, settings->near_max_entries,
+                                settings->near_staleness_ms * 1000, settings->near_absent_ms * 1000);
+  if (made != NULL)
+    pgc_near_set_home(made, settings->namespace_name);
+  return made;
 }
 
 /* Where to listen: at an address of its own, or where the store is. Our own sessions, whatever the store's are: on others

@@ -94,8 +94,11 @@ TEST_CASE("no value at all", "[value]") {
 }
 
 TEST_CASE("a value whose size cannot be is refused", "[value]") {
-  for (size_t size : {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - sizeof(pgcache_value)})
+  for (size_t size :
+       {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - sizeof(pgcache_value), static_cast<size_t>(PGC_VALUE_MAX) + 1}) {
     CHECK(pgc_value_new(size) == nullptr);
+    CHECK(pgc_value_adopt("", size, nullptr, free) == nullptr);
+  }
 }
 
 TEST_CASE("the last reference frees a value", "[value][allocation]") {
