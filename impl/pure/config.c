@@ -28,6 +28,7 @@ struct setting_row {
   bool (*check)(const setting_row *row, const char *value);
   int64_t min; /* of the settings that are numbers */
   int64_t max;
+  bool or_zero; /* 0 is allowed, too */
 };
 
 /* Reads a whole number: digits only, no sign, no spaces. *out is set only if the number lies within the row's limits. */
@@ -39,7 +40,7 @@ static bool parse_integer(int64_t *out, const setting_row *row, const char *text
     if (number > row->max) /* keeps the next round from overflowing: no max is near a tenth of INT64_MAX */
       return false;
   }
-  if (i == 0 || text[i] != '\0' || number < row->min)
+  if (i == 0 || text[i] != '\0' || (number < row->min && (number != 0 || !row->or_zero)))
     return false;
   *out = number;
   return true;
@@ -178,12 +179,14 @@ static bool check_grants(const setting_row *row, const char *value) {
 /* ---- The table ---------------------------------------------------------------------------------------------------- */
 
 #define TEXT(name, environment, default_value, check, allowed, description)                                            \
-  { {0, name, default_value, allowed, environment, description}, check, 0, 0 }
+  { {0, name, default_value, allowed, environment, description}, check, 0, 0, false }
 /* The limits are checked and described from the same numbers. */
 #define INTEGER(name, environment, default_value, min, max, description)                                               \
-  { {0, name, default_value, #min " to " #max, environment, description}, check_integer, min, max }
+  { {0, name, default_value, #min " to " #max, environment, description}, check_integer, min, max, false }
+#define INTEGER_OR_ZERO(name, environment, default_value, min, max, description)                                       \
+  { {0, name, default_value, "0, or " #min " to " #max, environment, description}, check_integer, min, max, true }
 #define TTL(name, environment, default_value, min, max, description)                                                   \
-  { {0, name, default_value, #min " to " #max ", or never", environment, description}, check_ttl, min, max }
+  { {0, name, default_value, #min " to " #max ", or never", environment, description}, check_ttl, min, max, false }
 
 /* clang-format off */
 static const setting_row table[PGC_SETTING_COUNT] = {
@@ -275,7 +278,8 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "With off, reads of this handle also give entries whose key or tags were invalidated, and cost a little less."),
     [PGC_SETTING_LOAD_THREADS] = INTEGER("load_threads", "PGCACHE_LOAD_THREADS", "4", 1, 64,
         "How many loaders of pgcache_get_or_load() may run at once on the library's threads; there are none until one does."),
-    [PGC_SETTING_NEAR_MAX_BYTES] = INTEGER("near_max_bytes", "PGCACHE_NEAR_MAX_BYTES", "67108864", 0, 1099511627776,
+    [PGC_SETTING_NEAR_MAX_BYTES] = INTEGER_OR_ZERO("near_max_bytes", "PGCACHE_NEAR_MAX_BYTES", "67108864",
+        1048576, 1099511627776, /* a quarter of the least is what it takes without any entry */
         "Memory of the near cache, with all its overhead, in bytes; 0: no near cache, and no connection that listens."),
     [PGC_SETTING_NEAR_MAX_ENTRIES] = INTEGER("near_max_entries", "PGCACHE_NEAR_MAX_ENTRIES", "0", 0, 1000000000,
         "Most entries of the near cache; 0: as many as its bytes allow."),

@@ -226,7 +226,7 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
       {"access_stamp_ms", {"1", "86400000"}, {"0", "86400001", "1m"}},
       {"guard", {"on", "off"}, {"", "true", "On"}},
       {"load_threads", {"1", "64"}, {"0", "65", "-1"}},
-      {"near_max_bytes", {"0", "1099511627776"}, {"-1", "1099511627777", "64MiB"}},
+      {"near_max_bytes", {"0", "1048576", "1099511627776"}, {"-1", "1", "1048575", "1099511627777", "64MiB"}},
       {"near_max_entries", {"0", "1000000000"}, {"-1", "1000000001"}},
       {"near_staleness_ms", {"100", "60000"}, {"99", "60001"}},
       {"near_absent_ms", {"0", "86400000"}, {"-1", "86400001"}},
@@ -395,7 +395,7 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
                                                                      {"access_stamp_ms", "13"},
                                                                      {"guard", "off"},
                                                                      {"load_threads", "13"},
-                                                                     {"near_max_bytes", "14"},
+                                                                     {"near_max_bytes", "1048577"},
                                                                      {"near_max_entries", "15"},
                                                                      {"near_staleness_ms", "116"},
                                                                      {"near_absent_ms", "17"},
@@ -534,7 +534,7 @@ TEST_CASE("settings are loaded in their types", "[config]") {
                                                             {"access_stamp_ms", "1000"},
                                                             {"guard", "off"},
                                                             {"load_threads", "7"},
-                                                            {"near_max_bytes", "1000000"},
+                                                            {"near_max_bytes", "2000000"},
                                                             {"near_max_entries", "77"},
                                                             {"near_staleness_ms", "500"},
                                                             {"near_absent_ms", "60"},
@@ -567,7 +567,7 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.access_stamp_ms == 1000);
     CHECK_FALSE(settings.guarded);
     CHECK(settings.load_threads == 7);
-    CHECK(settings.near_max_bytes == 1000000);
+    CHECK(settings.near_max_bytes == 2000000);
     CHECK(settings.near_max_entries == 77);
     CHECK(settings.near_staleness_ms == 500);
     CHECK(settings.near_absent_ms == 60);
