@@ -281,7 +281,7 @@ $(B)/planted/%: $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $(LIB_OBJECTS) Makefile
 	  done; \
 	  $(CXX) $(ALL_LDFLAGS) -o $@ $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $$objects $(LIBS) -ldl
 
-.PHONY: tests test-unit test-store test-async test-near test-loads test-roles test-pooler test-near-store test-cli test-faults soak harness staleness histories
+.PHONY: tests test-unit test-store test-async test-near test-loads test-roles test-pooler test-near-store test-cli test-faults soak harness staleness loads histories
 tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(B)/tests/harness $(B)/tests/histories $(EXAMPLES)
 
 # ARGS go to the test program: make test-store ARGS='[A07]'
@@ -324,6 +324,9 @@ staleness: $(B)/tests/harness
 # OPERATIONS: of each kind of fault.
 histories: $(B)/tests/histories
 	OPERATIONS=$(or $(OPERATIONS),$(if $(PGCACHE_LONG),1000000,20000)) BUILD=$(B) tests/histories/run $(ARGS)
+# LOADS: of all kinds of faults together.
+loads: $(B)/tests/harness
+	$(B)/tests/harness loads --faults all $(if $(LOADS),--loads $(LOADS)) $(ARGS)
 test-cli: all examples
 	PGCACHE_BIN=$(B)/pgcache $(if $(ARGS),ci/with-postgres tests/cli/run $(ARGS),tests/cli/run-all)
 
@@ -340,6 +343,7 @@ check-long:
 	$(MAKE) planted
 	$(MAKE) staleness ARGS='--faults all --seconds 60 --reads 10000000'
 	$(MAKE) histories OPERATIONS=1000000
+	$(MAKE) loads LOADS=1000000
 check-all: all tests light-checks
 	@set -e; for suite in $(SUITES) roles pooler cli; do $(MAKE) "test-$$suite"; done
 light-checks: all
@@ -450,6 +454,7 @@ help:
 	@echo 'make soak            random operations under faults, checked; ARGS="--seconds 1800 --seed 7"'
 	@echo 'make harness         load: rates, latencies, hit ratio, consistency; URL="..." takes your server, ARGS="--help" tells more'
 	@echo 'make staleness       every read of near caches checked under faults; planted: bugs that this must find'
+	@echo 'make loads           values loaded from rows that others change, under faults: no one older than a commit; LOADS=1000000'
 	@echo 'make histories       checks whether operations under faults are linearizable; OPERATIONS=1000000 of each kind of fault'
 	@echo 'make fuzz            runs each fuzz target for FUZZ_SECONDS (20)'
 	@echo 'make install         DESTDIR, PREFIX, libdir, ... as usual; uninstall; installcheck'

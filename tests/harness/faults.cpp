@@ -24,11 +24,14 @@ const char *const WRITES = "application_name ~ '^harness-[0-9]+$' AND query ~* '
 
 } // namespace
 
-const std::vector<std::string> &fault_kinds() {
+const std::vector<std::string> &fault_kinds(bool loads) {
+  static const std::vector<std::string> of_loads = {
+      "none",       "kill-loaders", "kill-listeners", "kill-relay", "kill-writers", "crash", "stop-reader",
+      "stop-relay", "stop-server",  "network",        "truncate",   "flush",        "mixed"};
   static const std::vector<std::string> kinds = {"none",    "kill-listeners", "kill-relay", "kill-writers",
                                                  "crash",   "stop-reader",    "stop-relay", "stop-server",
                                                  "network", "truncate",       "flush",      "mixed"};
-  return kinds;
+  return loads ? of_loads : kinds;
 }
 
 Faults::Faults(Block &block, test::PrivateServer &server, test::Proxy &proxy, const std::vector<int> &pids)
@@ -40,7 +43,14 @@ int64_t Faults::some_ms(int64_t least, int64_t most) {
 
 bool Faults::strike(const std::string &kind) {
   if (kind == "mixed") /* any of those between the first and this one */
-    return strike(fault_kinds()[static_cast<size_t>(some_ms(1, static_cast<int64_t>(fault_kinds().size()) - 2))]);
+  {
+    const auto &kinds = fault_kinds(block_.options.loads);
+    return strike(kinds[static_cast<size_t>(some_ms(1, static_cast<int64_t>(kinds.size()) - 2))]);
+  }
+  if (kind == "kill-loaders") {
+    block_.doomed = static_cast<int>(some_ms(1, block_.options.readers));
+    return true;
+  }
   if (kind == "kill-listeners")
     return terminate(LISTENS);
   if (kind == "kill-relay")
@@ -51,13 +61,13 @@ bool Faults::strike(const std::string &kind) {
     crash();
   } else if (kind == "stop-reader") {
     const size_t readers = static_cast<size_t>(block_.options.readers);
-    return stop({pids_[pids_.size() - 1 - random_() % readers]});
+    return stop({-pids_[pids_.size() - 1 - random_() % readers]});
   } else if (kind == "stop-relay") {
     std::vector<int> leaders;
     for (const auto &row : sessions(LEADS)) {
       for (size_t i = 0; i < pids_.size(); i++) {
         if (row[1] == application_name(static_cast<int>(i)))
-          leaders.push_back(pids_[i]);
+          leaders.push_back(-pids_[i]);
       }
     }
     return stop(leaders);
@@ -97,7 +107,7 @@ bool Faults::terminate(const std::string &condition) {
   return !rows.empty();
 }
 
-/* For several bounds. */
+/* For several bounds. A negative number: a process with its children. */
 bool Faults::stop(const std::vector<int> &pids) {
   for (const int pid : pids)
     kill(pid, SIGSTOP);

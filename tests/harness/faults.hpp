@@ -23,7 +23,7 @@ namespace harness {
 extern const char *const role;
 
 /* The names of all kinds, in their order; the first is "none". */
-const std::vector<std::string> &fault_kinds();
+const std::vector<std::string> &fault_kinds(bool loads);
 
 class Faults {
 public:

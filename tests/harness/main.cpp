@@ -2,6 +2,7 @@
  * main.cpp - the harness: processes that write and processes with near caches that read, every read checked. Three uses:
  *   load        how fast it is on a server of the user's, or a private one; counts what was inconsistent
  *   staleness   small bound, all ways to write, and faults of each kind; ends with 0 only if nothing was wrong
+ *   loads       values loaded from rows that others change and invalidate, and faults; the same
  *   self-test   mistakes made on purpose: each must be noticed
  *
  * Owns the options and what is printed. Touches nothing on a server but a schema of its own, which it drops.
@@ -30,7 +31,7 @@ namespace {
 using namespace harness;
 using std::string;
 
-enum Mode { LOAD, STALENESS, SELF_TEST };
+enum Mode { LOAD, STALENESS, LOADS, SELF_TEST };
 
 struct Command {
   Mode mode = LOAD;
@@ -42,7 +43,7 @@ struct Command {
 };
 
 const char *const usage =
-    "usage: harness [load | staleness | self-test] [OPTION...]\n"
+    "usage: harness [load | staleness | loads | self-test] [OPTION...]\n"
     "\n"
     "Processes that write and processes that read through their near caches, all at once. Every read is checked "
     "against\n"
@@ -53,6 +54,9 @@ const char *const usage =
     "  load        puts and reads; prints rates, latencies, the hit ratio and consistency violations (default)\n"
     "  staleness   also removes, counters, touches, batches, fences, SQL in transactions, and faults; prints how old\n"
     "              values were; at the end each near cache is compared with the store\n"
+    "  loads       processes change rows in transactions that invalidate, others load, fill and read what is made of "
+    "them:\n"
+    "              nobody may be given what a commit had made false, with near caches and without\n"
     "  self-test   mistakes made on purpose, each of which must be found\n"
     "\n"
     "options (default of load / staleness):\n"
@@ -60,6 +64,7 @@ const char *const usage =
     "and\n"
     "                           dropped; the role needs CREATE on the database. Default: a private server, which is\n"
     "                           started and removed; staleness and self-test always have one of their own\n"
+    "  --loads N                loads: go on until so many loads were done in all runs together, too (0)\n"
     "  --seconds N              how long (30 / 8 for each kind of fault)\n"
     "  --reads N                go on until so many reads were done, too (0)\n"
     "  --writers N              processes that write (2 / 2)\n"
@@ -78,9 +83,9 @@ const char *const usage =
     "  --faults KIND,...        staleness: one kind after the other, or all (none):\n"
     "                           ";
 
-string fault_list(const char *between) {
+string fault_list(const char *between, bool loads) {
   string out;
-  for (const auto &kind : fault_kinds())
+  for (const auto &kind : fault_kinds(loads))
     out += (out.empty() ? "" : between) + kind;
   return out;
 }
@@ -91,7 +96,7 @@ void print_usage(FILE *to) {
           "  --every N                seconds from strike to strike (1)\n"
           "  --seed N                 repeats each process's choices; the one of a run is printed\n"
           "  --help                   prints this\n",
-          usage, fault_list(" ").c_str());
+          usage, fault_list(" ", true).c_str());
 }
 
 void defaults_for(Command *command) {
@@ -106,12 +111,21 @@ void defaults_for(Command *command) {
   options.staleness_ms = 200;
   options.absent_ms = 1000;
   options.contended = 32;
+  if (command->mode == LOADS) {
+    options.loads = true;
+    options.readers = 4;
+    options.threads = 2;
+    options.keys = 60;
+    options.contended = 0;
+    options.writes_per_second = 1500;
+    return;
+  }
   options.sql = true;
   options.all_operations = true;
 }
 
 bool parse(int argc, char **argv, Command *command) {
-  static const char *const modes[] = {"load", "staleness", "self-test"};
+  static const char *const modes[] = {"load", "staleness", "loads", "self-test"};
   if (argc > 1 && argv[1][0] != '-') {
     const auto *found =
         std::find_if(std::begin(modes), std::end(modes), [&](const char *m) { return strcmp(m, argv[1]) == 0; });
@@ -126,6 +140,7 @@ bool parse(int argc, char **argv, Command *command) {
   static const struct option names[] = {
       {"url", required_argument, nullptr, 'u'},
       {"seconds", required_argument, nullptr, 's'},
+      {"loads", required_argument, nullptr, 'R'},
       {"reads", required_argument, nullptr, 'R'},
       {"writers", required_argument, nullptr, 'w'},
       {"readers", required_argument, nullptr, 'r'},
@@ -198,7 +213,7 @@ bool parse(int argc, char **argv, Command *command) {
       options.hold_answers = true;
       break;
     case 'f':
-      command->faults = strcmp(optarg, "all") == 0 ? fault_list(",") : optarg;
+      command->faults = strcmp(optarg, "all") == 0 ? fault_list(",", command->mode == LOADS) : optarg;
       break;
     case 'e':
       command->every = strtod(optarg, nullptr);
@@ -217,7 +232,7 @@ bool parse(int argc, char **argv, Command *command) {
       command->mode != LOAD || options.hold_answers || *options.grants != '\0' || command->faults != "none";
   return optind == argc && options.seconds > 0 && options.writers > 0 && options.readers > 0 &&
          options.writers + options.readers <= PROCESSES && options.threads > 0 && options.threads <= THREADS &&
-         options.keys <= KEYS_MOST && options.contended >= 0 &&
+         options.keys <= (options.loads ? ROWS_MOST : KEYS_MOST) && options.contended >= 0 &&
          options.keys - options.contended >= 4 * options.writers && options.value_bytes > 0 &&
          options.writes_per_second > 0 && command->every > 0 && !(private_alone && !command->url.empty());
 }
@@ -356,8 +371,62 @@ void print_staleness(const string &fault, const Outcome &outcome) {
 }
 
 std::unique_ptr<test::PrivateServer> private_server() {
-  return std::make_unique<test::PrivateServer>(
-      std::vector<string>{"max_connections = 120", "shared_buffers = 64MB", "autovacuum_naptime = 5s"});
+  return std::make_unique<test::PrivateServer>(std::vector<string>{
+      "max_connections = 120", "shared_buffers = 64MB", "autovacuum_naptime = 5s", "max_prepared_transactions = 20"});
+}
+
+void print_loads(const string &fault, const Outcome &outcome) {
+  const LoadFigures &is = outcome.block->loads;
+  const auto number = [](int64_t n) { return static_cast<long long>(n); };
+  printf("%-15s %4s %6d %6.1f %9lld %9lld %8lld %8lld %8lld %10lld %8lld %6lld %6lld %9lld %10d\n", fault.c_str(),
+         outcome.block->options.near_bytes > 0 ? "yes" : "no", outcome.struck, outcome.seconds, number(is.leases),
+         number(is.fills), number(is.refused), number(is.stale), number(is.waited), number(is.reads),
+         number(outcome.sum(&Figures::writes)), number(is.late), number(is.killed), number(is.compared),
+         outcome.block->violations.load());
+  const string failures = failures_of(outcome);
+  if (failures != "none")
+    printf("  failed calls: %s\n", failures.c_str());
+  print_findings(outcome);
+  fflush(stdout);
+}
+
+/* With and without near caches. */
+int loads(Command command) {
+  const auto server = private_server();
+  printf("%-15s %4s %6s %6s %9s %9s %8s %8s %8s %10s %8s %6s %6s %9s %10s\n", "fault", "near", "struck", "s", "leases",
+         "filled", "refused", "stale", "waited", "checked", "commits", "late", "killed", "compared", "violations");
+  int passed = 0, failed = 0;
+  int64_t all = 0;
+  const std::vector<string> faults = split(command.faults);
+  command.options.reads /= static_cast<int64_t>(faults.size()) * 2;
+  for (const string &fault : faults) {
+    const auto &kinds = fault_kinds(true);
+    if (std::find(kinds.begin(), kinds.end(), fault) == kinds.end()) {
+      fprintf(stderr, "harness: there is no fault \"%s\"; there are %s\n", fault.c_str(),
+              fault_list(", ", true).c_str());
+      return 2;
+    }
+    for (const int64_t near : {command.options.near_bytes, int64_t{0}}) {
+      /* Without near caches nobody listens. */
+      if (near == 0 && (fault == "kill-listeners" || fault == "kill-relay" || fault == "stop-relay"))
+        continue;
+      Options options = command.options;
+      options.near_bytes = near;
+      const Outcome outcome = run(options, "", server.get(), fault, command.every);
+      print_loads(fault, outcome);
+      const LoadFigures &is = outcome.block->loads;
+      const bool struck = fault == "none" || outcome.struck > 0, loaded = is.fills > 0 && is.refused > 0;
+      if (!struck)
+        printf("  WRONG: %s never found anything to strike\n", fault.c_str());
+      if (!loaded)
+        printf("  WRONG: %s were never any\n", is.fills > 0 ? "fills that were refused" : "fills");
+      struck &&loaded &&outcome.findings.empty() ? passed++ : failed++;
+      all += is.fills + is.refused;
+    }
+  }
+  printf("harness: %lld loads with seed %llu, %d passed, %d failed\n", static_cast<long long>(all),
+         static_cast<unsigned long long>(command.options.seed), passed, failed);
+  return failed == 0 ? 0 : 1;
 }
 
 int staleness(const Command &command) {
@@ -368,9 +437,10 @@ int staleness(const Command &command) {
   print_staleness_header();
   int passed = 0, failed = 0;
   for (const string &fault : split(command.faults)) {
-    const auto &kinds = fault_kinds();
+    const auto &kinds = fault_kinds(false);
     if (std::find(kinds.begin(), kinds.end(), fault) == kinds.end()) {
-      fprintf(stderr, "harness: there is no fault \"%s\"; there are %s\n", fault.c_str(), fault_list(", ").c_str());
+      fprintf(stderr, "harness: there is no fault \"%s\"; there are %s\n", fault.c_str(),
+              fault_list(", ", false).c_str());
       return 2;
     }
     const Outcome outcome = run(command.options, "", server.get(), fault, command.every);
@@ -387,28 +457,34 @@ int staleness(const Command &command) {
 
 int self_test(Command command) {
   static const struct {
+    Fake fake;
     const char *name, *found_as;
-  } fakes[FAKES] = {
-      {"nothing", ""},
-      {"a copy kept for three bounds", "overwritten or removed"},
-      {"an entry lost", "a miss, where there is an entry"},
-      {"a value that was rolled back", "rolled back"},
-      {"an old value when all is quiet", "when all is quiet"},
-      {"a fence without effect", "overwritten or removed"},
+  } fakes[] = {
+      {NO_FAKE, "nothing", ""},
+      {STALE_COPY, "a copy kept for three bounds", "overwritten or removed"},
+      {LOST_ENTRY, "an entry lost", "a miss, where there is an entry"},
+      {ROLLED_BACK, "a value that was rolled back", "rolled back"},
+      {STALE_WHEN_QUIET, "an old value when all is quiet", "when all is quiet"},
+      {FENCE_WITHOUT_EFFECT, "a fence without effect", "overwritten or removed"},
+      {LOADS_BEFORE_LEASE, "a loader who reads before he has the lease", "a commit had made false"},
+      {GUARD_OFF, "reads without the guard", "a commit had made false"},
   };
   const auto server = private_server();
   int passed = 0, failed = 0;
-  for (int fake = 0; fake < FAKES; fake++) {
+  for (const auto &one : fakes) {
+    const Fake fake = one.fake;
+    command.mode = fake == LOADS_BEFORE_LEASE || fake == GUARD_OFF ? LOADS : STALENESS;
+    defaults_for(&command);
     command.options.fake = fake;
     command.options.seconds = fake == NO_FAKE || fake == STALE_WHEN_QUIET ? 1 : 10;
     const Outcome outcome = run(command.options, "", server.get(), "none", 1);
-    const string words = fakes[fake].found_as;
+    const string words = one.found_as;
     const auto &findings = outcome.findings;
     const bool found = std::any_of(findings.begin(), findings.end(),
                                    [&](const string &text) { return text.find(words) != string::npos; });
     const bool good = fake == NO_FAKE ? findings.empty() : found;
     good ? passed++ : failed++;
-    printf("%-32s %s%s\n", fakes[fake].name,
+    printf("%-44s %s%s\n", one.name,
            good ? "found: " : "NOT FOUND: ", findings.empty() ? "nothing" : findings[0].c_str());
     fflush(stdout);
   }
@@ -431,7 +507,16 @@ int main(int argc, char **argv) {
   if (command.options.seed == 0)
     command.options.seed = std::random_device{}();
   try {
-    return command.mode == LOAD ? load(command) : command.mode == STALENESS ? staleness(command) : self_test(command);
+    switch (command.mode) {
+    case LOAD:
+      return load(command);
+    case STALENESS:
+      return staleness(command);
+    case LOADS:
+      return loads(command);
+    default:
+      return self_test(command);
+    }
   } catch (const std::exception &error) {
     fprintf(stderr, "harness: %s\n", error.what());
     return 1;

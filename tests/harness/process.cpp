@@ -44,6 +44,8 @@ test::Cache open_cache(const Block &block, int process) {
       .set("near_max_bytes", std::to_string(options.near_bytes))
       .set("near_staleness_ms", std::to_string(options.staleness_ms))
       .set("near_absent_ms", std::to_string(options.absent_ms));
+  if (options.fake == GUARD_OFF)
+    config.set("guard", "off");
   if (block.listen_address[0] != '\0')
     config.set("listen_url", named(block.listen_address));
   return test::Cache(config);

@@ -7,8 +7,10 @@
 #include "harness/run.hpp"
 
 #include "harness/faults.hpp"
+#include "harness/loader.hpp"
 #include "harness/process.hpp"
 #include "harness/reader.hpp"
+#include "harness/row_writer.hpp"
 #include "harness/writer.hpp"
 #include "support/server.hpp"
 
@@ -47,14 +49,16 @@ int start(Block &block, int process) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent)
     _exit(1);
+  setpgid(0, 0); /* with what it starts itself */
   signal(SIGINT, SIG_IGN);
   signal(SIGTERM, SIG_DFL);
   int status = 0;
   try {
-    if (process < block.options.writers)
-      run_writer(block, process);
+    const bool writes = process < block.options.writers;
+    if (block.options.loads)
+      writes ? run_row_writer(block, process) : run_loader(block, process);
     else
-      run_reader(block, process);
+      writes ? run_writer(block, process) : run_reader(block, process);
   } catch (const std::exception &error) {
     block.violation(string("process ") + std::to_string(process) + " ended: " + error.what());
     status = 1;
@@ -77,6 +81,8 @@ public:
     const test::Answer made = cache.init();
     if (made != PGCACHE_OK)
       throw std::runtime_error(string("the schema ") + name_ + " could not be made: " + made.error.message);
+    if (block.options.loads)
+      test::Pg(owner).exec(make_rows(block));
   }
   OwnSchema(const OwnSchema &) = delete;
   OwnSchema &operator=(const OwnSchema &) = delete;
@@ -168,7 +174,7 @@ private:
     if (server_ != nullptr && fault != "none")
       faults = std::make_unique<Faults>(*block_, *server_, *proxy_, pids_);
     double next = std::min(1.0, every);
-    while ((second() < options_.seconds || reads() < options_.reads) && block_->violations == 0 && interrupted == 0) {
+    while ((second() < options_.seconds || done() < options_.reads) && block_->violations == 0 && interrupted == 0) {
       test::sleep_ms(10);
       if (options_.hold_answers) { /* long enough for the change stream to overtake an answer */
         proxy_->hold_answers(true);
@@ -219,7 +225,7 @@ private:
     block_->phase = END;
     for (const int pid : pids_) {
       int status = 0;
-      kill(pid, SIGCONT);
+      kill(-pid, SIGCONT);
       if (!test::eventually([&] { return waitpid(pid, &status, WNOHANG) == pid; }, END_MS)) {
         block_->violation("a process did not end within 60 s");
         kill(pid, SIGKILL);
@@ -246,8 +252,8 @@ private:
     return out;
   }
 
-  int64_t reads() const {
-    int64_t all = 0;
+  int64_t done() const {
+    int64_t all = block_->loads.fills + block_->loads.refused;
     for (int process = options_.writers; process < processes(); process++) {
       for (const Figures &figures : block_->figures[process])
         all += figures.reads;

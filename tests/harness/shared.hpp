@@ -12,6 +12,7 @@
 
 #include "harness/figures.hpp"
 #include "harness/history.hpp"
+#include "harness/rows.hpp"
 
 #include "pgcache.h"
 
@@ -26,7 +27,16 @@ constexpr int NOTES = 32;
 constexpr int ERRORS = 64; /* more than the number of any error */
 
 /* A mistake that a reader makes on purpose, to show that the harness would notice. */
-enum Fake { NO_FAKE, STALE_COPY, LOST_ENTRY, ROLLED_BACK, STALE_WHEN_QUIET, FENCE_WITHOUT_EFFECT, FAKES };
+enum Fake {
+  NO_FAKE,
+  STALE_COPY,
+  LOST_ENTRY,
+  ROLLED_BACK,
+  STALE_WHEN_QUIET,
+  FENCE_WITHOUT_EFFECT,
+  LOADS_BEFORE_LEASE,
+  GUARD_OFF
+};
 
 struct Options {
   double seconds = 30;
@@ -47,6 +57,7 @@ struct Options {
   int64_t absent_ms = 0;
   int64_t near_bytes = 64 << 20;
   uint64_t seed = 0;
+  bool loads = false; /* what is cached is loaded from rows that others change */
   int fake = NO_FAKE;
 };
 
@@ -78,6 +89,10 @@ struct Block {
   std::atomic<bool> note_written[NOTES];
 
   Cell cells[KEYS_MOST];
+
+  Row rows[ROWS_MOST];
+  LoadFigures loads;
+  std::atomic<int> doomed; /* so many loaders are to be killed in the middle of a load */
 
   int64_t staleness_ns() const {
     return options.staleness_ms * 1000000;

@@ -150,7 +150,7 @@ TEST_CASE("[A46] No order of the steps of one reader and one writer gives what a
 TEST_CASE("[A46] Nor of two readers and one writer", "[guard][A46][rule:guard]") {
   Scene scene;
   Play play(scene);
-  play.with({reader, second}, {}, longer(4, ALL));
+  play.with({reader, second}, {}, longer(4, 2000));
   must_be_right(play, "two readers, one writer");
 }
 
@@ -158,8 +158,8 @@ TEST_CASE("[A46] Nor when somebody touches the entry, or leases end meanwhile", 
   Scene scene;
   Play play(scene);
   for (const Actor &other : others) {
-    play.with({reader}, {other}, longer(2, ALL));
-    play.with({reader, second}, {other}, longer(2, 2000));
+    play.with({reader}, {other}, longer(2, 500));
+    play.with({reader, second}, {other}, longer(2, 500));
   }
   must_be_right(play, "readers, one writer, and a touch or the end of leases");
 }
