@@ -69,11 +69,13 @@ RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   api CONSTANT name[] := '{get,get_json,exists,put,put_json,add,replace,compare_and_swap,touch,remove,incr,flush,flush_all,stats,
-                           invalidate,invalidate_digests,digest,tag_digest,entry_digest,plain_value,check_entry,unrestricted,check_schema,
+                           invalidate,invalidate_digests,watch,unwatch,watch_tree,drop_unused_watches,
+                           digest,tag_digest,entry_digest,plain_value,check_entry,unrestricted,check_schema,
                            new_epoch,truncate_entries,trim_changes,take_lease}';
   internal CONSTANT name[] := '{note_keyed_digests,try_jsonb,granted_namespaces,make_restricted,grant_access,clean_slice,usage,set_limit,is_bounded,
                                 coldness,clean_part,plan_eviction,evict_part,trim_changes_older,truncate_changes,changes_size,
-                                tell_truncated,change_nonce,append_invalidations,append_own_invalidations}';
+                                tell_truncated,change_nonce,append_invalidations,append_own_invalidations,
+                                make_watch,make_own_watch}';
   owner CONSTANT name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = :'entries'::regclass);
   restricted CONSTANT name := left(owner, 52) || '_restricted';
   policy CONSTANT text := 'role ' || (SELECT r.oid FROM pg_roles r WHERE r.rolname = role);
@@ -102,14 +104,14 @@ BEGIN
   EXECUTE format('REVOKE ALL ON :"schema".entries, :"schema".entries_json, :"schema".marker, :"schema".cache,
                   :"schema".leases, :"schema".invalidations, :"schema".changes, :"schema".changes_0, :"schema".changes_1,
                   :"schema".changes_2, :"schema".relay, :"schema".trimming, :"schema".namespaces, :"schema".roles, :"schema".janitor,
-                  :"schema".tally, :"schema".eviction FROM %I', role);
+                  :"schema".tally, :"schema".eviction, :"schema".watched FROM %I', role);
   EXECUTE format('REVOKE ALL ON SEQUENCE :"schema".version_seq FROM %I', role);
   EXECUTE format('DROP POLICY IF EXISTS %I ON :"schema".entries', policy);
   EXECUTE format('GRANT USAGE ON SCHEMA :"schema" TO %I', role);
   FOR f IN
     SELECT p.oid::regprocedure AS name, p.proname = ANY (api)
-           OR p.proname ~ CASE WHEN namespaces IS NULL THEN '^(library_|append_invalidations$|note_keyed_digests$|clean_slice$|usage$)'
-                          ELSE '^(restricted_|append_own_invalidations$)' END AS granted
+           OR p.proname ~ CASE WHEN namespaces IS NULL THEN '^(library_|append_invalidations$|make_watch$|note_keyed_digests$|clean_slice$|usage$)'
+                          ELSE '^(restricted_|append_own_invalidations$|make_own_watch$)' END AS granted
       FROM pg_proc p
      WHERE p.pronamespace = :'schema'::regnamespace AND pg_get_userbyid(p.proowner) IN (owner, restricted)
        AND (p.proname = ANY (api || internal) OR p.proname ~ '^(library|restricted)_')
@@ -122,7 +124,7 @@ BEGIN
   IF grants = 'tables' THEN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".entries TO %I', role);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".leases TO %I', role);
-    EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache, :"schema".invalidations TO %I', role);
+    EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache, :"schema".invalidations, :"schema".watched TO %I', role);
     -- Not xid: a row of the future would be read by every poll and never be trimmed.
     EXECUTE format('GRANT SELECT, INSERT (slot, kind, event) ON :"schema".changes TO %I', role);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE ON :"schema".relay TO %I', role);
