@@ -19,12 +19,14 @@
 /* The exit codes, which the man page promises. A signal ends the command as that signal does (128 + its number in the
    shell). */
 enum {
-  CLI_OK = 0,       /* done; for get and exists: a hit */
-  CLI_ERROR = 1,    /* an error: the server, the address, a file, standard output */
-  CLI_USAGE = 2,    /* the command line cannot be understood, or an address is needed and there is none */
-  CLI_NEGATIVE = 3, /* understood and answered, and the answer is no: a miss, the entry exists, not running */
-  CLI_WARNING = 4,  /* doctor: the worst finding is a warning */
-  CLI_AILING = 5    /* doctor: the worst finding is an error, or nothing could be examined */
+  CLI_OK = 0,          /* done; for get and exists: a hit */
+  CLI_ERROR = 1,       /* an error: the server, the address, a file, standard output */
+  CLI_USAGE = 2,       /* the command line cannot be understood, or an address is needed and there is none */
+  CLI_NEGATIVE = 3,    /* understood and answered, and the answer is no: a miss, the entry exists, not running, busy */
+  CLI_WARNING = 4,     /* doctor: the worst finding is a warning */
+  CLI_AILING = 5,      /* doctor: the worst finding is an error, or nothing could be examined */
+  CLI_NOT_RUN = 126,   /* load: the program cannot be run; other codes than these are the program's own */
+  CLI_NO_PROGRAM = 127 /* load: there is no such program */
 };
 
 /* The command's own options; the settings' flags are made from the library's table and are not listed here. */
@@ -49,6 +51,10 @@ typedef enum option_id {
   OPTION_DIR,
   OPTION_MAX_ENTRIES,
   OPTION_MAX_BYTES,
+  OPTION_TAG,
+  OPTION_STALE,
+  OPTION_FAIL_SAFE,
+  OPTION_WAIT,
   OPTION_COUNT
 } option_id;
 
@@ -64,6 +70,8 @@ typedef struct cli_session {
   size_t operands_before_dashes; /* how many of them stood before `--` */
   const char **settings;         /* name, value, name, value... of the settings' flags */
   size_t setting_count;
+  const char **tags; /* of --tag, which may come several times */
+  size_t tag_count;
   pgcache_config *config; /* set by session_configure() */
   pgcache *cache;         /* set by session_open() */
 } cli_session;
@@ -109,6 +117,13 @@ int command_remove(cli_session *session);
 int command_exists(cli_session *session);
 int command_touch(cli_session *session);
 int command_incr(cli_session *session);
+
+/* commands_load.c: the value of a key, from a program if need be. */
+int command_load(cli_session *session);
+
+/* commands_tags.c: what entries depend on. */
+int command_invalidate(cli_session *session);
+int command_tags(cli_session *session);
 
 /* commands_store.c: the cache as a whole. */
 int command_init(cli_session *session);

@@ -163,22 +163,27 @@ static void print_written(const char *command, pgcache_status status, const char
 
 /* Stores the value, and says what became of it. */
 static int store(cli_session *session, const cli_bytes *key, const cli_bytes *value, int32_t format, int64_t ttl,
-                 int64_t expected) {
+                 int64_t expected, const cli_dependencies *tags) {
   pgcache_error error = PGCACHE_ERROR_INIT;
+  pgcache_options options = PGCACHE_OPTIONS_INIT;
+  options.dependencies = tags->items;
+  options.dependency_count = tags->count;
   pgcache *cache = session->cache;
   int64_t version = 0;
   pgcache_status status;
   watch_begin(cache, "storing");
   if (cli_given(session, OPTION_IF_ABSENT))
-    status = pgcache_add(cache, &version, key->data, key->size, value->data, value->size, format, ttl, NULL, &error);
+    status =
+        pgcache_add(cache, &version, key->data, key->size, value->data, value->size, format, ttl, &options, &error);
   else if (cli_given(session, OPTION_IF_PRESENT))
     status =
-        pgcache_replace(cache, &version, key->data, key->size, value->data, value->size, format, ttl, NULL, &error);
+        pgcache_replace(cache, &version, key->data, key->size, value->data, value->size, format, ttl, &options, &error);
   else if (cli_given(session, OPTION_IF_VERSION))
     status = pgcache_compare_and_swap(cache, &version, key->data, key->size, value->data, value->size, format, ttl,
-                                      expected, NULL, &error);
+                                      expected, &options, &error);
   else
-    status = pgcache_put(cache, &version, key->data, key->size, value->data, value->size, format, ttl, NULL, &error);
+    status =
+        pgcache_put(cache, &version, key->data, key->size, value->data, value->size, format, ttl, &options, &error);
   watch_end();
   if (status < 0)
     return out_failure(status, &error);
@@ -192,7 +197,10 @@ int command_put(cli_session *session) {
   int32_t format = PGCACHE_FORMAT_BYTES;
   cli_bytes key = {NULL, 0};
   cli_bytes value = {NULL, 0};
-  int code = check_conditions(session);
+  cli_dependencies tags;
+  int code = options_dependencies(&tags, session, NULL, 0, PGCACHE_DEPENDS_ON_TAG);
+  if (code == CLI_OK)
+    code = check_conditions(session);
   if (code == CLI_OK)
     code = options_ttl(&ttl, session, PGCACHE_TTL_DEFAULT);
   if (code == CLI_OK)
@@ -204,7 +212,8 @@ int command_put(cli_session *session) {
   if (code == CLI_OK)
     code = read_value(&value, session);
   if (code == CLI_OK)
-    code = store(session, &key, &value, format, ttl, expected);
+    code = store(session, &key, &value, format, ttl, expected, &tags);
+  options_free_dependencies(&tags);
   pgc_free(key.data);
   pgc_free(value.data);
   return code;

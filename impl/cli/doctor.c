@@ -13,6 +13,7 @@
 #include "cli.h"
 #include "output.h"
 #include "platform/memory.h"
+#include "report.h"
 #include "watch.h"
 
 /* One finding of the report, or what stands in its place when there is none. */
@@ -22,24 +23,6 @@ typedef struct finding {
 
 /* ---- Reading the report ------------------------------------------------------------------------------------------- */
 
-/* Reads the JSON string that begins next behind *rest, in place, and moves *rest behind it. The report is the library's own:
-   it is whole, and escapes nothing but quotes, backslashes and control characters, which are printed as spaces here. */
-static char *take_string(char **rest) {
-  char *text = strchr(*rest, '"') + 1, *from = text, *to = text;
-  while (*from != '"') {
-    if (strncmp(from, "\\u", 2) == 0) {
-      from += strlen("\\u0000");
-      *to++ = ' ';
-      continue;
-    }
-    from += *from == '\\';
-    *to++ = *from++;
-  }
-  *rest = from + 1;
-  *to = '\0';
-  return text;
-}
-
 /* Reads the next finding: its five members, in the order of the report. False at the end of their array. */
 static bool take_finding(char **rest, finding *out) {
   const char **const members[] = {&out->severity, &out->check, &out->text, &out->evidence, &out->remedy};
@@ -47,8 +30,8 @@ static bool take_finding(char **rest, finding *out) {
   if (**rest == ']')
     return false;
   for (size_t index = 0; index < sizeof members / sizeof members[0]; index++) {
-    take_string(rest); /* its name */
-    *members[index] = take_string(rest);
+    report_string(rest); /* its name */
+    *members[index] = report_string(rest);
   }
   return true;
 }
@@ -143,8 +126,8 @@ static int print_report(const pgcache_value *report) {
   print_begin(PGCACHE_OK);
   while (take_finding(&rest, &found))
     print(&found);
-  take_string(&rest); /* then the name of `worst` */
-  const char *worst = take_string(&rest);
+  report_string(&rest); /* then the name of `worst` */
+  const char *worst = report_string(&rest);
   int code = code_of(worst);
   print_end(worst);
   pgc_free(text);

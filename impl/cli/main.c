@@ -22,6 +22,7 @@
 
 #define KEY OPTION_BIT(OPTION_KEY_BASE64)
 #define TTL OPTION_BIT(OPTION_TTL)
+#define TAG OPTION_BIT(OPTION_TAG)
 #define DIRECTORY OPTION_BIT(OPTION_DIR)
 #define CONDITIONS (OPTION_BIT(OPTION_IF_ABSENT) | OPTION_BIT(OPTION_IF_PRESENT) | OPTION_BIT(OPTION_IF_VERSION))
 #define PAGING (OPTION_BIT(OPTION_LIMIT) | OPTION_BIT(OPTION_AFTER) | OPTION_BIT(OPTION_PAGE_SIZE))
@@ -33,7 +34,7 @@ const cli_command cli_commands[] = {
      KEY, 1, 1, true, command_get},
     {"put", "KEY [VALUE]", "store a value",
      "The value is the argument, what --file names, or else standard input. Exit 3: a condition did not hold.",
-     KEY | TTL | CONDITIONS | OPTION_BIT(OPTION_FILE) | OPTION_BIT(OPTION_FORMAT), 1, 2, true, command_put},
+     KEY | TTL | TAG | CONDITIONS | OPTION_BIT(OPTION_FILE) | OPTION_BIT(OPTION_FORMAT), 1, 2, true, command_put},
     {"remove", "KEY", "remove an entry",
      "Exit 3: there was no such entry.",
      KEY, 1, 1, true, command_remove},
@@ -46,6 +47,18 @@ const cli_command cli_commands[] = {
     {"incr", "KEY [DELTA]", "add to a counter and print it",
      "DELTA is 1 if not given and may be negative. --ttl counts only if the counter is made by this call.",
      KEY | TTL | OPTION_BIT(OPTION_INITIAL), 1, 2, true, command_incr},
+    {"load", "KEY -- PROGRAM [ARGUMENT...]", "print the value of a key, and run a program for it if there is none",
+     "What the program prints becomes the value. Of all who ask at a time one runs it; the others wait. If it fails\n"
+     "nothing is stored, and its exit code is that of pgcache. Exit 3: --wait is over, or it is known that there is none.",
+     KEY | TTL | TAG | OPTION_BIT(OPTION_FORMAT) | OPTION_BIT(OPTION_STALE) | OPTION_BIT(OPTION_FAIL_SAFE) |
+     OPTION_BIT(OPTION_WAIT), 1, SIZE_MAX, true, command_load},
+    {"invalidate", "[KEY...]", "end all entries that depend on the tags of --tag, or on these keys",
+     "An entry depends on its own key, too. Loads that are under way are not stored.",
+     KEY | TAG, 0, SIZE_MAX, true, command_invalidate},
+    {"tags", "[TAG...]", "show how many entries depend on tags, and which tables are watched",
+     "One line for each tag given: entries and tag, with a tab in between. Without one, for each tag of each watched\n"
+     "table: the table, the namespace and the tag. Reads the whole table.",
+     KEY, 0, PGCACHE_BATCH_MAX, true, command_tags},
     {"keys", "[PREFIX]", "list the keys of the namespace",
      "One key a line, in the order of their bytes, with control characters, invalid UTF-8 and the backslash written\n"
      "as \\n, \\t, \\r, \\\\ and \\xNN. Reads the whole table.",
@@ -187,6 +200,7 @@ int main(int argc, char **argv) {
   session_close(&session);
   pgc_free(session.operand_block);
   pgc_free(session.settings);
+  pgc_free(session.tags);
   code = out_finish(code);
   if (watch_signal() != 0)
     watch_die(watch_signal());

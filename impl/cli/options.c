@@ -21,7 +21,7 @@ const cli_option cli_options[OPTION_COUNT] = {
     [OPTION_JSON] = {"json", NULL, "print one JSON object, for machines"},
     [OPTION_HELP] = {"help", NULL, "explain the command"},
     [OPTION_VERSION] = {"version", NULL, "print the version"},
-    [OPTION_KEY_BASE64] = {"key-base64", NULL, "the key (and --after) is given in base64"},
+    [OPTION_KEY_BASE64] = {"key-base64", NULL, "keys (also --after) and tags are given in base64"},
     [OPTION_FILE] = {"file", "FILE", "read the value from FILE; - is standard input"},
     [OPTION_TTL] = {"ttl", "TIME", "how long the entry lives: 500ms, 30s, 5m, 2h, 1d or never"},
     [OPTION_FORMAT] = {"format", "FORMAT", "what the value is: bytes (the default), json or a number of your own"},
@@ -38,6 +38,12 @@ const cli_option cli_options[OPTION_COUNT] = {
     [OPTION_DIR] = {"dir", "DIR", "the folder of the local server"},
     [OPTION_MAX_ENTRIES] = {"max-entries", "COUNT", "keep at most so many entries, or none: no limit"},
     [OPTION_MAX_BYTES] = {"max-bytes", "BYTES", "keep at most so many bytes of keys and values, or none: no limit"},
+    [OPTION_TAG] = {"tag", "TAG",
+                    "a tag that the entry depends on, or that is invalidated; may be given several times"},
+    [OPTION_STALE] = {"stale", "TIME",
+                      "for so long after its time one caller refreshes the entry, others get it as it is"},
+    [OPTION_FAIL_SAFE] = {"fail-safe", "TIME", "for so long after its time the entry stands in if the program fails"},
+    [OPTION_WAIT] = {"wait", "TIME", "wait for somebody else's load no longer than so long"},
 };
 
 void options_flag_name(char *buffer, size_t size, const char *setting) {
@@ -108,6 +114,8 @@ static int take_option(cli_session *session, int argc, char **argv, int *index) 
     session->settings[session->setting_count++] = setting;
     session->settings[session->setting_count++] = value;
   } else {
+    if (id == OPTION_TAG)
+      session->tags[session->tag_count++] = value;
     session->values[id] = is_switch ? "" : value;
   }
   return CLI_OK;
@@ -177,6 +185,7 @@ int options_parse(cli_session *session, int argc, char **argv) {
   session->operand_block = cli_memory(NULL, room * sizeof *session->operand_block);
   session->operands = session->operand_block;
   session->settings = cli_memory(NULL, 2 * room * sizeof *session->settings);
+  session->tags = cli_memory(NULL, room * sizeof *session->tags);
   bool dashes = false;
   for (int index = 1; index < argc; index++) {
     const char *text = argv[index];
@@ -267,6 +276,14 @@ int options_ttl(int64_t *out, const cli_session *session, int64_t otherwise) {
   return CLI_USAGE;
 }
 
+int options_time(int64_t *out, const cli_session *session, option_id id, int64_t otherwise) {
+  *out = otherwise;
+  if (!cli_given(session, id) || (options_parse_ttl(out, session->values[id]) && *out != PGCACHE_TTL_NEVER))
+    return CLI_OK;
+  out_error("--%s needs a number above 0 with its unit, such as 500ms, 30s, 5m, 2h or 1d", cli_options[id].name);
+  return CLI_USAGE;
+}
+
 int options_number(int64_t *out, const cli_session *session, option_id id, int64_t least, int64_t most,
                    int64_t otherwise) {
   *out = otherwise;
@@ -333,6 +350,43 @@ refused:
   out->data = NULL;
   out->size = 0;
   return false;
+}
+
+/* Adds the dependency that text names, as bytes or in base64. */
+static int add_dependency(cli_dependencies *out, const cli_session *session, pgcache_dependency_kind kind,
+                          const char *text) {
+  cli_bytes *name = &out->names[out->count];
+  pgcache_dependency *item = &out->items[out->count];
+  int code = options_key(name, session, text, kind == PGCACHE_DEPENDS_ON_TAG ? "tag" : "key");
+  if (code != CLI_OK)
+    return code;
+  *item = (pgcache_dependency)PGCACHE_DEPENDENCY_INIT;
+  item->kind = kind;
+  item->name = name->data;
+  item->name_len = name->size;
+  out->count++;
+  return CLI_OK;
+}
+
+int options_dependencies(cli_dependencies *out, const cli_session *session, char *const *operands, size_t operand_count,
+                         pgcache_dependency_kind kind) {
+  size_t room = session->tag_count + operand_count + 1;
+  int code = CLI_OK;
+  out->count = 0;
+  out->items = cli_memory(NULL, room * sizeof *out->items);
+  out->names = cli_memory(NULL, room * sizeof *out->names);
+  for (size_t index = 0; index < session->tag_count && code == CLI_OK; index++)
+    code = add_dependency(out, session, PGCACHE_DEPENDS_ON_TAG, session->tags[index]);
+  for (size_t index = 0; index < operand_count && code == CLI_OK; index++)
+    code = add_dependency(out, session, kind, operands[index]);
+  return code;
+}
+
+void options_free_dependencies(cli_dependencies *dependencies) {
+  for (size_t index = 0; index < dependencies->count; index++)
+    pgc_free(dependencies->names[index].data);
+  pgc_free(dependencies->names);
+  pgc_free(dependencies->items);
 }
 
 void options_text(cli_bytes *out, const char *text) {

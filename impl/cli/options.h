@@ -37,6 +37,7 @@ void options_flag_name(char *buffer, size_t size, const char *setting);
 int options_number(int64_t *out, const cli_session *session, option_id id, int64_t least, int64_t most,
                    int64_t otherwise);
 int options_ttl(int64_t *out, const cli_session *session, int64_t otherwise);
+int options_time(int64_t *out, const cli_session *session, option_id id, int64_t otherwise);
 int options_format(int32_t *out, const cli_session *session);
 
 /* The text as bytes. */
@@ -44,6 +45,18 @@ void options_text(cli_bytes *out, const char *text);
 
 /* A key as bytes: the text itself, or what it says in base64 under --key-base64. `what` names it in messages. */
 int options_key(cli_bytes *out, const cli_session *session, const char *text, const char *what);
+
+/* Tags and keys, with the memory that they point to. */
+typedef struct cli_dependencies {
+  pgcache_dependency *items;
+  cli_bytes *names;
+  size_t count;
+} cli_dependencies;
+
+/* What --tag names, and the operands as tags or keys. To be given to options_free_dependencies(), whatever the code. */
+int options_dependencies(cli_dependencies *out, const cli_session *session, char *const *operands, size_t operand_count,
+                         pgcache_dependency_kind kind);
+void options_free_dependencies(cli_dependencies *dependencies);
 
 /* The decimal 64-bit integer in text. */
 bool options_parse_integer(int64_t *out, const char *text);

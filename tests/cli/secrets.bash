@@ -16,7 +16,8 @@ begin "[A62] whatever command fails, the password of its address is not printed"
 for url in "postgresql://user:$canary@127.0.0.1:1/db" "host=127.0.0.1 port=1 user=u password=$canary dbname=d" \
   "host=/nonexistent password=$canary" "postgresql://user:$canary@[::1/db" "postgresql://user:$canary@h:port/db" \
   "host=a,b port=1,2,3 password=$canary" "sslmode=$canary" "service=$canary" "http://$canary@h" "passwrd=$canary"; do
-  for words in "get k" "put k v" "remove k" "exists k" "touch k" "incr k" keys flush cleanup usage "limit --max-entries 5" stats init upgrade; do
+  for words in "get k" "put k v" "remove k" "exists k" "touch k" "incr k" keys flush cleanup usage "limit --max-entries 5" stats init upgrade \
+    "invalidate k" tags "load k -- true"; do
     # shellcheck disable=SC2086
     leak --url "$url" --timeout-ms 500 --maintenance-timeout-ms 500 $words --json
     [ "$code" -eq 1 ] || fail "pgcache $words: exit code $code with a bad address"

@@ -4,7 +4,7 @@
 # What is set here is read in support.bash, and the other way round.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-commands='get put remove exists touch incr keys flush cleanup limit usage stats doctor init upgrade local version help'
+commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats doctor init upgrade local version help'
 
 begin "help lists every command and every setting, and needs no server"
 bare help
@@ -127,6 +127,21 @@ the key is not base64|get --key-base64 a
 the key is not base64|get --key-base64 YQ=
 the key is not base64|get --key-base64 YR==
 psql's arguments behind|local psql x
+needs more arguments|load
+behind --|load k
+behind --|load k true
+behind --|load k x -- true
+behind --|load -- k true
+behind --|load k --
+--stale needs|load k --stale never -- true
+--fail-safe needs|load k --fail-safe 5 -- true
+--wait needs|load k --wait 0s -- true
+load takes no option --file|load k --file x -- true
+get takes no option --tag|get k --tag t
+the tag is not base64|put k v --key-base64 --tag !!
+nothing to do|invalidate
+the key is not base64|invalidate --key-base64 a
+the tag is not base64|tags --key-base64 a
 END
 
 begin "with --json anywhere, every error of the command's own is one object too, and one line"
@@ -230,27 +245,30 @@ begin "the manual page's example of a slow program runs it on a miss alone and s
 mkdir -p "$work/example"
 sed -n '/^Cache the output/,/^\.Ed/p' "$root/impl/cli/pgcache.1" | sed '1,/^\.Bd/d; /^\.Ed/d' >"$work/example/script"
 [ -s "$work/example/script" ] || fail "the example is not where this test looks for it"
-# Runs the example with $1 as the slow program, and says how often that ran and what is in the report.
+# Runs the example with $1 as the slow program, and says how often that ran, what is in the report, and the exit code.
 example() {
   (
     cd "$work/example" || exit
     rm -f ran report.txt
     # shellcheck disable=SC2317 # the example calls it
     pgcache() { PGCACHE_URL=${address:-$PGCACHE_TEST_URL} "$PGCACHE_BIN" "$@"; }
-    eval "slow-report() { echo ran >>ran; $1; }"
+    printf '#!/bin/sh\necho ran >>ran\n%s\n' "$1" >slow-report
+    chmod +x slow-report
+    PATH=$work/example:$PATH
     # shellcheck source=/dev/null
     . ./script
-    echo "$(cat ran 2>/dev/null)/$(cat report.txt)"
+    status=$?
+    echo "$(cat ran 2>/dev/null)/$(cat report.txt)/$status"
   ) 2>"$err"
 }
 p init
 p remove report
-expect_equal "a program that fails" "$(example 'echo half; false')" "ran/half"
+expect_equal "a program that fails" "$(example 'echo half; exit 9')" "ran//9"
 p exists report
 expect_code 3
-expect_equal "a miss" "$(example 'echo whole')" "ran/whole"
-expect_equal "a hit" "$(example 'echo other')" "/whole"
-expect_equal "no server" "$(address='host=/nonexistent' example 'echo other')" "/"
+expect_equal "a miss" "$(example 'echo whole')" "ran/whole/0"
+expect_equal "a hit" "$(example 'echo other')" "/whole/0"
+expect_equal "no server" "$(address='host=/nonexistent' example 'echo other')" "//1"
 sql "DROP SCHEMA $schema CASCADE" >/dev/null 2>&1
 
 begin "the completions know every command, every option and nothing else"
@@ -274,6 +292,9 @@ complete_words() {
 
 begin "completion in bash gives what fits the place"
 expect_equal "pgcache to" "$(complete_words pgcache to)" "touch "
+expect_equal "pgcache load k --ta" "$(complete_words pgcache load k --ta)" "--table --tag "
+expect_equal "pgcache invalidate --tag t k --ta" "$(complete_words pgcache invalidate --tag t k --tag)" "--tag "
+expect_equal "pgcache load --stale 3" "$(complete_words pgcache load --stale 3)" "30s "
 expect_equal "pgcache local st" "$(complete_words pgcache local st)" "start status stop "
 expect_equal "pgcache --url x local s" "$(complete_words pgcache --url x local s)" "start status stop "
 expect_equal "pgcache flush --" "$(complete_words pgcache flush --al)" "--all "

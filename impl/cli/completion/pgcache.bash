@@ -5,14 +5,14 @@
 
 _pgcache() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-  local commands='get put remove exists touch incr keys flush cleanup limit usage stats doctor init upgrade keygen local version help'
+  local commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats doctor init upgrade keygen local version help'
   local local_commands='start stop status url psql'
   local settings='--url --schema --namespace --table --values --prepared --app-role --app-namespaces
     --grants --owner-role --pool-min --pool-max --pool-max-lifetime-ms
     --pool-idle-ms --async-connections --async-requests-max --async-bytes-max
     --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes
     --compression --compression-min-bytes --encryption --digests --keys --cleanup-share --cleanup-chance --access-stamp-ms
-    --near-max-bytes --near-max-entries --near-staleness-ms --near-absent-ms --near-audit-ms --listen-url --notify-channel'
+    --guard --load-threads --near-max-bytes --near-max-entries --near-staleness-ms --near-absent-ms --near-audit-ms --listen-url --notify-channel'
   local command='' local_command='' word index
   COMPREPLY=()
 
@@ -65,7 +65,7 @@ _pgcache() {
       mapfile -t COMPREPLY < <(compgen -W 'mixed inline' -- "$current")
       return
       ;;
-    --prepared)
+    --prepared | --guard)
       mapfile -t COMPREPLY < <(compgen -W 'on off' -- "$current")
       return
       ;;
@@ -89,6 +89,10 @@ _pgcache() {
       mapfile -t COMPREPLY < <(compgen -W 'error miss' -- "$current")
       return
       ;;
+    --stale | --fail-safe | --wait)
+      mapfile -t COMPREPLY < <(compgen -W '1s 30s 5m 1h 1d' -- "$current")
+      return
+      ;;
     --ttl)
       mapfile -t COMPREPLY < <(compgen -W '30s 5m 1h 1d never' -- "$current")
       return
@@ -101,8 +105,9 @@ _pgcache() {
       --app-role | --app-namespaces | --owner-role | --pool-max-lifetime-ms | --pool-idle-ms | \
       --async-connections | --async-requests-max | --async-bytes-max | --breaker-failures | --breaker-pause-ms | --timeout-ms | \
       --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes | --compression-min-bytes | --keys | \
-      --cleanup-share | --cleanup-chance | --access-stamp-ms | --near-max-bytes | --near-max-entries | --near-staleness-ms | \
-      --near-absent-ms | --near-audit-ms | --listen-url | --notify-channel | --max-entries | --max-bytes)
+      --cleanup-share | --cleanup-chance | --access-stamp-ms | --load-threads | --near-max-bytes | --near-max-entries | --near-staleness-ms | \
+      --near-absent-ms | --near-audit-ms | --listen-url | --notify-channel | --max-entries | --max-bytes | \
+      --tag)
       return
       ;;
   esac
@@ -113,9 +118,12 @@ _pgcache() {
     [[ $command != help && $command != version ]] && words+=" $settings"
     case $command in
       get | remove | exists) words+=' --key-base64' ;;
-      put) words+=' --key-base64 --ttl --file --format --if-absent --if-present --if-version' ;;
+      put) words+=' --key-base64 --ttl --tag --file --format --if-absent --if-present --if-version' ;;
       touch) words+=' --key-base64 --ttl' ;;
       incr) words+=' --key-base64 --ttl --initial' ;;
+      load) words+=' --key-base64 --ttl --tag --format --stale --fail-safe --wait' ;;
+      invalidate) words+=' --key-base64 --tag' ;;
+      tags) words+=' --key-base64' ;;
       keys) words+=' --key-base64 --limit --after --page-size' ;;
       flush) words+=' --all --yes' ;;
       limit) words+=' --all --max-entries --max-bytes' ;;
