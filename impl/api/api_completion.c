@@ -1,9 +1,10 @@
 /*
- * api_completion.c - exported: reading a completion, which nothing changes any more.
+ * api_completion.c - exported: reading a completion, which nothing changes any more but the taking of its load.
  *
  * SPDX-License-Identifier: MIT
  */
 #include "engine/request.h"
+#include "operations/lobby.h"
 
 uint64_t pgcache_completion_id(const pgcache_completion *completion) {
   return completion != NULL ? completion->id : 0;
@@ -49,7 +50,16 @@ pgcache_value *pgcache_completion_value(const pgcache_completion *completion, si
     return NULL;
   if (completion->items != NULL)
     return completion->items[index].result;
-  return completion->values != NULL ? completion->values[index] : found_by_get(completion);
+  pgcache_value *found = found_by_get(completion);
+  return found != NULL ? found : completion->values != NULL ? completion->values[index] : NULL;
+}
+
+pgcache_load *pgcache_completion_load(pgcache_completion *completion) {
+  if (completion == NULL || completion->load == NULL || completion->kind != PGC_OP_BEGIN_LOAD)
+    return NULL;
+  pgcache_load *load = completion->load;
+  completion->load = NULL;
+  return pgc_lobby_take(load);
 }
 
 const pgcache_item *pgcache_completion_item(const pgcache_completion *completion, size_t index) {

@@ -75,10 +75,10 @@ pgcache_status pgcache_load_fill_absent(pgcache_load *load, int64_t *version, co
   if (version != NULL)
     *version = 0;
   pgcache_status status = pgc_load_begin_end(&call, load, PGC_OP_FILL_LOAD, options, error);
-  if (status == PGCACHE_OK && load->plan.absent_ttl_ms == 0)
-    return pgc_load_give_back(load, options, error);
   if (status == PGCACHE_OK)
     pgc_load_set_absent(&call, load);
+  if (status == PGCACHE_OK && load->plan.absent_ttl_ms == 0)
+    return pgc_load_give_back(load, options, error);
   return fill(&call, load, version, status);
 }
 

@@ -117,10 +117,11 @@ static void fill(batch *made, const sortable *picked, size_t count) {
   op->deadline = first->deadline;
   op->tags = first->tags;
   op->tag_count = first->tag_count;
+  op->unguarded = limits->unguarded;
   op->impatient = true;
   for (size_t i = 0; i < count; i++) {
     pgc_part *part = picked[i].part;
-    if (part->request->guide != NULL)
+    if (part->request->guide != NULL && part->request->guide->goes != NULL)
       part->request->guide->goes(part->request, part);
     made->bytes += part->key.value_len;
     if (part->request->deadline > op->deadline)

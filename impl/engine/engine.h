@@ -15,6 +15,7 @@ typedef struct pgc_engine_limits {
   int connections; /* 1 to 64 */
   size_t requests_max, bytes_max;
   bool failed_reads_miss; /* [rule:on_error] */
+  bool unguarded;         /* see pgc_op */
   /* For the operations that it makes of parts, see pgc_op. */
   pgcache_status (*decode)(const pgc_op *op, const pgc_op_key *key, const pgc_stored *stored, pgcache_value **value,
                            pgcache_error *error);

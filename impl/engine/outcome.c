@@ -21,7 +21,7 @@ void pgc_part_make_ready(pgc_engine *self, pgc_part *part, bool first) {
 
 void pgc_part_admit(pgc_engine *self, pgc_part *part) {
   pgc_request *request = part->request;
-  if (request->guide != NULL) {
+  if (request->guide != NULL && request->guide->when != NULL) {
     part->wake_us = request->guide->when(request, part);
     if (part->answered) {
       pgc_part_end(self, part, part->key.status, NULL);
@@ -49,22 +49,25 @@ void pgc_request_over(pgc_engine *self, pgc_request *request) {
   pgc_requests_append(&self->ended, request);
 }
 
-/* A read under on_error=miss. */
+/* A read under on_error=miss; or what its maker says. */
 static pgcache_status soften(pgc_engine *self, pgc_request *request, pgcache_status status) {
-  bool softens = request->guide != NULL && request->guide->soften != NULL;
   bool read = request->kind == PGC_OP_GET || request->kind == PGC_OP_EXISTS;
-  if (!(read || softens) || !self->limits.failed_reads_miss || !pgc_failure_is_miss(status))
+  if (status < 0 && request->guide != NULL && request->guide->soften != NULL)
+    return request->guide->soften(request, status);
+  if (!read || !self->limits.failed_reads_miss || !pgc_failure_is_miss(status))
     return status;
   pgc_count(&self->store->counters.reads_failed);
-  return softens ? request->guide->soften(request) : PGCACHE_MISS;
+  return PGCACHE_MISS;
 }
 
 void pgc_part_end(pgc_engine *self, pgc_part *part, pgcache_status status, const pgcache_error *error) {
   pgc_request *request = part->request;
   bool was_blocked = part->place == PGC_PART_BLOCKED;
   part->place = PGC_PART_DONE;
-  if (request->part_ended != NULL)
+  if (request->part_ended != NULL && !part->answered)
     request->part_ended(request, part, status);
+  if (request->guide != NULL && request->guide->ended != NULL)
+    request->guide->ended(request, part, status);
   if (!was_blocked && pgc_op_writes(request->kind)) {
     pgc_parts released = pgc_order_leave(&self->order, part);
     while (released.first != NULL) {
@@ -96,7 +99,8 @@ void pgc_part_end(pgc_engine *self, pgc_part *part, pgcache_status status, const
 void pgc_part_answered(pgc_engine *self, pgc_part *part, pgcache_status status, const pgcache_error *error) {
   pgc_request *request = part->request;
   pgcache_error closed = PGCACHE_ERROR_INIT;
-  if (request->guide != NULL && !request->over && request->guide->ask_again(request, part, &status)) {
+  if (request->guide != NULL && request->guide->ask_again != NULL && !request->over &&
+      request->guide->ask_again(request, part, &status)) {
     if (part->key.found != NULL)
       pgc_value_release(part->key.found);
     part->key.found = NULL;

@@ -87,7 +87,9 @@ static void copy_items(pgc_request *self, const pgc_request *from, pgcache_statu
 
 pgc_request *pgc_request_new_ahead(const pgc_request *request, pgcache_status status, const pgcache_error *error) {
   size_t count = request->items != NULL ? request->count : 0;
-  size_t extra = count * sizeof(pgcache_item);
+  /* Only what its maker gives instead of an answer, on the engine's thread; a keeper sets those of requests without parts. */
+  size_t values = request->values != NULL && request->part_count > 0 ? request->count : 0;
+  size_t extra = count * sizeof(pgcache_item) + values * sizeof(pgcache_value *);
   for (size_t i = 0; i < count; i++)
     extra += request->items[i].key_len;
   void *room;
@@ -98,6 +100,12 @@ pgc_request *pgc_request_new_ahead(const pgc_request *request, pgcache_status st
   self->callback = request->callback;
   self->kind = request->kind;
   self->discarded = request->discarded;
+  if (values > 0) {
+    self->values = room;
+    self->count = values;
+    for (size_t i = 0; i < values; i++)
+      self->values[i] = pgcache_value_retain(request->values[i]);
+  }
   if (count > 0) {
     self->items = room;
     self->count = count;
@@ -119,6 +127,8 @@ void pgc_request_free(pgc_request *self) {
     release(self->values[i]);
   if (self->load != NULL)
     self->drop_load(self->load);
+  if (self->guide != NULL && self->guide->let_go != NULL)
+    self->guide->let_go(self);
   pgc_free(self->own_message);
   pgc_free(self);
 }

@@ -43,7 +43,7 @@ struct pgc_part {
   int64_t wake_us;
 };
 
-/* What the maker has to say about parts on their way. All are called on the engine's thread, and must not wait. */
+/* What the maker has to say about parts on their way. All but the last are called on the engine's thread; none may wait; NULL: nothing. */
 typedef struct pgc_guide {
   /* Before a part is sent for the first time, and whenever it wakes. 0: it is sent; a time on pgc_monotonic_us()'s clock: it
      sleeps until then, or until pgc_engine_rouse() names its digest, and then this is asked again. The maker may also answer
@@ -54,8 +54,13 @@ typedef struct pgc_guide {
   /* Its answer has come, with all outputs. True: that was not the last word, and when() is asked again; what it found and is
      still there is dropped. False: it was; *status may be made another. Not called of a request that is over. */
   bool (*ask_again)(pgc_request *self, pgc_part *part, pgcache_status *status);
-  /* Under [rule:on_error]: what stands in for a failure of the server. */
-  pgcache_status (*soften)(pgc_request *self);
+  /* The request is about to fail with this status, which is not the maker's: what is given instead, or the same. A value that is
+     given then stands in `values`, because the part may be away. */
+  pgcache_status (*soften)(pgc_request *self, pgcache_status status);
+  /* The end of a part, whoever has answered it; before its completion can be taken. status: before soften(). */
+  void (*ended)(pgc_request *self, pgc_part *part, pgcache_status status);
+  /* The request is being freed, on any thread. */
+  void (*let_go)(pgc_request *self);
 } pgc_guide;
 
 struct pgcache_completion {
@@ -82,7 +87,7 @@ struct pgcache_completion {
   /* With parts: is told of the end of each that was not answered by the maker, on the engine's thread, before its completion
      can be taken. status: before [rule:on_error]. NULL: nobody is. */
   void (*part_ended)(pgc_request *self, const pgc_part *part, pgcache_status status);
-  const pgc_guide *guide; /* of its parts, which do not write; NULL: they are simply sent */
+  const pgc_guide *guide; /* of its parts; writes have no when(). NULL: none */
   pgc_near *near;         /* for part_ended */
   void *context;          /* for run and part_ended */
   void *load_context;     /* for what is done about loads */

@@ -118,6 +118,8 @@ void pgc_load_drop(pgcache_load *self) {
     return;
   if (self->stale != NULL)
     pgc_value_release(self->stale);
+  if (self->kept != NULL)
+    pgc_value_release(self->kept);
   pgc_free(self);
 }
 

@@ -20,6 +20,8 @@ typedef struct pgc_load_plan {
   int jitter_percent, early_percent;
 } pgc_load_plan;
 
+typedef struct pgc_lobby pgc_lobby;
+
 struct pgcache_load {
   pgcache *cache;
   uint64_t fork_generation; /* of the process whose load it is */
@@ -32,6 +34,11 @@ struct pgcache_load {
   pgcache_value *stale; /* what may stand in if it fails; one reference, or NULL */
   pgc_flight *flight;   /* that it leads, or NULL */
   int64_t began_us;     /* on pgc_monotonic_us()'s clock */
+  bool keeps;           /* what it is filled with, in the next two, for whoever had it loaded */
+  bool absent;
+  pgcache_value *kept;           /* one reference, or NULL */
+  pgc_lobby *lobby;              /* where it is while it stands in a completion; NULL: somebody has it */
+  pgcache_load *next, *previous; /* in there */
   size_t key_len;
   unsigned char key[];
 };
@@ -80,11 +87,14 @@ pgcache_status pgc_load_begin_end(pgc_call *call, pgcache_load *self, pgc_op_kin
                                   pgcache_error *error);
 
 /* Of a FILL_LOAD: what is to be stored, with its times. PGCACHE_OK, PGCACHE_INVALID, PGCACHE_TOO_LARGE. */
-pgcache_status pgc_load_set_value(pgc_call *call, const pgcache_load *self, const void *value, size_t value_len,
+pgcache_status pgc_load_set_value(pgc_call *call, pgcache_load *self, const void *value, size_t value_len,
                                   int32_t format);
 
 /* The same for "there is no value". */
-void pgc_load_set_absent(pgc_call *call, const pgcache_load *self);
+void pgc_load_set_absent(pgc_call *call, pgcache_load *self);
+
+/* What a call stores, as those in this process get it who wait for that. NULL when out of memory: they read it. */
+pgcache_value *pgc_load_value(const pgc_call *call);
 
 /* The load has ended, with whatever is sent now: it is of no use any more but for pgc_load_drop(). Gives the flight that it
    led, to be given to pgc_load_land(), or NULL. Counts. */

@@ -50,19 +50,51 @@ static int64_t measure(const pgcache_load *self) {
   return took_ms < INT32_MAX ? longer(took_ms, 1) : INT32_MAX;
 }
 
-pgcache_status pgc_load_set_value(pgc_call *call, const pgcache_load *self, const void *value, size_t value_len,
+pgcache_value *pgc_load_value(const pgc_call *call) {
+  const pgc_op_key *key = &call->key;
+  pgcache_value *made = pgc_value_new(key->value_len);
+  if (made == NULL)
+    return NULL;
+  if (key->value_len > 0)
+    memcpy(made->own, key->value, key->value_len);
+  made->format = key->format;
+  made->load_ms = (int32_t)call->op.u.load.load_ms;
+  if (key->ttl_ms != PGCACHE_TTL_NEVER)
+    made->expires_at_us = pgc_now_us() + key->ttl_ms * 1000; /* before it is sent: not later than the entry */
+  return made;
+}
+
+/* For whoever had it loaded: also if it is not stored after all. */
+static void keep(pgcache_load *self, const pgc_call *call, bool absent) {
+  if (!self->keeps)
+    return;
+  if (self->kept != NULL)
+    pgc_value_release(self->kept);
+  self->absent = absent;
+  self->kept = absent ? NULL : pgc_load_value(call);
+}
+
+pgcache_status pgc_load_set_value(pgc_call *call, pgcache_load *self, const void *value, size_t value_len,
                                   int32_t format) {
   call->op.u.load.load_ms = measure(self); /* before anything is done with the value */
   pgcache_status status = pgc_call_set_value(call, value, value_len, format);
   call->key.ttl_ms = jittered(&self->plan);
   call->op.u.load.keep_ms = longer(self->plan.stale_ms, self->plan.fail_safe_ms);
+  if (status == PGCACHE_TOO_LARGE) {
+    call->key.value = value;
+    call->key.value_len = value_len;
+    call->key.format = format;
+  }
+  if (status == PGCACHE_OK || status == PGCACHE_TOO_LARGE)
+    keep(self, call, false);
   return status;
 }
 
-void pgc_load_set_absent(pgc_call *call, const pgcache_load *self) {
+void pgc_load_set_absent(pgc_call *call, pgcache_load *self) {
   call->op.u.load.load_ms = measure(self);
   call->key.ttl_ms = self->plan.absent_ttl_ms;
   call->key.flags |= PGC_STORED_ABSENT;
+  keep(self, call, true);
 }
 
 pgc_flight *pgc_load_end(pgcache_load *self) {
@@ -91,20 +123,6 @@ void pgc_load_land(pgcache *cache, const pgc_digest *digest, pgc_flight *flight,
 
 /* ---- Calls ---- */
 
-/* What was stored, for whoever waits in this process. NULL: out of memory, and they read it. */
-static pgcache_value *value_for_others(const pgc_call *call, const void *plain, size_t size) {
-  pgcache_value *made = pgc_value_new(size);
-  if (made == NULL)
-    return NULL;
-  if (size > 0)
-    memcpy(made->own, plain, size);
-  made->format = call->key.format;
-  made->load_ms = (int32_t)call->op.u.load.load_ms;
-  if (call->key.ttl_ms != PGCACHE_TTL_NEVER)
-    made->expires_at_us = pgc_now_us() + call->key.ttl_ms * 1000; /* before it is sent: not later than the entry */
-  return made;
-}
-
 pgcache_status pgc_load_fill(pgc_call *call, pgcache_load *self) {
   bool absent = (call->key.flags & PGC_STORED_ABSENT) != 0;
   pgc_flight *flight = pgc_load_end(self);
@@ -112,7 +130,7 @@ pgcache_status pgc_load_fill(pgc_call *call, pgcache_load *self) {
     return PGCACHE_OK;
   pgcache_value *value = NULL;
   if (flight != NULL && pgc_flight_sending(flight) && !absent)
-    value = value_for_others(call, call->key.value, call->key.value_len);
+    value = pgc_load_value(call);
   pgcache_status status = pgc_call_run(call);
   if (value != NULL)
     value->version = call->key.version;

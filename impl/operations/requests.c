@@ -7,6 +7,7 @@
  */
 #include "operations/requests.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "operations/batch.h"
@@ -17,19 +18,23 @@
 #include "platform/memory.h"
 #include "pure/error.h"
 
+pgcache_status pgc_request_check(const pgc_call *call) {
+  if (call->callback == NULL)
+    return PGCACHE_OK;
+  if (call->callback->struct_size < sizeof *call->callback)
+    return pgc_fail(call->error, PGCACHE_INVALID,
+                    "options: the callback's struct_size is not set; use PGCACHE_CALLBACK_INIT");
+  if (call->callback->call == NULL)
+    return pgc_fail(call->error, PGCACHE_INVALID, "options: the callback's function is NULL");
+  return PGCACHE_OK;
+}
+
 pgcache_status pgc_request_begin(pgc_call *call, pgcache *cache, uint64_t *id, pgc_op_kind kind,
                                  const pgcache_options *options, pgcache_error *error) {
   if (id != NULL)
     *id = 0;
   pgcache_status status = pgc_call_begin(call, cache, kind, options, error);
-  if (status != PGCACHE_OK || call->callback == NULL)
-    return status;
-  if (call->callback->struct_size < sizeof *call->callback)
-    return pgc_fail(error, PGCACHE_INVALID,
-                    "options: the callback's struct_size is not set; use PGCACHE_CALLBACK_INIT");
-  if (call->callback->call == NULL)
-    return pgc_fail(error, PGCACHE_INVALID, "options: the callback's function is NULL");
-  return PGCACHE_OK;
+  return status == PGCACHE_OK ? pgc_request_check(call) : status;
 }
 
 /* ---- Memory ---- */
@@ -128,8 +133,7 @@ pgcache_status pgc_request_submit(pgc_call *call, uint64_t *id, pgc_request *req
   return status;
 }
 
-/* With parts: what can be answered of a read, if that was not asked before, is answered by the near cache. */
-static pgcache_status submit_parts(pgc_call *call, uint64_t *id, pgc_request *request) {
+pgcache_status pgc_request_submit_parts(pgc_call *call, uint64_t *id, pgc_request *request) {
   pgc_copies_writes *writes = call->cache->borrows ? NULL : pgc_room_writes(call->cache);
   if (request != NULL && writes == NULL && !call->cache->borrows) { /* a write that is not counted would not be seen */
     pgc_request_free(request);
@@ -156,6 +160,25 @@ static bool is_answered(pgc_call *call) {
   return false;
 }
 
+pgc_request *pgc_request_make_key(pgc_call *call, size_t extra, void **room) {
+  pgc_op_key *key = &call->key;
+  void *own;
+  const size_t align = _Alignof(max_align_t), part_size = (sizeof(pgc_part) + align - 1) / align * align;
+  extra = (extra + align - 1) / align * align;
+  pgc_request *self = make(call, call->op.kind, part_size + extra + bytes_of(key), &own);
+  if (self != NULL) {
+    self->parts = own;
+    self->part_count = 1;
+    *room = (char *)own + part_size;
+    char *rest = (char *)*room + extra;
+    set_part(self, 0, key, &rest);
+    self->bytes = bytes_of(key);
+  }
+  pgc_free(key->encoded);
+  key->encoded = NULL;
+  return self;
+}
+
 pgcache_status pgc_request_submit_key(pgc_call *call, uint64_t *id) {
   pgc_op_key *key = &call->key;
   pgcache_status status = PGCACHE_OK;
@@ -165,14 +188,9 @@ pgcache_status pgc_request_submit_key(pgc_call *call, uint64_t *id) {
   if (status != PGCACHE_OK)
     return status;
   void *room;
-  pgc_request *request = make(call, call->op.kind, sizeof(pgc_part) + bytes_of(key), &room);
+  pgc_request *request = pgc_request_make_key(call, 0, &room);
   if (request != NULL) {
-    request->parts = room;
-    request->part_count = 1;
-    char *rest = (char *)room + sizeof(pgc_part);
-    set_part(request, 0, key, &rest);
     request->parts[0].answered = request->answered = answered;
-    request->bytes = bytes_of(key);
     if (call->op.kind == PGC_OP_INCREMENT) {
       request->u.increment.delta = call->op.u.increment.delta;
       request->u.increment.initial = call->op.u.increment.initial;
@@ -180,11 +198,9 @@ pgcache_status pgc_request_submit_key(pgc_call *call, uint64_t *id) {
       request->u.expected_version = call->op.u.expected_version;
     }
   }
-  pgc_free(key->encoded);
-  key->encoded = NULL;
   if (request == NULL && key->found != NULL)
     pgc_value_release(key->found);
-  return submit_parts(call, id, request);
+  return pgc_request_submit_parts(call, id, request);
 }
 
 /* ---- Many keys ---- */
@@ -294,5 +310,5 @@ pgcache_status pgc_request_submit_items(pgc_call *call, uint64_t *id, const pgca
     status = pgc_fail_memory(call->error);
   if (status == PGCACHE_OK)
     status = plan_request(call, &from, items, &request);
-  return status == PGCACHE_OK ? submit_parts(call, id, request) : status;
+  return status == PGCACHE_OK ? pgc_request_submit_parts(call, id, request) : status;
 }

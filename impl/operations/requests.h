@@ -9,6 +9,9 @@
 #include "engine/request.h"
 #include "operations/call.h"
 
+/* Checks the options of a call that will be submitted and was begun. PGCACHE_OK, PGCACHE_INVALID. */
+pgcache_status pgc_request_check(const pgc_call *call);
+
 /* Begins a call that will be submitted: as pgc_call_begin(), and the options of requests. id: may be NULL. */
 pgcache_status pgc_request_begin(pgc_call *call, pgcache *cache, uint64_t *id, pgc_op_kind kind,
                                  const pgcache_options *options, pgcache_error *error);
@@ -24,7 +27,15 @@ pgcache_status pgc_request_submit_items(pgc_call *call, uint64_t *id, const pgca
 /* Makes a request without parts, with room for `extra` bytes, zeroed: *room. NULL when out of memory. */
 pgc_request *pgc_request_make(const pgc_call *call, size_t extra, void **room);
 
-/* Submits a request; it is gone afterwards. NULL: out of memory. */
+/* Makes a request of the call's kind with one part: the key of the call, whose value is encoded and whose digest is taken, with
+   copies of all; and room as above. What the call has encoded is freed. NULL when out of memory. */
+pgc_request *pgc_request_make_key(pgc_call *call, size_t extra, void **room);
+
+/* Submits a request with parts; it is gone afterwards. What can be answered of reads that were not answered before is answered by the near
+   cache, which is told of what becomes of the others. NULL: out of memory. */
+pgcache_status pgc_request_submit_parts(pgc_call *call, uint64_t *id, pgc_request *request);
+
+/* Submits a request without parts; it is gone afterwards. NULL: out of memory. */
 pgcache_status pgc_request_submit(pgc_call *call, uint64_t *id, pgc_request *request);
 
 #endif

@@ -19,6 +19,7 @@ struct pgc_room {
   pthread_cond_t changed; /* there is an engine, or there will be none */
   pgc_engine *engine;     /* set once, under the lock; read through __atomic functions */
   pgc_copies_writes writes;
+  pgc_lobby *lobby;
 };
 
 static pgc_room *room_here(pgcache *cache) {
@@ -27,6 +28,8 @@ static pgc_room *room_here(pgcache *cache) {
 }
 
 static void room_free(pgc_room *self) {
+  if (self->lobby != NULL)
+    pgc_lobby_close(self->lobby);
   pthread_cond_destroy(&self->changed);
   pthread_mutex_destroy(&self->lock);
   pgc_free(self);
@@ -40,6 +43,11 @@ static pgc_room *room_of(pgcache *cache) {
   pgc_room *fresh = pgc_alloc_zero(sizeof *fresh);
   if (fresh == NULL)
     return NULL;
+  fresh->lobby = pgc_lobby_new();
+  if (fresh->lobby == NULL) {
+    pgc_free(fresh);
+    return NULL;
+  }
   fresh->fork_generation = pgc_fork_generation();
   fresh->writes.absences = cache->settings.near_absent_ms > 0;
   pthread_mutex_init(&fresh->lock, NULL);
@@ -55,6 +63,14 @@ static pgc_engine *engine_in(const pgc_room *room) {
   return room != NULL ? __atomic_load_n(&room->engine, __ATOMIC_ACQUIRE) : NULL;
 }
 
+static pgc_flights *flights_of(pgcache *cache) {
+  return cache->store->flights != NULL ? cache->store->flights(cache->store) : NULL;
+}
+
+static void rouse(void *engine, const pgc_digest *digest) {
+  pgc_engine_rouse(engine, digest);
+}
+
 /* Makes the engine; the room's lock is held. */
 static pgcache_status make_engine(pgcache *cache, pgc_room *room, pgcache_error *error) {
   const pgc_settings *settings = &cache->settings;
@@ -66,10 +82,14 @@ static pgcache_status make_engine(pgcache *cache, pgc_room *room, pgcache_error 
                                     .requests_max = (size_t)settings->async_requests_max,
                                     .bytes_max = (size_t)settings->async_bytes_max,
                                     .failed_reads_miss = settings->failed_reads_miss,
+                                    .unguarded = !settings->guarded,
                                     .decode = pgc_decode,
                                     .decoder = &cache->encoding};
   pgc_engine *made = NULL;
   pgcache_status status = pgc_engine_new(&made, cache->store, &limits, error);
+  pgc_flights *flights = flights_of(cache);
+  if (status == PGCACHE_OK && flights != NULL)
+    pgc_flights_on_rouse(flights, rouse, made);
   if (status == PGCACHE_OK) {
     __atomic_store_n(&room->engine, made, __ATOMIC_RELEASE);
     pthread_cond_broadcast(&room->changed);
@@ -106,6 +126,11 @@ pgc_copies_writes *pgc_room_writes(pgcache *cache) {
   return room != NULL ? &room->writes : NULL;
 }
 
+pgc_lobby *pgc_room_lobby(pgcache *cache) {
+  pgc_room *room = room_of(cache);
+  return room != NULL ? room->lobby : NULL;
+}
+
 pgc_engine *pgc_room_await_engine(pgcache *cache, pgc_deadline until) {
   pgc_room *room = cache->borrows ? NULL : room_of(cache);
   if (room == NULL || engine_in(room) != NULL)
@@ -137,6 +162,11 @@ void pgc_room_free(pgcache *cache) {
     pgc_free(cache->room); /* none, or the parent's: its lock and its engine are left alone */
     return;
   }
+  pgc_flights *flights = flights_of(cache);
+  if (flights != NULL)
+    pgc_flights_on_rouse(flights, NULL, NULL);
+  pgc_lobby_close(room->lobby); /* what the engine frees is not abandoned by a request any more */
+  room->lobby = NULL;
   if (room->engine != NULL)
     pgc_engine_free(room->engine);
   room_free(room);

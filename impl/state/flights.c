@@ -226,7 +226,10 @@ void pgc_flight_lead_until(pgc_flight *self, pgc_deadline until) {
   pthread_mutex_lock(&self->home->mutex);
   self->led_until = until;
   pthread_cond_broadcast(&self->changed); /* it may be sooner than what is waited for */
+  bool waited_for = self->members > 1;
   pthread_mutex_unlock(&self->home->mutex);
+  if (waited_for)
+    tell(self->home, &self->digest);
 }
 
 void pgc_flight_land(pgc_flight *self, pgcache_value *value) {
