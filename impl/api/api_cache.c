@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "operations/lent.h"
+#include "operations/loaders.h"
 #include "operations/room.h"
 #include "platform/memory.h"
 #include "pure/address.h"
@@ -108,6 +110,7 @@ void pgcache_shutdown(pgcache *self) {
   pgc_janitors_end(self);
   self->store->shutdown(self->store);
   pgc_room_close(self);
+  pgc_loaders_close(self);
 }
 
 void pgcache_free(pgcache *self) {
@@ -116,7 +119,9 @@ void pgcache_free(pgcache *self) {
   if (self->store != NULL) {
     pgcache_shutdown(self);
     pgc_janitors_leave(self);
+    pgc_loaders_free(self);
     pgc_room_free(self);
+    pgc_lent_free(self);
     self->store->free(self->store);
   }
   pgc_encoding_close(&self->encoding);

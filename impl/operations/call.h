@@ -11,16 +11,19 @@
 #include "operations/encoding.h"
 #include "store/store.h"
 
-typedef struct pgc_office pgc_office; /* where the handle's janitors meet, see janitor.c */
-typedef struct pgc_room pgc_room;     /* where its engine is, see room.c */
+typedef struct pgc_office pgc_office;   /* where the handle's janitors meet, see janitor.c */
+typedef struct pgc_room pgc_room;       /* where its engine is, see room.c */
+typedef struct pgc_loaders pgc_loaders; /* the threads that call loaders, see loaders.c */
 
 struct pgcache {
   pgc_store *store;
-  bool borrows;       /* the application's connections */
-  bool closed;        /* was shut down; this and the next two through __atomic functions */
-  bool single;        /* works on the one connection that the application gave it */
-  pgc_office *office; /* NULL until there was a janitor */
-  pgc_room *room;     /* NULL until there was a request */
+  pgc_store *lent;      /* see lent.h; NULL until it was needed */
+  bool borrows;         /* the application's connections */
+  bool closed;          /* was shut down; this and the next two through __atomic functions */
+  bool single;          /* works on the one connection that the application gave it */
+  pgc_office *office;   /* NULL until there was a janitor */
+  pgc_room *room;       /* NULL until there was a request */
+  pgc_loaders *loaders; /* NULL until one was needed */
   pgc_settings settings;
   pgc_encoding encoding;
 };
