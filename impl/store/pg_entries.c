@@ -53,19 +53,23 @@ pgcache_status pgc_entry_ask(pgc_question *question, const pgc_op *op, unsigned 
   case PGC_OP_PUT:
     question->id = PGC_STATEMENT_PUT;
     add_entry(parameters, op);
+    pgc_parameters_add_null(parameters);
     break;
   case PGC_OP_ADD:
     question->id = PGC_STATEMENT_ADD;
     add_entry(parameters, op);
+    pgc_parameters_add_null(parameters);
     break;
   case PGC_OP_REPLACE:
     question->id = PGC_STATEMENT_REPLACE;
     add_entry(parameters, op);
+    pgc_parameters_add_null(parameters);
     break;
   case PGC_OP_COMPARE_AND_SWAP:
     question->id = PGC_STATEMENT_COMPARE_AND_SWAP;
     add_entry(parameters, op);
     pgc_parameters_add_int8(parameters, op->u.expected_version);
+    pgc_parameters_add_null(parameters);
     break;
   case PGC_OP_TOUCH:
     question->id = PGC_STATEMENT_TOUCH;

@@ -224,7 +224,7 @@ TEST_CASE("[A81] No search_path, temporary object or operator of the caller's ge
     const string prefix = string("SELECT * FROM c.") + (string(user) == "app" ? "library" : "restricted");
     for (const char *call : {"_get(gen_random_uuid())", "_remove_many(ARRAY[gen_random_uuid()])", "_stats()",
                              "_flush(gen_random_uuid(), 'default', 10)", "_cleanup('(0,0)', '(128,0)')",
-                             "_put(c.digest('k'::text), 'default', 'k', 'v', 0, NULL, 0)"}) {
+                             "_put(c.digest('k'::text), 'default', 'k', 'v', 0, NULL, 0, NULL)"}) {
       INFO(call);
       CHECK(app.sqlstate(prefix + call) == "00000");
     }
@@ -310,10 +310,10 @@ TEST_CASE("[A81] A role that is kept to namespaces neither reads, writes, lists,
     }
     /* An entry of `a` under the digest of b's key would be what b reads: with a wrong key, with none, over what is there. */
     const string put = string("SELECT * FROM c.restricted_put(c.digest('");
-    for (const string &attack : {put + "new'::text, 'b'), 'a', 'new', 'x', 0, NULL, 0)",
-                                 put + "new'::text, 'b'), 'a', NULL, 'x', 0, NULL, 32)",
-                                 put + "secret'::text, 'b'), 'a', 'secret', 'x', 0, NULL, 0)",
-                                 put + "x'::text, 'a'), 'b', 'x', 'x', 0, NULL, 0)"}) {
+    for (const string &attack : {put + "new'::text, 'b'), 'a', 'new', 'x', 0, NULL, 0, NULL)",
+                                 put + "new'::text, 'b'), 'a', NULL, 'x', 0, NULL, 32, NULL)",
+                                 put + "secret'::text, 'b'), 'a', 'secret', 'x', 0, NULL, 0, NULL)",
+                                 put + "x'::text, 'a'), 'b', 'x', 'x', 0, NULL, 0, NULL)"}) {
       INFO(attack);
       CHECK(sql.sqlstate(attack) == "42501");
     }

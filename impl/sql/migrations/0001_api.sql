@@ -88,10 +88,10 @@ BEGIN
   LOOP
     IF :"schema".unrestricted() THEN
       SELECT f.version INTO written
-        FROM :"schema".library_put(own, namespace, key, value, format, ms, 0) f;
+        FROM :"schema".library_put(own, namespace, key, value, format, ms, 0, NULL) f;
     ELSE
       SELECT f.version INTO written
-        FROM :"schema".restricted_put(own, namespace, key, value, format, ms, 0) f;
+        FROM :"schema".restricted_put(own, namespace, key, value, format, ms, 0, NULL) f;
     END IF;
     IF FOUND THEN
       RETURN written;
@@ -112,10 +112,10 @@ BEGIN
   LOOP
     IF :"schema".unrestricted() THEN
       SELECT f.version INTO written
-        FROM :"schema".library_add(own, namespace, key, value, format, ms, 0) f;
+        FROM :"schema".library_add(own, namespace, key, value, format, ms, 0, NULL) f;
     ELSE
       SELECT f.version INTO written
-        FROM :"schema".restricted_add(own, namespace, key, value, format, ms, 0) f;
+        FROM :"schema".restricted_add(own, namespace, key, value, format, ms, 0, NULL) f;
     END IF;
     IF FOUND THEN
       RETURN written;
@@ -136,10 +136,10 @@ BEGIN
   LOOP
     IF :"schema".unrestricted() THEN
       SELECT f.version INTO written
-        FROM :"schema".library_replace(own, namespace, key, value, format, ms, 0) f;
+        FROM :"schema".library_replace(own, namespace, key, value, format, ms, 0, NULL) f;
     ELSE
       SELECT f.version INTO written
-        FROM :"schema".restricted_replace(own, namespace, key, value, format, ms, 0) f;
+        FROM :"schema".restricted_replace(own, namespace, key, value, format, ms, 0, NULL) f;
     END IF;
     IF FOUND AND (written IS NOT NULL OR NOT :"schema"."exists"(key, namespace)) THEN
       RETURN written; -- what was refreshed between the statement's snapshot and its look at the row is tried again
@@ -161,10 +161,10 @@ BEGIN
   LOOP
     IF :"schema".unrestricted() THEN
       SELECT f.version INTO written
-        FROM :"schema".library_compare_and_swap(own, namespace, key, value, format, ms, 0, expected) f;
+        FROM :"schema".library_compare_and_swap(own, namespace, key, value, format, ms, 0, expected, NULL) f;
     ELSE
       SELECT f.version INTO written
-        FROM :"schema".restricted_compare_and_swap(own, namespace, key, value, format, ms, 0, expected) f;
+        FROM :"schema".restricted_compare_and_swap(own, namespace, key, value, format, ms, 0, expected, NULL) f;
     END IF;
     IF FOUND THEN
       RETURN written;

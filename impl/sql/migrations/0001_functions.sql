@@ -157,6 +157,39 @@ BEGIN
   RETURN NEXT;
 END $$;
 
+-- Removes entries of which at least one is being loaded, for remove.sql and remove_many.sql: the loads are ended first, so
+-- that no fill brings back what was read before. A fill that was quicker is waited for, and its entry seen: each statement
+-- in here has a newer snapshot. Leases are locked before entries, each in the order of their digests, as a fill does it.
+-- Others wait for the loads: the change stream is told of them here, of the entries by the statement. With the caller's
+-- rights.
+CREATE FUNCTION :"schema".remove_loading(digests uuid[]) RETURNS TABLE (digest uuid, alive boolean, version bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  IF :logged AND current_setting('synchronous_commit') = 'off' THEN
+    PERFORM set_config('synchronous_commit', 'local', true);
+  END IF;
+  PERFORM l.digest FROM :"schema".leases l WHERE l.digest = ANY (digests) ORDER BY l.digest FOR UPDATE;
+  WITH ended AS (
+    DELETE FROM :"schema".leases l WHERE l.digest = ANY (digests) RETURNING l.digest
+  )
+  INSERT INTO :"schema".changes (slot, kind, event)
+  SELECT coalesce((SELECT m.slot FROM :"schema".marker m), 0), 3, string_agg(uuid_send(e.digest), '')
+    FROM (SELECT n.digest, row_number() OVER () - 1 AS number FROM ended n) e
+   GROUP BY e.number / 100;
+  PERFORM e.digest FROM :"schema".entries e WHERE e.digest = ANY (digests) ORDER BY e.digest FOR UPDATE;
+  RETURN QUERY
+  DELETE FROM :"schema".entries e
+   WHERE e.digest = ANY (digests)
+  RETURNING e.digest,
+            e.fresh_until > clock_timestamp() AND e.flags & 64 = 0
+            AND NOT EXISTS (SELECT FROM :"schema".invalidations i
+                             WHERE i.digest = ANY (e.dependencies) AND i.xid >= e.asof
+                               AND (e.snapshot IS NULL OR NOT pg_visible_in_snapshot(i.xid, e.snapshot))),
+            coalesce((SELECT m.epoch FROM :"schema".marker m)::bigint << 47 | nextval(:'version_seq'),
+                     9223372036854775807);
+END $$;
+
 -- For the library's flush, not for the application's transactions: nobody could read the cache before they end. Empties
 -- the cache and gives the number of entries that were there a moment before; NULL, and nothing is done, when the caller may
 -- not, or a long reader holds the table: to wait for it would make all others wait behind us. TRUNCATE leaves nothing to
@@ -179,11 +212,12 @@ BEGIN
   RETURN removed;
 END $$;
 
--- TRUNCATE of the entries, whoever does it, is told to the change stream: all of them are gone. A put that waited for it has
--- its own event, with its own transaction.
+-- TRUNCATE of the entries, whoever does it, ends all loads that are under way, and is told to the change stream: all of them
+-- are gone. A put that waited for it has its own event, with its own transaction. A fill that waited finds no lease.
 CREATE FUNCTION :"schema".tell_truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  DELETE FROM :"schema".leases;
   INSERT INTO :"schema".changes (slot, kind, event) VALUES (coalesce((SELECT m.slot FROM :"schema".marker m), 0), 2, '');
   RETURN NULL;
 END $$;

@@ -39,7 +39,7 @@ BEGIN
   EXECUTE format('GRANT SELECT, INSERT, UPDATE ON :"schema".relay TO %I', owner);
   EXECUTE format('GRANT USAGE ON SEQUENCE :"schema".version_seq TO %I', owner);
   EXECUTE format('GRANT EXECUTE ON FUNCTION :"schema".granted_namespaces(), :"schema".digest(bytea, text),
-                  :"schema".take_lease(uuid, uuid, bigint, boolean) TO %I', owner);
+                  :"schema".take_lease(uuid, uuid, bigint, boolean), :"schema".remove_loading(uuid[]) TO %I', owner);
   DROP POLICY IF EXISTS restricted ON :"schema".entries;
   EXECUTE format('CREATE POLICY restricted ON :"schema".entries TO %I
                   USING (namespace = ANY ((SELECT :"schema".granted_namespaces())::text[]))
@@ -71,7 +71,7 @@ DECLARE
   api CONSTANT name[] := '{get,get_json,exists,put,put_json,add,replace,compare_and_swap,touch,remove,incr,flush,flush_all,stats,
                            invalidate,invalidate_digests,watch,unwatch,watch_tree,drop_unused_watches,
                            digest,tag_digest,entry_digest,plain_value,check_entry,unrestricted,check_schema,
-                           new_epoch,truncate_entries,trim_changes,take_lease}';
+                           new_epoch,truncate_entries,trim_changes,take_lease,remove_loading}';
   internal CONSTANT name[] := '{note_keyed_digests,try_jsonb,granted_namespaces,make_restricted,grant_access,clean_slice,usage,set_limit,is_bounded,
                                 coldness,clean_part,plan_eviction,evict_part,trim_changes_older,truncate_changes,changes_size,
                                 tell_truncated,change_nonce,append_invalidations,append_own_invalidations,

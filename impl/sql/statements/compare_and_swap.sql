@@ -1,20 +1,25 @@
--- Stores an entry if it still has the expected version. Parameters as in replace.sql, and $8 the expected version.
+-- Stores an entry if there is one that is fresh, see replace.sql, and still has the expected version. Parameters as in
+-- put.sql, but $8 the expected version and $9 what it depends on from now on beside what it depended on already.
+-- What the entry is as of does not change: the new value was made of the old one.
 -- One row: the new version, or NULL when it was not stored; no row: as in put.sql.
--- @takes uuid, text, bytea, bytea, integer, bigint, integer, bigint
+-- @takes uuid, text, bytea, bytea, integer, bigint, integer, bigint, uuid[]
 -- @gives version bigint
 WITH written AS (
   UPDATE :"schema".entries e
      SET version = m.epoch::bigint << 47 | nextval(:'version_seq'),
-         expires_at = t.expires, fresh_until = t.expires, accessed_at = t.now, asof = pg_snapshot_xmin(t.snap),
+         expires_at = t.expires, fresh_until = t.expires, accessed_at = t.now,
          format = $5::int, flags = $7::int, load_ms = 0, namespace = $2::text, key = $3::bytea,
-         snapshot = CASE WHEN pg_current_xact_id_if_assigned() IS NULL
-                              AND pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap)
-                              AND pg_column_size(t.snap) <= 24 + 8 * 64 THEN t.snap END,
-         dependencies = ARRAY[$1::uuid], value = $4::bytea
+         dependencies = CASE WHEN $9::uuid[] <@ e.dependencies IS NOT FALSE THEN e.dependencies
+                             ELSE e.dependencies || ARRAY(SELECT d FROM unnest($9::uuid[]) d
+                                                           WHERE d <> ALL (e.dependencies)) END,
+         value = $4::bytea
     FROM :"schema".marker m,
-         (SELECT clock_timestamp() AS now, pg_current_snapshot() AS snap,
+         (SELECT clock_timestamp() AS now,
                  coalesce(clock_timestamp() + $6::bigint * interval '1 millisecond', 'infinity') AS expires) t
-   WHERE e.digest = $1::uuid AND e.expires_at > clock_timestamp() AND e.version = $8::bigint
+   WHERE e.digest = $1::uuid AND e.fresh_until > clock_timestamp() AND e.flags & 64 = 0 AND e.version = $8::bigint
+     AND NOT EXISTS (SELECT FROM :"schema".invalidations i
+                      WHERE i.digest = ANY (e.dependencies) AND i.xid >= e.asof
+                        AND (e.snapshot IS NULL OR NOT pg_visible_in_snapshot(i.xid, e.snapshot)) OFFSET 0)
   RETURNING e.version, m.slot
 ), told AS (
   INSERT INTO :"schema".changes (slot, kind, event)

@@ -1,8 +1,8 @@
 -- Adds to a counter, or makes it. $1 digest, $2 namespace, $3 key, $4 the number if there is no entry, $5 what to add,
 -- $6 TTL in ms if there is no entry (NULL: for ever), $7 flags if there is none: 0, or 32 with a keyed digest
 -- One row: number and version, or NULLs when the entry is no counter; no row: as in put.sql. A number that does not fit
--- bigint raises 22003. Whether the entry has expired is asked once, with its row locked: a moment earlier it may still
--- have lived, and the sum would be added to an entry that nobody can read any more.
+-- bigint raises 22003. An entry that is not fresh, see replace.sql, is none. Whether it is one is asked once, with its row
+-- locked: a moment earlier it may still have lived, and the sum would be added to an entry that nobody can read any more.
 -- @takes uuid, text, bytea, bigint, bigint, bigint, integer
 -- @gives number bigint, version bigint
 WITH m AS MATERIALIZED (
@@ -28,12 +28,18 @@ WITH m AS MATERIALIZED (
                   CASE WHEN c.gone THEN EXCLUDED.asof ELSE e.asof END,
                   CASE WHEN c.gone THEN EXCLUDED.snapshot ELSE e.snapshot END,
                   CASE WHEN c.gone THEN EXCLUDED.dependencies ELSE e.dependencies END
-             FROM (SELECT n.now, e.expires_at <= n.now AS gone
+             FROM (SELECT n.now, e.fresh_until <= n.now OR e.flags & 64 <> 0
+                          OR EXISTS (SELECT FROM :"schema".invalidations i
+                                      WHERE i.digest = ANY (e.dependencies) AND i.xid >= e.asof
+                                        AND (e.snapshot IS NULL OR NOT pg_visible_in_snapshot(i.xid, e.snapshot))) AS gone
                      FROM (SELECT clock_timestamp() AS now OFFSET 0) n OFFSET 0) c)
-   WHERE e.expires_at <= clock_timestamp()
-      OR CASE WHEN e.format = 1 AND e.flags & ~32 = 0 AND octet_length(e.value) <= 20
+   WHERE CASE WHEN e.format = 1 AND e.flags & ~32 = 0 AND octet_length(e.value) <= 20
                    AND encode(e.value, 'escape') ~ '^(0|-?[1-9][0-9]{0,18})$'
               THEN encode(e.value, 'escape')::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 END
+      OR e.fresh_until <= clock_timestamp() OR e.flags & 64 <> 0
+      OR EXISTS (SELECT FROM :"schema".invalidations i
+                  WHERE i.digest = ANY (e.dependencies) AND i.xid >= e.asof
+                    AND (e.snapshot IS NULL OR NOT pg_visible_in_snapshot(i.xid, e.snapshot)))
   RETURNING encode(e.value, 'escape')::bigint AS number, e.version
 ), told AS (
   INSERT INTO :"schema".changes (slot, kind, event)

@@ -1,5 +1,5 @@
 -- Stores an entry. $1 digest, $2 namespace, $3 key, $4 value, $5 format, $6 TTL in ms (NULL: for ever),
--- $7 flags, see the table's definition
+-- $7 flags, see the table's definition, $8 what it depends on beside its own digest (NULL: nothing)
 -- One row with the version; no row: the marker is gone, nothing was written, a new epoch is needed.
 -- Inside of a transaction that has written already the snapshot says nothing of its own changes, and is left out.
 -- nextval() stands inside DO UPDATE because EXCLUDED's was drawn before the row was locked: of two writers the later
@@ -7,7 +7,7 @@
 -- Every statement that writes entries says so in the change stream in the same statement, so that both are committed or
 -- neither: one row for up to 100 entries. What changed nothing says nothing.
 -- The marker is read once, for both.
--- @takes uuid, text, bytea, bytea, integer, bigint, integer
+-- @takes uuid, text, bytea, bytea, integer, bigint, integer, uuid[]
 -- @gives version bigint
 WITH m AS MATERIALIZED (
   SELECT k.epoch, k.slot FROM :"schema".marker k
@@ -18,7 +18,7 @@ WITH m AS MATERIALIZED (
          $5::int, $7::int, 0, $2::text, $3::bytea,
          CASE WHEN pg_current_xact_id_if_assigned() IS NULL AND pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap)
               AND pg_column_size(t.snap) <= 24 + 8 * 64 THEN t.snap END,
-         ARRAY[$1::uuid], $4::bytea
+         $1::uuid || $8::uuid[], $4::bytea
     FROM m,
          (SELECT clock_timestamp() AS now, pg_current_snapshot() AS snap,
                  coalesce(clock_timestamp() + $6::bigint * interval '1 millisecond', 'infinity') AS expires) t

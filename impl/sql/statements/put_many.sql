@@ -1,8 +1,9 @@
 -- Stores many entries. $1 digests, sorted and without duplicates, $2 namespace, $3 keys, $4 values, $5 formats,
--- $6 TTLs in ms (NULL: for ever), $7 flags. A row with digest and version for each; no row: as in put.sql.
+-- $6 TTLs in ms (NULL: for ever), $7 flags, $8 what each of them depends on beside its own digest (NULL: nothing). A row with
+-- digest and version for each; no row: as in put.sql.
 -- Rows are locked in the order of their digests, as every multi-key statement does, so that writers of overlapping sets
 -- wait for each other and never deadlock.
--- @takes uuid[], text, bytea[], bytea[], integer[], bigint[], integer[]
+-- @takes uuid[], text, bytea[], bytea[], integer[], bigint[], integer[], uuid[]
 -- @gives digest uuid, version bigint
 WITH m AS MATERIALIZED (
   SELECT k.epoch, k.slot FROM :"schema".marker k
@@ -10,7 +11,7 @@ WITH m AS MATERIALIZED (
   INSERT INTO :"schema".entries AS e (digest, version, expires_at, fresh_until, accessed_at, asof, format, flags, load_ms,
                                  namespace, key, snapshot, dependencies, value)
   SELECT i.digest, m.epoch::bigint << 47 | nextval(:'version_seq'), i.expires, i.expires, t.now, t.asof,
-         i.format, i.flags, 0, $2::text, i.key, t.snap, ARRAY[i.digest], i.value
+         i.format, i.flags, 0, $2::text, i.key, t.snap, i.digest || $8::uuid[], i.value
     FROM m,
          (SELECT clock_timestamp() AS now, pg_snapshot_xmin(s.snap) AS asof,
                  CASE WHEN pg_current_xact_id_if_assigned() IS NULL

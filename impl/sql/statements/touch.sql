@@ -1,4 +1,4 @@
--- Gives an entry a new expiry. $1 digest, $2 TTL in ms (NULL: for ever)
+-- Gives an entry that is fresh, see replace.sql, a new expiry. $1 digest, $2 TTL in ms (NULL: for ever)
 -- One row: the new version, or NULL when there is no entry; no row: as in put.sql.
 -- What the entry is as of does not change: a touch says nothing new about the value.
 -- @takes uuid, bigint
@@ -10,7 +10,10 @@ WITH written AS (
     FROM :"schema".marker m,
          (SELECT clock_timestamp() AS now,
                  coalesce(clock_timestamp() + $2::bigint * interval '1 millisecond', 'infinity') AS expires) t
-   WHERE e.digest = $1::uuid AND e.expires_at > clock_timestamp()
+   WHERE e.digest = $1::uuid AND e.fresh_until > clock_timestamp() AND e.flags & 64 = 0
+     AND NOT EXISTS (SELECT FROM :"schema".invalidations i
+                      WHERE i.digest = ANY (e.dependencies) AND i.xid >= e.asof
+                        AND (e.snapshot IS NULL OR NOT pg_visible_in_snapshot(i.xid, e.snapshot)) OFFSET 0)
   RETURNING e.version, m.slot
 ), told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
