@@ -88,9 +88,7 @@ pgcache_status pgc_batch_ask(pgc_question *question, const pgc_op *op, pgcache_e
       pgc_parameters_add_text(&question->parameters, op->namespace_name);
     pgc_parameters_add_bytes(&question->parameters, question->arrays[i].data, question->arrays[i].size);
   }
-  if (puts)
-    pgc_parameters_add_null(&question->parameters); /* tags */
-  return PGCACHE_OK;
+  return puts ? pgc_question_add_tags(question, op, error) : PGCACHE_OK;
 }
 
 /* ---- Understanding ---- */

@@ -44,7 +44,6 @@ static void add_counter(pgc_parameters *parameters, const pgc_op *op) {
 
 pgcache_status pgc_entry_ask(pgc_question *question, const pgc_op *op, unsigned step, pgcache_error *error) {
   pgc_parameters *parameters = &question->parameters;
-  (void)error;
   switch (step == 0 ? op->kind : PGC_OP_EXISTS) {
   case PGC_OP_GET:
     question->id = op->unguarded ? PGC_STATEMENT_GET_UNGUARDED : PGC_STATEMENT_GET;
@@ -53,24 +52,20 @@ pgcache_status pgc_entry_ask(pgc_question *question, const pgc_op *op, unsigned 
   case PGC_OP_PUT:
     question->id = PGC_STATEMENT_PUT;
     add_entry(parameters, op);
-    pgc_parameters_add_null(parameters);
-    break;
+    return pgc_question_add_tags(question, op, error);
   case PGC_OP_ADD:
     question->id = PGC_STATEMENT_ADD;
     add_entry(parameters, op);
-    pgc_parameters_add_null(parameters);
-    break;
+    return pgc_question_add_tags(question, op, error);
   case PGC_OP_REPLACE:
     question->id = PGC_STATEMENT_REPLACE;
     add_entry(parameters, op);
-    pgc_parameters_add_null(parameters);
-    break;
+    return pgc_question_add_tags(question, op, error);
   case PGC_OP_COMPARE_AND_SWAP:
     question->id = PGC_STATEMENT_COMPARE_AND_SWAP;
     add_entry(parameters, op);
     pgc_parameters_add_int8(parameters, op->u.expected_version);
-    pgc_parameters_add_null(parameters);
-    break;
+    return pgc_question_add_tags(question, op, error);
   case PGC_OP_TOUCH:
     question->id = PGC_STATEMENT_TOUCH;
     add_digest(parameters, &op->keys[0]);
