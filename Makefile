@@ -302,7 +302,7 @@ test-roles: $(B)/tests/store all
 POOLER_TESTS := $(if $(PGCACHE_LONG),~[direct],[pooler],[model],[add],[cas],[replace],[touch],[exists],[increment],[flush],[keys],[stats],[value],[version],[init],[migrations],[changed],[epoch])
 test-pooler: $(B)/tests/store all
 	PGCACHE_TEST_POOLER=1 ci/in-parts 2 $(B)/tests/store $(or $(ARGS),'$(POOLER_TESTS)')
-# The same with a near cache in every handle, where no round trips are counted.
+# The same with a near cache in every handle, where no round trips are counted: what is written is read from copies.
 NEAR_TESTS := [model],[add],[cas],[replace],[touch],[exists],[increment],[keys],[stats],[value]~[limits]
 test-near-store: $(B)/tests/store all
 	PGCACHE_TEST_NEAR=1 ci/in-parts 2 $(B)/tests/store $(or $(ARGS),'$(NEAR_TESTS)')
@@ -345,7 +345,7 @@ check-long:
 	$(MAKE) histories OPERATIONS=1000000
 	$(MAKE) loads LOADS=1000000
 check-all: all tests light-checks
-	@set -e; for suite in $(SUITES) roles pooler cli; do $(MAKE) "test-$$suite"; done
+	@set -e; for suite in $(SUITES) roles pooler near-store cli; do $(MAKE) "test-$$suite"; done
 light-checks: all
 	ci/check-symbols
 	ci/check-header

@@ -198,6 +198,74 @@ TEST_CASE("Writes by requests are seen by all reads that begin after their compl
   deaf.hear();
 }
 
+TEST_CASE("Conditional writes by requests: what was stored is the copy, and where nothing was, there is none",
+          "[rule:own][conditional][async]") {
+  Deaf deaf;
+  Requests requests(deaf.cache);
+  deaf.deafen();
+  const auto done = [&](const Submitted &submitted) { return requests.wait(submitted.id).status(); };
+  /* Copies of this process hear nothing; the other one's writes are what the conditions meet. */
+  const auto held = [&](const char *value) {
+    REQUIRE(deaf.cache.put("k", value) == PGCACHE_OK);
+    REQUIRE(copy_of(deaf.cache, "k") == value);
+  };
+  SECTION("that hold") {
+    REQUIRE(deaf.other.remove("k").status >= 0);
+    CHECK(done(requests.add("k", "added")) == PGCACHE_OK);
+    CHECK(copy_of(deaf.cache, "k") == "added");
+    CHECK(done(requests.replace("k", "replaced")) == PGCACHE_OK);
+    CHECK(copy_of(deaf.cache, "k") == "replaced");
+    const Completion swapped = requests.wait(requests.compare_and_swap("k", "swapped", deaf.cache.get("k").version).id);
+    CHECK(swapped == PGCACHE_OK);
+    /* What the entry depends on is not all known here, so its value is read. */
+    CHECK(copy_of(deaf.cache, "k") == "nothing");
+    const Answer read = deaf.cache.get("k");
+    CHECK(read.bytes() == "swapped");
+    CHECK(read.value.version() == swapped.version());
+  }
+  SECTION("that do not: the copy, which may be what misled the caller, is gone") {
+    held("mine");
+    const int64_t old = deaf.cache.get("k").version;
+    REQUIRE(deaf.other.put("k", "theirs") == PGCACHE_OK);
+    CHECK(done(requests.compare_and_swap("k", "swapped", old)) == PGCACHE_EXISTS);
+    CHECK(copy_of(deaf.cache, "k") == "nothing");
+    CHECK(deaf.cache.get("k").bytes() == "theirs");
+
+    held("mine");
+    CHECK(done(requests.add("k", "added")) == PGCACHE_EXISTS);
+    CHECK(copy_of(deaf.cache, "k") == "nothing");
+
+    held("mine");
+    REQUIRE(deaf.other.remove("k") == PGCACHE_OK);
+    CHECK(done(requests.replace("k", "replaced")) == PGCACHE_MISS);
+    CHECK(copy_of(deaf.cache, "k") == "nothing");
+    CHECK(deaf.cache.get("k") == PGCACHE_MISS);
+  }
+  SECTION("whose new value is not known here: touch, increment") {
+    held("5");
+    REQUIRE(deaf.cache.remove("k") == PGCACHE_OK);
+    REQUIRE(deaf.cache.increment("k", 5) == PGCACHE_OK);
+    REQUIRE(comes_near(deaf.cache, "k", deaf.other.get("k").bytes()));
+    CHECK(done(requests.increment("k", 2)) == PGCACHE_OK);
+    CHECK(copy_of(deaf.cache, "k") == "nothing");
+    held("v");
+    CHECK(done(requests.touch("k", 600000)) == PGCACHE_OK);
+    CHECK(copy_of(deaf.cache, "k") == "nothing");
+    CHECK(deaf.cache.get("k").bytes() == "v");
+  }
+  SECTION("a read behind one finds what it made, not the copy") {
+    held("mine");
+    const int64_t version = deaf.cache.get("k").version;
+    deaf.store.pg.exec(deaf.store.sql("BEGIN; SELECT 1 FROM {s}.entries FOR UPDATE"));
+    const Submitted swap = requests.compare_and_swap("k", "swapped", version), get = requests.get("k");
+    CHECK(!requests.wait(get.id, 50));
+    deaf.store.pg.exec("COMMIT");
+    CHECK(requests.wait(swap.id) == PGCACHE_OK);
+    CHECK(requests.wait(get.id).bytes() == "swapped");
+  }
+  deaf.hear();
+}
+
 TEST_CASE("What was cancelled, refused or failed leaves no line behind", "[rule:key_order][async]") {
   Deaf deaf(Settings{{"async_requests_max", "1"}});
   Requests requests(deaf.cache);
