@@ -113,7 +113,7 @@ private:
         if (!connection_)
           connection_ = std::make_unique<test::Pg>(block_.sql_address);
         const char *table = is_watched(row) ? "watched_rows" : "rows";
-        return std::stoll(connection_->one("SELECT n FROM " + std::string(block_.schema) + "." + table +
+        return std::stoll(connection_->one("SELECT n FROM " + rows_schema(block_.schema) + "." + table +
                                            " WHERE id = " + std::to_string(row)));
       } catch (const std::exception &) {
         connection_.reset();
@@ -250,8 +250,10 @@ private:
       if (choice == 1)
         count(pgcache_load_abandon(load, nullptr, nullptr));
     } else if (choice < 6) {
-      count(pgcache_load_extend(load, LEASE_MS + 50, nullptr, nullptr));
-      return fill(load, row, variant, number);
+      const pgcache_status extended = pgcache_load_extend(load, LEASE_MS + 50, nullptr, nullptr);
+      count(extended);
+      if (extended != PGCACHE_REFUSED)
+        return fill(load, row, variant, number);
     } else if (choice == 6) {
       figures_.late++;
       test::sleep_ms(static_cast<int>(some(LEASE_MS - 20, LEASE_MS + 100)));

@@ -20,6 +20,11 @@ void run_loader(Block &block, int process);
 constexpr int KEYS_OF_ROW = 3;
 std::string loaded_key(int row, int variant);
 
+/* Where the application's rows are. */
+inline std::string rows_schema(const std::string &of_the_cache) {
+  return of_the_cache + "_rows";
+}
+
 inline bool is_watched(int row) {
   return row % 2 == 1;
 }

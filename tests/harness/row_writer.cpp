@@ -83,8 +83,9 @@ private:
   }
 
   void raise_row(int row, Numbers *numbers) {
-    (*numbers)[row] = std::stoll(execute("UPDATE " + schema_ + (is_watched(row) ? ".watched_rows" : ".rows") +
-                                         " SET n = n + 1 WHERE id = " + std::to_string(row) + " RETURNING n"));
+    (*numbers)[row] =
+        std::stoll(execute("UPDATE " + rows_schema(schema_) + (is_watched(row) ? ".watched_rows" : ".rows") +
+                           " SET n = n + 1 WHERE id = " + std::to_string(row) + " RETURNING n"));
   }
 
   /* Watched rows do so by themselves. */
@@ -195,14 +196,13 @@ private:
 } // namespace
 
 std::string make_rows(const Block &block) {
-  const std::string s = block.schema, to = std::to_string(block.options.keys - 1);
-  std::string out;
+  const std::string cache = block.schema, rows = rows_schema(cache), to = std::to_string(block.options.keys - 1);
+  std::string out = "CREATE SCHEMA " + rows + ";";
   for (const char *table : {"rows", "watched_rows"})
-    out += "CREATE TABLE " + s + "." + table + " (id bigint PRIMARY KEY, n bigint NOT NULL) WITH (fillfactor = 50);" +
-           "INSERT INTO " + s + "." + table + " SELECT i, 0 FROM generate_series(0, " + to + ") i;";
-  return out + "CREATE FUNCTION " + s + ".changed_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM " + s +
-         ".invalidate(ARRAY['row:' || NEW.id]); RETURN NULL; END $$; CREATE TRIGGER changed AFTER UPDATE ON " + s +
-         ".watched_rows FOR EACH ROW EXECUTE FUNCTION " + s + ".changed_row()";
+    out += "CREATE TABLE " + rows + "." + table +
+           " (id bigint PRIMARY KEY, n bigint NOT NULL) WITH (fillfactor = 50);" + "INSERT INTO " + rows + "." + table +
+           " SELECT i, 0 FROM generate_series(0, " + to + ") i;";
+  return out + "SELECT " + cache + ".watch('" + rows + ".watched_rows', ARRAY['row:<id>'])";
 }
 
 void run_row_writer(Block &block, int process) {

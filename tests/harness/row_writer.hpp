@@ -14,7 +14,8 @@ namespace harness {
 
 void run_row_writer(Block &block, int process);
 
-/* The statements that make the tables, with rows whose number is 0. */
+/* The statements that make the tables, with rows whose number is 0; in a schema of their own: those of the cache cannot be
+   watched. */
 std::string make_rows(const Block &block);
 
 } // namespace harness

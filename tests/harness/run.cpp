@@ -96,7 +96,8 @@ public:
 
 private:
   void drop() {
-    test::Pg(address_).exec("SET client_min_messages = error; DROP SCHEMA IF EXISTS \"" + name_ + "\" CASCADE");
+    test::Pg(address_).exec("SET client_min_messages = error; DROP SCHEMA IF EXISTS \"" + name_ + "\", \"" +
+                            rows_schema(name_) + "\" CASCADE");
   }
   const string address_, name_;
 };

@@ -28,6 +28,12 @@ const Actor writers[] = {
     {"writer", {BEGIN, UPDATE, INVALIDATE, PREPARE, COMMIT_PREPARED}},
     {"writer", {BEGIN, UPDATE, INVALIDATE, PREPARE, ROLLBACK_PREPARED}},
 };
+/* Triggers invalidate. */
+const Actor watched_writers[] = {
+    {"writer", {UPDATE}},
+    {"writer", {BEGIN, UPDATE, COMMIT}},
+    {"writer", {BEGIN, SAVEPOINT, UPDATE, RELEASE, COMMIT}},
+};
 constexpr int64_t ALL = int64_t(1) << 60;
 
 const char *const isolations[] = {"READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"};
@@ -53,6 +59,8 @@ public:
       for (const Actor &writer : writers)
         at_all_levels(before, writer, after, depends, most);
     }
+    for (const Actor &writer : watched_writers)
+      at_all_levels(before, writer, after, ON_WATCHED, most);
   }
   /* So many, each of a kind chosen at random. */
   void some(int64_t count) {
@@ -62,8 +70,8 @@ public:
       std::vector<Actor> actors = {reader};
       if (any(random_) % 2 == 0)
         actors.push_back(second);
-      const auto depends = static_cast<Depends>(any(random_) % 2);
-      actors.push_back(one_of(writers));
+      const auto depends = static_cast<Depends>(any(random_) % 3);
+      actors.push_back(depends == ON_WATCHED ? one_of(watched_writers) : one_of(writers));
       if (any(random_) % 2 == 0)
         actors.push_back(one_of(others));
       Schedules(steps_of(actors)).each(1, random_, [&](const Order &order) {
@@ -158,8 +166,8 @@ TEST_CASE("[A46] Nor when somebody touches the entry, or leases end meanwhile", 
   Scene scene;
   Play play(scene);
   for (const Actor &other : others) {
-    play.with({reader}, {other}, longer(2, 500));
-    play.with({reader, second}, {other}, longer(2, 500));
+    play.with({reader}, {other}, longer(1, 500));
+    play.with({reader, second}, {other}, longer(1, 500));
   }
   must_be_right(play, "readers, one writer, and a touch or the end of leases");
 }

@@ -65,11 +65,12 @@ bool may_show(Step step) {
 
 } // namespace
 
-Scene::Scene(const Plant *plant) : store({}, address()), monitor_(address()) {
-  store.pg.exec(store.sql("CREATE TABLE {s}.item (id bigint PRIMARY KEY, n int NOT NULL);"
-                          "CREATE TABLE {s}.watched_item (id bigint PRIMARY KEY, n int NOT NULL)"));
+Scene::Scene(const Plant *plant) : store({}, address()), application_(address()), monitor_(address()) {
+  store.pg.exec(sql("CREATE SCHEMA {a}; CREATE TABLE {a}.item (id bigint PRIMARY KEY, n int NOT NULL);"
+                    "CREATE TABLE {a}.watched_item (id bigint PRIMARY KEY, n int NOT NULL);"
+                    "SELECT {s}.watch('{a}.watched_item', ARRAY['row:<id>'])"));
   if (plant != nullptr && *plant->schema != '\0')
-    store.pg.exec(store.sql(plant->schema));
+    store.pg.exec(sql(plant->schema));
   for (const auto &statement : statements) {
     const std::string text = resolved(statement.text, store.schema());
     texts_[statement.name] = plant != nullptr ? planted(*plant, statement.name, text) : text;
@@ -83,6 +84,12 @@ Scene::Scene(const Plant *plant) : store({}, address()), monitor_(address()) {
   bystander_ = std::make_unique<Session>(address(), monitor_);
 }
 
+std::string Scene::sql(std::string text) const {
+  for (size_t at; (at = text.find("{a}")) != std::string::npos;)
+    text.replace(at, 3, application_.name());
+  return store.sql(text);
+}
+
 void Scene::open(Player *player) {
   player->session = std::make_unique<Session>(address(), monitor_);
   player->session->pg().exec("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;"
@@ -91,17 +98,17 @@ void Scene::open(Player *player) {
     player->session->prepare(name, text);
   for (const char *table : {"item", "watched_item"})
     player->session->prepare(std::string("read ") + table,
-                             store.sql("SELECT n FROM {s}.") + table + " WHERE id = $1::bigint");
+                             sql("SELECT n FROM {a}.") + table + " WHERE id = $1::bigint");
 }
 
 /* So that no interleaving has to tidy up. */
 void Scene::new_rows() {
   const std::string from = std::to_string(row_ + 1), to = std::to_string(row_ + ROWS);
   const std::string series = " FROM generate_series(" + from + "::bigint, " + to + ") i";
-  store.pg.exec(store.sql("INSERT INTO {s}.item SELECT i, 0") + series +
-                store.sql("; INSERT INTO {s}.watched_item SELECT i, 0") + series);
-  names_ = store.pg.query(store.sql("SELECT i, {s}.digest('k' || i), {s}.tag_digest('row:' || i)") + series +
-                          " ORDER BY i DESC");
+  store.pg.exec(sql("INSERT INTO {a}.item SELECT i, 0") + series + sql("; INSERT INTO {a}.watched_item SELECT i, 0") +
+                series);
+  names_ =
+      store.pg.query(sql("SELECT i, {s}.digest('k' || i), {s}.tag_digest('row:' || i)") + series + " ORDER BY i DESC");
 }
 
 std::string Scene::played() const {
@@ -128,12 +135,16 @@ void Scene::judge(const std::string &value, const char *who, int floor, Tally *t
     violation(std::string(who) + " was given what was rolled back", tally);
 }
 
+std::string Scene::tags() const {
+  return setting_.depends == ON_KEY ? "NULL" : "{" + tag_digest_ + "}";
+}
+
 void Scene::start(Player *player, Step step) {
   Session &session = *player->session;
   const bool watched = setting_.depends == ON_WATCHED;
   const std::string table = watched ? "watched_item" : "item", id = std::to_string(row_);
   const std::string prepared = "'" + store.schema() + "-" + id + "'";
-  const auto text = [&](const std::string &sql) { session.send("", store.sql(sql), {}); };
+  const auto text = [&](const std::string &words) { session.send("", sql(words), {}); };
   player->under_way = step;
   floor_ = committed_;
   switch (step) {
@@ -150,7 +161,7 @@ void Scene::start(Player *player, Step step) {
   case FILL:
     session.send("fill_load", "",
                  {key_digest_, player->token, "default", "\\x" + std::string("6b"), "\\x3" + player->read, "0", "60000",
-                  "0", "0", "0", setting_.depends == ON_KEY ? "NULL" : "{" + tag_digest_ + "}"});
+                  "0", "0", "0", tags()});
     break;
   case GET:
     session.send("get", "", {key_digest_});
@@ -159,11 +170,11 @@ void Scene::start(Player *player, Step step) {
     text("BEGIN ISOLATION LEVEL " + setting_.isolation);
     break;
   case UPDATE:
-    text("UPDATE {s}." + table + " SET n = n + 1 WHERE id = " + id);
+    text("UPDATE {a}." + table + " SET n = n + 1 WHERE id = " + id);
     break;
   case INVALIDATE:
   case CHANGE:
-    text((step == CHANGE ? "UPDATE {s}." + table + " SET n = n + 1 WHERE id = " + id + ";" : std::string()) +
+    text((step == CHANGE ? "UPDATE {a}." + table + " SET n = n + 1 WHERE id = " + id + ";" : std::string()) +
          (setting_.depends == ON_KEY ? "SELECT {s}.invalidate(keys => ARRAY['k" + id + "'])"
                                      : "SELECT {s}.invalidate(ARRAY['row:" + id + "'])"));
     break;
@@ -233,8 +244,7 @@ bool Scene::finish(Player *player, Tally *tally) {
     committed_ = undone_ ? 0 : 1;
     break;
   case UPDATE:
-    if (setting_.depends == ON_WATCHED && player->session->pg().raw() != nullptr &&
-        PQtransactionStatus(player->session->pg().raw()) == PQTRANS_IDLE)
+    if (setting_.depends == ON_WATCHED && PQtransactionStatus(player->session->pg().raw()) == PQTRANS_IDLE)
       committed_ = 1; /* a transaction of its own */
     break;
   default:
@@ -255,9 +265,8 @@ void Scene::load_at_last(Tally *tally) {
   const Result begun = session.run("begin_load", {key_digest_, "00000000-0000-4000-8000-ffffffffffff", "60000", "f"});
   const std::string now = std::to_string(committed_);
   if (begun.rows.at(0).at(0) == "t") {
-    const std::string tags = setting_.depends == ON_KEY ? "NULL" : "{" + tag_digest_ + "}";
     const Result filled = session.run("fill_load", {key_digest_, "00000000-0000-4000-8000-ffffffffffff", "default",
-                                                    "\\x6b", "\\x3" + now, "0", "60000", "0", "0", "0", tags});
+                                                    "\\x6b", "\\x3" + now, "0", "60000", "0", "0", "0", tags()});
     if (filled.rows.at(0).at(0) == "NULL")
       violation("a load when all was over was refused", tally);
   } else if (begun.rows[0].at(3) == "NULL") {

@@ -73,12 +73,16 @@ private:
     std::unique_ptr<Session> session;
     std::string token, read;
     bool leased = false;
+    int64_t leased_at = 0;  /* as a number of steps */
     std::vector<Step> late; /* steps that wait for one that is blocked */
     size_t next = 0;
     Step under_way = GET;
   };
+  /* `{s}` stands for the cache's schema, `{a}` for that of the application's rows. */
+  std::string sql(std::string text) const;
   void open(Player *player);
   void new_rows();
+  std::string tags() const;
   void start(Player *player, Step step);
   bool finish(Player *player, Tally *tally);
   void judge(const std::string &value, const char *who, int floor, Tally *tally);
@@ -87,6 +91,7 @@ private:
   void violation(const std::string &what, Tally *tally);
   std::string played() const;
 
+  test::Schema application_;
   test::Pg monitor_;
   std::map<std::string, std::string> texts_;
   std::vector<Player> players_;
