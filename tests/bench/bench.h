@@ -160,6 +160,8 @@ void case_async_lone(bench *self); /* cases_async_ways.c */
 void case_async_fair(bench *self);
 void case_async_many(bench *self);
 void case_coherence(bench *self); /* cases_coherence.c */
+void case_load(bench *self);      /* cases_load.c */
+void case_herd(bench *self);      /* cases_herd.c */
 
 /* Theirs: requests take less long to be measured, and there are many cases. A handle for each number of connections. */
 enum { ASYNC_ROUNDS = 4, ASYNC_KEYS = 100000 };

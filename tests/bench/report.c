@@ -53,7 +53,9 @@ void report_open(const bench *self, const char *path) {
 
 static void print_row(const measurement *what, bool ok) {
   char bytes[24] = "", threads[16] = "", target[24] = "";
-  if (what->value_bytes % 1024 == 0) {
+  if (what->value_bytes == 0) {
+    bytes[0] = '\0';
+  } else if (what->value_bytes % 1024 == 0) {
     snprintf(bytes, sizeof bytes, "%zu KiB", what->value_bytes / 1024);
   } else {
     snprintf(bytes, sizeof bytes, "%zu B", what->value_bytes);
