@@ -9,7 +9,9 @@
 #include "support/catch.hpp"
 #include "support/private_server.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <climits>
 #include <regex>
 #include <set>
 
@@ -246,17 +248,21 @@ TEST_CASE("Renewals of the lease that a long transaction keeps do not make polls
   Store store;
   Pg reader(url()), old(url());
   reader.exec("SET enable_seqscan = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan");
-  const auto pages = [&] {
-    reader.query(store.sql("SELECT snapshot FROM {s}.library_poll_changes('')")); /* what is read once only was */
-    string plan;
-    for (const Row &row : reader.query(
-             store.sql("EXPLAIN (ANALYZE, BUFFERS, TIMING off) SELECT snapshot FROM {s}.library_poll_changes('')")))
-      plan += row[0];
-    std::smatch hits;
-    INFO(plan);
-    REQUIRE(std::regex_search(plan, hits, std::regex("Buffers: shared hit=([0-9]+)")));
-    return std::stoi(hits[1]);
-  };
+  const auto pages =
+      [&] { /* the fewest of several: after an autovacuum the catalog is read anew */
+            int fewest = INT_MAX;
+            for (int i = 0; i < 10; i++) {
+              string plan;
+              for (const Row &row : reader.query(store.sql(
+                       "EXPLAIN (ANALYZE, BUFFERS, TIMING off) SELECT snapshot FROM {s}.library_poll_changes('')")))
+                plan += row[0];
+              std::smatch hits;
+              INFO(plan);
+              REQUIRE(std::regex_search(plan, hits, std::regex("Buffers: shared hit=([0-9]+)")));
+              fewest = std::min(fewest, std::stoi(hits[1]));
+            }
+            return fewest;
+      };
   store.pg.query(store.sql("SELECT {s}.library_lead_relay($1::uuid, 1)"), {HOLDER});
   const int before = pages();
   old.exec("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
