@@ -1,8 +1,8 @@
 /*
  * order_count_load.h - the load on the order-count application, and the check of its answers.
  *
- * Owns the threads, the choice of customers, and the tallies of what the writers did. Never touches the database or the
- * cache: it calls the application's two functions.
+ * Owns the threads, the choice of customers, and the tallies and the log of what the writers did. Never touches the database
+ * or the cache: it calls the application's two functions.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -16,16 +16,21 @@
 
 #include "order_count_report.h"
 
-enum { CUSTOMERS = 20000, MOST_THREADS = 256 };
+enum { CUSTOMERS = 20000, MOST_THREADS = 256, LOGGED = 1 << 16 };
 
 /* What the writers did to one customer's orders; number 0 stands for all orders. An answer is right if it lies between
    what was committed when the request began and what was begun when it ended; less is stale. */
 typedef struct tally {
   int64_t at_start;
   _Atomic int64_t begun;     /* INSERT is about to be sent */
-  _Atomic int64_t committed; /* the database has confirmed it */
-  _Atomic int64_t finished;  /* and its keys are out of the cache */
+  _Atomic int64_t committed; /* the database has confirmed its commit */
 } tally;
+
+/* When the database confirmed a commit, and whose order that was: to tell how old an answer is. */
+typedef struct commit {
+  int64_t at_ns;
+  int customer;
+} commit;
 
 typedef struct worker worker;
 
@@ -33,7 +38,11 @@ typedef struct load {
   int readers, writers, adds_per_second;
   double seconds;
   bool (*read)(worker *self, int customer, int64_t *count); /* false ends the worker */
-  bool (*add)(worker *self, int customer);                  /* calls load_step() at each step */
+  bool (*add)(worker *self, int customer);                  /* calls load_begun() and load_committed() */
+  int64_t bound_ns;                                         /* how far behind an answer may be */
+  pthread_mutex_t log_lock;
+  commit *log; /* the last LOGGED ones, in the order in which they were confirmed */
+  int64_t logged;
   _Atomic bool stop;
   double popularity[CUSTOMERS]; /* the share of requests that goes to customers 1 to i + 1: Zipf's law */
   tally tallies[CUSTOMERS + 1];
@@ -61,6 +70,9 @@ static uint64_t next_random(worker *self) { /* xorshift64*: the same requests in
 }
 
 static void load_init(load *self) {
+  static commit log[LOGGED];
+  self->log = log;
+  pthread_mutex_init(&self->log_lock, NULL);
   double sum = 0, total = 0;
   for (int i = 1; i <= CUSTOMERS; i++) {
     total += 1.0 / i;
@@ -86,8 +98,38 @@ static int pick_customer(worker *self) {
 }
 
 /* An add of a customer's order concerns two counts: that customer's and that of all orders. */
-#define load_step(self, customer, step)                                                                                \
-  (atomic_fetch_add(&(self)->of->tallies[0].step, 1), atomic_fetch_add(&(self)->of->tallies[customer].step, 1))
+static void load_begun(worker *self, int customer) {
+  atomic_fetch_add(&self->of->tallies[0].begun, 1);
+  atomic_fetch_add(&self->of->tallies[customer].begun, 1);
+}
+
+/* The tallies come last: whoever sees a commit there finds it in the log. */
+static void load_committed(worker *self, int customer) {
+  load *of = self->of;
+  pthread_mutex_lock(&of->log_lock);
+  of->log[of->logged++ % LOGGED] = (commit){now_ns(), customer};
+  atomic_fetch_add(&of->tallies[0].committed, 1);
+  atomic_fetch_add(&of->tallies[customer].committed, 1);
+  pthread_mutex_unlock(&of->log_lock);
+}
+
+/* Of an answer that lacks commits: how long before the request began the first of them had been confirmed. */
+static int64_t age_of(load *self, int customer, int64_t count, int64_t began_ns) {
+  const tally *tally_of = &self->tallies[customer];
+  int64_t age = 0;
+  pthread_mutex_lock(&self->log_lock);
+  int64_t missing = tally_of->at_start + atomic_load(&tally_of->committed) - count;
+  int64_t oldest = self->logged > LOGGED ? self->logged - LOGGED : 0;
+  for (int64_t i = self->logged; i > oldest && missing > 0; i--) {
+    const commit *each = &self->log[(i - 1) % LOGGED];
+    if (customer == 0 || each->customer == customer) {
+      missing--;
+      age = began_ns - each->at_ns;
+    }
+  }
+  pthread_mutex_unlock(&self->log_lock);
+  return age;
+}
 
 static void *read_all_the_time(void *argument) {
   worker *self = argument;
@@ -95,16 +137,16 @@ static void *read_all_the_time(void *argument) {
     bool all = next_random(self) % 4 == 0; /* one request of four asks for all orders */
     int customer = all ? 0 : pick_customer(self);
     tally *tally_of = &self->of->tallies[customer];
-    int64_t count, finished = tally_of->at_start + atomic_load(&tally_of->finished);
-    int64_t committed = tally_of->at_start + atomic_load(&tally_of->committed), began = now_ns();
+    int64_t count, committed = tally_of->at_start + atomic_load(&tally_of->committed), began = now_ns();
     if (!self->of->read(self, customer, &count)) {
       break;
     }
     histogram_add(&self->found.latency[all ? ALL_ORDERS : ONE_CUSTOMER], now_ns() - began);
-    if (count < finished) {
-      self->found.stale_after++;
-    } else if (count < committed) {
-      self->found.stale_during++;
+    if (count < committed) {
+      int64_t age = age_of(self->of, customer, count, began);
+      self->found.older++;
+      self->found.stale += age > self->of->bound_ns;
+      self->found.oldest_ns = age > self->found.oldest_ns ? age : self->found.oldest_ns;
     } else if (count > tally_of->at_start + atomic_load(&tally_of->begun)) {
       self->found.impossible++;
     }
@@ -124,9 +166,11 @@ static void *add_now_and_then(void *argument) {
       continue;
     }
     next += pause;
+    int64_t began = now_ns();
     if (!self->of->add(self, pick_customer(self))) {
       break;
     }
+    histogram_add(&self->found.adding, now_ns() - began);
   }
   return NULL;
 }
@@ -156,12 +200,13 @@ static void add_result(result *sum, const result *part) {
   for (int kind = 0; kind < KINDS; kind++) {
     histogram_merge(&sum->latency[kind], &part->latency[kind]);
   }
+  histogram_merge(&sum->adding, &part->adding);
   sum->hits += part->hits;
   sum->counted += part->counted;
-  sum->added += part->added;
   sum->cache_errors += part->cache_errors;
-  sum->stale_during += part->stale_during;
-  sum->stale_after += part->stale_after;
+  sum->older += part->older;
+  sum->stale += part->stale;
+  sum->oldest_ns = part->oldest_ns > sum->oldest_ns ? part->oldest_ns : sum->oldest_ns;
   sum->impossible += part->impossible;
 }
 

@@ -67,15 +67,22 @@ static int64_t histogram_in_power(const histogram *self, size_t power) {
 
 enum { ALL_ORDERS, ONE_CUSTOMER, KINDS }; /* what a request asks for */
 
+/* The ways to have the counts; each is one part of the run. */
+enum { NO_CACHE, TTL_ONLY, REMOVE_FIRST, WATCHED, WATCHED_NEAR, WAYS };
+
+static const char *const way_names[WAYS] = {"no cache", "TTL only", "remove, commit", "watch + loads",
+                                            "the same, near"};
+
 typedef struct result {
   double seconds;
   histogram latency[KINDS];
+  histogram adding;     /* how long an add took the writer */
   int64_t hits;         /* answers from the cache */
   int64_t counted;      /* answers counted in the database */
-  int64_t added;        /* orders added */
   int64_t cache_errors; /* calls of the cache that failed; the request went on without it */
-  int64_t stale_during; /* stale answers while the add was still under way: committed, its keys not yet removed */
-  int64_t stale_after;  /* stale answers after the add had removed its keys */
+  int64_t older;        /* answers that lack a commit which was acknowledged before the request began */
+  int64_t stale;        /* of these, beyond the bound of what is promised: for all but near reads none is */
+  int64_t oldest_ns;    /* how long ago what the worst answer lacked had been acknowledged */
   int64_t impossible;   /* answers higher than the number of orders there can have been */
   int64_t left_cached;  /* cached counts found when all was quiet, and how many of them were wrong */
   int64_t left_wrong;
@@ -156,110 +163,181 @@ static void end_progress(const paint *colours) {
 
 /* ---- The report ----------------------------------------------------------------------------------------------------- */
 
-static void row(const char *label, const char *without, const char *with, const char *note) {
-  printf("  %-34s %17s %17s%s%s\n", label, without, with, *note != '\0' ? "   " : "", note);
+enum { LABEL_WIDTH = 26, COLUMN_WIDTH = 15 };
+
+static void row_begin(const char *label) {
+  printf("  %-*s", LABEL_WIDTH, label);
 }
 
-static void row_latency(const char *label, const result *without, const result *with, int kind, double share) {
-  char left[32], right[32], note[32] = "";
-  double before = histogram_percentile(&without->latency[kind], share);
-  double after = histogram_percentile(&with->latency[kind], share);
-  snprintf(left, sizeof left, "%.0f us", before);
-  snprintf(right, sizeof right, "%.0f us", after);
-  if (before > 0 && after > 0) {
-    snprintf(note, sizeof note, "%.1f x", before / after);
+/* A cell without a figure, for a way that was not tried or has none. */
+static void cell(const char *text, const char *colour, const char *plain) {
+  printf("%s%*s%s", colour, COLUMN_WIDTH, text, plain);
+}
+
+static void row_numbers(const char *label, const int64_t *numbers) {
+  row_begin(label);
+  for (int way = 0; way < WAYS; way++) {
+    cell(numbers[way] < 0 ? "-" : grouped(numbers[way]), "", "");
   }
-  row(label, left, right, note);
+  putchar('\n');
 }
 
-static void show_table(const paint *colours, const result *without, const result *with) {
-  char right[32], note[64] = "";
-  printf("\n%s  %-34s %17s %17s%s\n", colours->strong, "", "without the cache", "with the cache", colours->plain);
-  row("requests", grouped(result_requests(without)), grouped(result_requests(with)), "");
-  if (result_rate(without) > 0 && result_rate(with) > 0) {
-    snprintf(note, sizeof note, "%s%.1f x%s", colours->good, result_rate(with) / result_rate(without), colours->plain);
+/* A percentile of each way in microseconds. */
+static void row_latency(const char *label, const histogram *const *latencies, double share) {
+  char text[40];
+  snprintf(text, sizeof text, "%s, p%.0f, us", label, share * 100);
+  row_begin(text);
+  for (int way = 0; way < WAYS; way++) {
+    double microseconds = histogram_percentile(latencies[way], share);
+    snprintf(text, sizeof text, "%.1f", microseconds);
+    cell(latencies[way]->count == 0 ? "-" : microseconds < 10 ? text : grouped((int64_t)(microseconds + 0.5)), "", "");
   }
-  row("requests/s", grouped((int64_t)result_rate(without)), grouped((int64_t)result_rate(with)), note);
-  row_latency("count of all orders, p50", without, with, ALL_ORDERS, 0.50);
-  row_latency("count of all orders, p99", without, with, ALL_ORDERS, 0.99);
-  row_latency("count of one customer, p50", without, with, ONE_CUSTOMER, 0.50);
-  row_latency("count of one customer, p99", without, with, ONE_CUSTOMER, 0.99);
-  int64_t answered = with->hits + with->counted;
-  snprintf(right, sizeof right, "%.2f %%", answered > 0 ? 100.0 * (double)with->hits / (double)answered : 0);
-  row("hit ratio", "-", right, "");
-  row("counts run in the database", grouped(without->counted), grouped(with->counted), "");
-  row("database queries saved", "-", grouped(with->hits), "");
-  row("orders added", grouped(without->added), grouped(with->added), "");
-  row("calls of the cache that failed", "-", grouped(with->cache_errors), "");
+  putchar('\n');
 }
 
-/* One line for each power of two of microseconds; each part's bars are relative to that part's longest. */
-static void show_histogram(const paint *colours, const result *without, const result *with) {
-  const result *parts[2] = {without, with};
-  enum { WIDTH = 28, POWERS = 64, FIRST = 9 };
-  int64_t sums[2][POWERS] = {{0}};
-  int64_t longest[2] = {1, 1};
+static void row_latencies(const char *label, const result *results, int kind) {
+  const histogram *latencies[WAYS];
+  for (int way = 0; way < WAYS; way++) {
+    latencies[way] = kind < KINDS ? &results[way].latency[kind] : &results[way].adding;
+  }
+  row_latency(label, latencies, 0.50);
+  row_latency(label, latencies, 0.99);
+}
+
+static bool was_tried(const result *self) {
+  return result_requests(self) > 0;
+}
+
+static void show_table(const paint *colours, const result *results) {
+  int64_t requests[WAYS], rates[WAYS], counted[WAYS], saved[WAYS], added[WAYS], errors[WAYS], oldest[WAYS];
+  printf("\n%s", colours->strong);
+  row_begin("");
+  for (int way = 0; way < WAYS; way++) {
+    const result *of = &results[way];
+    bool tried = was_tried(of);
+    cell(way_names[way], "", "");
+    requests[way] = tried ? result_requests(of) : -1;
+    rates[way] = tried ? (int64_t)result_rate(of) : -1;
+    counted[way] = tried ? of->counted : -1;
+    saved[way] = tried && way != NO_CACHE ? of->hits : -1;
+    added[way] = tried ? of->adding.count : -1;
+    errors[way] = tried && way != NO_CACHE ? of->cache_errors : -1;
+    oldest[way] = tried ? (of->oldest_ns + 999999) / 1000000 : -1;
+  }
+  printf("%s\n", colours->plain);
+  row_numbers("requests", requests);
+  row_numbers("requests/s", rates);
+  row_latencies("all orders", results, ALL_ORDERS);
+  row_latencies("one customer", results, ONE_CUSTOMER);
+  row_begin("hit ratio");
+  for (int way = 0; way < WAYS; way++) {
+    char text[16];
+    int64_t answered = results[way].hits + results[way].counted;
+    snprintf(text, sizeof text, "%.2f %%", answered > 0 ? 100.0 * (double)results[way].hits / (double)answered : 0);
+    cell(way == NO_CACHE || answered == 0 ? "-" : text, "", "");
+  }
+  putchar('\n');
+  row_numbers("counts run in the database", counted);
+  row_numbers("database queries saved", saved);
+  row_numbers("orders added", added);
+  row_latencies("adding one", results, KINDS);
+  row_numbers("cache calls that failed", errors);
+  row_numbers("oldest answer, ms too old", oldest);
+  row_begin("stale answers");
+  for (int way = 0; way < WAYS; way++) {
+    bool stale = results[way].stale > 0;
+    cell(was_tried(&results[way]) ? grouped(results[way].stale) : "-", stale ? colours->bad : colours->good,
+         colours->plain);
+  }
+  putchar('\n');
+}
+
+enum { DRAWN = 3, BAR_WIDTH = 18, POWERS = 64, FIRST_POWER = 9 };
+
+/* How many answers took so long, by powers of two; under a microsecond it is all the same. */
+static void count_powers(const result *of, int64_t sums[POWERS]) {
+  memset(sums, 0, POWERS * sizeof *sums);
+  for (int power = 0; power < POWERS; power++) {
+    for (int kind = 0; kind < KINDS; kind++) {
+      sums[power < FIRST_POWER ? FIRST_POWER : power] += histogram_in_power(&of->latency[kind], (size_t)power);
+    }
+  }
+}
+
+static void draw_bar(const paint *colours, int64_t count, int64_t longest, int64_t total) {
+  int length = longest > 0 ? (int)((double)count * BAR_WIDTH / (double)longest) : 0;
+  length = length == 0 && count > 0 ? 1 : length; /* rare is not never */
+  printf(" |%s", colours->good);
+  repeat('#', length);
+  printf("%s", colours->plain);
+  repeat(' ', BAR_WIDTH - length);
+  if (count > 0) {
+    printf("%6.2f %%", 100.0 * (double)count / (double)total);
+  } else {
+    repeat(' ', 8);
+  }
+}
+
+/* One line for each power of two of microseconds; each way's bars are relative to its longest. */
+static void show_histogram(const paint *colours, const result *results) {
+  static const int drawn[DRAWN] = {NO_CACHE, WATCHED, WATCHED_NEAR};
+  int64_t sums[DRAWN][POWERS], longest[DRAWN] = {0};
   int first = POWERS, last = -1;
-  for (int part = 0; part < 2; part++) {
+  for (int column = 0; column < DRAWN; column++) {
+    count_powers(&results[drawn[column]], sums[column]);
     for (int power = 0; power < POWERS; power++) {
-      for (int kind = 0; kind < KINDS; kind++) {
-        sums[part][power] += histogram_in_power(&parts[part]->latency[kind], (size_t)power);
-      }
-      if (power < FIRST) { /* under a microsecond it is all the same */
-        sums[part][FIRST] += sums[part][power];
-        sums[part][power] = 0;
-      }
-      if (sums[part][power] > 0) {
+      if (sums[column][power] > 0) {
         first = power < first ? power : first;
         last = power > last ? power : last;
-        longest[part] = sums[part][power] > longest[part] ? sums[part][power] : longest[part];
+        longest[column] = sums[column][power] > longest[column] ? sums[column][power] : longest[column];
       }
     }
   }
-  printf("\n%s  %-19s %-*s  %s%s\n", colours->strong, "time for an answer", WIDTH + 9, "without the cache",
-         "with the cache", colours->plain);
+  printf("\n%s  %-19s", colours->strong, "time for an answer");
+  for (int column = 0; column < DRAWN; column++) {
+    printf("   %-*s", BAR_WIDTH + 7, way_names[drawn[column]]);
+  }
+  printf("%s\n", colours->plain);
   for (int power = first; power <= last; power++) {
     printf("  up to %10s us", grouped((int64_t)((2ULL << power) / 1000)));
-    for (int part = 0; part < 2; part++) {
-      int64_t total = result_requests(parts[part]);
-      double share = total > 0 ? (double)sums[part][power] / (double)total : 0;
-      int length = (int)((double)sums[part][power] * WIDTH / (double)longest[part]);
-      length = length == 0 && sums[part][power] > 0 ? 1 : length; /* rare is not never */
-      printf(" |%s", part == 0 ? colours->faint : colours->good);
-      repeat('#', length);
-      printf("%s", colours->plain);
-      if (sums[part][power] > 0) {
-        repeat(' ', WIDTH - length);
-        printf("%6.2f %%", 100 * share);
-      } else if (part == 0) {
-        repeat(' ', WIDTH + 8);
-      }
+    for (int column = 0; column < DRAWN; column++) {
+      draw_bar(colours, sums[column][power], longest[column], result_requests(&results[drawn[column]]));
     }
     putchar('\n');
   }
 }
 
-static void show_correctness(const paint *colours, const result *without, const result *with) {
-  int64_t stale = with->stale_during + with->stale_after, requests = result_requests(with);
-  printf(
-      "\n%sCorrectness%s  each answer was checked against the adds that the database had confirmed before its request\n"
-      "             began, and every cached count against the database when all was quiet.\n",
-      colours->strong, colours->plain);
-  printf("  without the cache: %s stale of %s answers\n", grouped(without->stale_during + without->stale_after),
-         grouped(result_requests(without)));
-  printf("  with the cache:    %s%s stale%s of %s answers (%.4f %%): %s while the add had yet to remove its keys, %s "
-         "later\n",
-         stale > 0 ? colours->bad : colours->good, grouped(stale), colours->plain, grouped(requests),
-         requests > 0 ? 100.0 * (double)stale / (double)requests : 0, grouped(with->stale_during),
-         grouped(with->stale_after));
-  printf("                     %s of %s cached counts were wrong at the end\n", grouped(with->left_wrong),
-         grouped(with->left_cached));
-  printf(
-      "  Zero stale answers are not promised yet: a reader that counted before an add can store its count after the\n"
-      "  add removed the key, and it stays until the key is removed again or its time is up.\n");
-  if (without->impossible + with->impossible > 0) {
-    printf("  %s%s answers were higher than the number of orders there can have been%s\n", colours->bad,
-           grouped(without->impossible + with->impossible), colours->plain);
+static void show_correctness(const paint *colours, const result *results) {
+  static const char *const what[WAYS] = {
+      "each count is asked for", "an entry lives for a second, whatever happens to the orders",
+      "the writer removes the counts, then commits: a reader in between puts the old one back",
+      "no code for it in the application: SELECT watch('orders', ...), and guarded loads",
+      "from the process's own memory where it can be, which may be behind for as long as the bound says"};
+  printf("\n%sCorrectness%s  an answer is stale if it lacks an order whose commit was acknowledged before the request\n"
+         "             began, of near reads by more than the bound; and when all was quiet every cached count was\n"
+         "             compared with the database.\n",
+         colours->strong, colours->plain);
+  for (int way = 0; way < WAYS; way++) {
+    const result *of = &results[way];
+    int64_t requests = result_requests(of);
+    bool wrong = of->stale + of->left_wrong > 0;
+    if (!was_tried(of)) {
+      continue;
+    }
+    printf("  %-15s %s%s of %s answers stale%s (%.4f %%)", way_names[way], wrong ? colours->bad : colours->good,
+           grouped(of->stale), grouped(requests), colours->plain, 100.0 * (double)of->stale / (double)requests);
+    if (way != NO_CACHE) {
+      printf(", %s of %s cached counts wrong at the end", grouped(of->left_wrong), grouped(of->left_cached));
+    }
+    printf("\n  %15s %s%s%s\n", "", colours->faint, what[way], colours->plain);
+    if (way == WATCHED_NEAR) {
+      printf("  %15s %s answers were behind within the bound, the worst by %.1f ms\n", "",
+             grouped(of->older - of->stale), (double)of->oldest_ns / 1e6);
+    }
+    if (of->impossible > 0) {
+      printf("  %15s %s%s answers were higher than the number of orders there can have been%s\n", "", colours->bad,
+             grouped(of->impossible), colours->plain);
+    }
   }
 }
 

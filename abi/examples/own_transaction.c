@@ -31,12 +31,14 @@ static int run_sql(PGconn *connection, const char *sql) {
   return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? 0 : fail(sql, PQerrorMessage(connection));
 }
 
-/* What the cache has, as any other reader sees it. */
+/* What the cache has, as any other reader sees it who asks the server: copies in memory hear of a commit a moment later. */
 static const char *look(pgcache *cache) {
   static char found[64];
   size_t size = 0;
   pgcache_error error = PGCACHE_ERROR_INIT;
-  pgcache_status status = pgcache_get_into(cache, found, sizeof found - 1, &size, key, strlen(key), NULL, &error);
+  pgcache_options options = PGCACHE_OPTIONS_INIT;
+  options.read_mode = PGCACHE_READ_STORE;
+  pgcache_status status = pgcache_get_into(cache, found, sizeof found - 1, &size, key, strlen(key), &options, &error);
   if (status < 0)
     return pgcache_status_name(status);
   if (status != PGCACHE_OK)

@@ -7,10 +7,13 @@
 examples=$(dirname "$PGCACHE_BIN")/examples
 
 # Runs an example: its output is then in $out, its messages in $err, its exit code in $code.
-example() { # NAME, ADDRESS
+example() { # NAME, ADDRESS, ARGUMENTS...
+  local name=$1 address=$2
+  shift 2
+  if [ "$name" = order_count ]; then set -- --url "$address" "$@"; else set -- "$address" "$@"; fi
   code=0
-  timeout 120 "$examples/$1" "$2" >"$out" 2>"$err" || code=$?
-  command_line="example $1"
+  timeout 120 "$examples/$name" "$@" >"$out" 2>"$err" || code=$?
+  command_line="example $name"
 }
 
 begin "hello stores and finds its greeting"
@@ -18,6 +21,30 @@ example hello "$PGCACHE_TEST_URL"
 expect_code 0
 expect_silence
 expect_out_has "hit: Hello from PostgreSQL"
+
+begin "loads computes a value once, and once more after its tag was invalidated"
+example loads "$PGCACHE_TEST_URL"
+expect_code 0
+expect_silence
+expect_out "$(printf 'loaded: report number 1\nhit: report number 1\nloaded: report number 2')"
+example loads null:
+expect_code 0
+expect_out "$(printf 'loaded: report number 1\nloaded: report number 2\nloaded: report number 3')"
+
+begin "own_transaction removes with its commit, and not with a rollback"
+example own_transaction "$PGCACHE_TEST_URL"
+expect_code 0
+expect_silence
+expect_out "$(printf 'cached: packed\nafter a rollback: packed\nafter a commit: nothing')"
+
+begin "the order-count application compares five ways, and no guarded answer is stale"
+example order_count "$PGCACHE_TEST_URL" --schema "${schema}_orders" --short --readers 4
+expect_code 0
+expect_silence
+expect_out_has "watch + loads   0 of"
+expect_out_has "the same, near  0 of"
+grep -qE '^  TTL only +[1-9][0-9,]* of [0-9,]+ answers stale' "$out" || fail "no stale answers of the way with a TTL alone"
+expect_equal "schemas left" "$(sql "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '${schema}_orders%'")" 0
 
 for name in async_poll async_epoll async_libuv; do
   begin "$name gets an answer for each of its 2,000 requests, and each get finds what the put before it stored"

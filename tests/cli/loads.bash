@@ -295,4 +295,25 @@ expect_out ""
 bare tags x --url null:
 expect_out "$(printf '0\tx')"
 
-sql "DROP SCHEMA $schema CASCADE" >/dev/null 2>&1
+begin "tags lists the watched tables, and what they change ends what depends on it"
+sql "CREATE SCHEMA ${schema}_b; CREATE TABLE ${schema}_b.\"some orders\" (id int, customer int)"
+table="${schema}_b.\"some orders\""
+sql "SELECT $schema.watch('$table', ARRAY['orders', 'customer:<customer>'])" >/dev/null
+p tags
+expect_out "$(printf '%s\tdefault\torders\n%s\tdefault\tcustomer:<customer>' "$table" "$table")"
+p tags --json
+expect_json '[w["tag"] for w in j["watched"]] == ["orders", "customer:<customer>"] and j["watched"][0]["table"].endswith("_b.\"some orders\"")'
+p load all --tag orders -- echo 0
+p load of7 --tag customer:7 -- echo 0
+p load of8 --tag customer:8 -- echo 0
+sql "INSERT INTO $table VALUES (1, 7)"
+p get all
+expect_code 3
+p get of7
+expect_code 3
+p get of8
+expect_out 0
+sql "SELECT $schema.unwatch('$table')" >/dev/null
+p tags
+expect_out ""
+sql "DROP SCHEMA $schema CASCADE; DROP SCHEMA ${schema}_b CASCADE" >/dev/null 2>&1

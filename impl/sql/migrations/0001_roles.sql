@@ -34,7 +34,7 @@ BEGIN
   EXECUTE format('GRANT USAGE, CREATE ON SCHEMA :"schema" TO %I', owner); -- CREATE: to be given the functions below
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".entries TO %I', owner);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON :"schema".leases TO %I', owner);
-  EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache, :"schema".invalidations TO %I', owner);
+  EXECUTE format('GRANT SELECT ON :"schema".marker, :"schema".cache, :"schema".invalidations, :"schema".watched TO %I', owner);
   EXECUTE format('GRANT SELECT, INSERT (slot, kind, event) ON :"schema".changes TO %I', owner);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE ON :"schema".relay TO %I', owner);
   EXECUTE format('GRANT USAGE ON SEQUENCE :"schema".version_seq TO %I', owner);

@@ -18,4 +18,9 @@ SELECT json_build_object(
          'entries', (SELECT coalesce(json_agg(coalesce(c.entries, 0) ORDER BY asked.place), '[]')
                        FROM unnest($1::uuid[]) WITH ORDINALITY AS asked(digest, place) LEFT JOIN counted c USING (digest)),
          'tagged', (SELECT count(*) FROM living l WHERE l.dependencies <> ARRAY[l.digest]),
-         'watched', '[]'::json)::text
+         'watched', (SELECT coalesce(json_agg(json_build_object('table', format('%I.%I', n.nspname, c.relname),
+                                                                'namespace', w.namespace, 'tag', t.tag)
+                                              ORDER BY n.nspname, c.relname, w.namespace, t.place), '[]')
+                       FROM :"schema".watched w JOIN pg_class c ON c.oid = w.relation
+                       JOIN pg_namespace n ON n.oid = c.relnamespace
+                      CROSS JOIN LATERAL unnest(w.tags) WITH ORDINALITY AS t(tag, place)))::text
