@@ -31,6 +31,12 @@ example loads null:
 expect_code 0
 expect_out "$(printf 'loaded: report number 1\nloaded: report number 2\nloaded: report number 3')"
 
+begin "transaction invalidates with its commit, and not with a rollback"
+example transaction "$PGCACHE_TEST_URL"
+expect_code 0
+expect_silence
+expect_out "$(printf 'at first: packed, loaded\nafter a rollback: packed, from the cache\nafter a commit: shipped, loaded')"
+
 begin "own_transaction removes with its commit, and not with a rollback"
 example own_transaction "$PGCACHE_TEST_URL"
 expect_code 0

@@ -219,6 +219,18 @@ p put t1 anew --tag red
 p get t1
 expect_out anew
 
+begin "put --tag, with a condition, too: what the tag ends is gone, and can be put anew"
+p put t6 one --tag red --tag green
+p put t7 two --if-absent --tag green
+p invalidate --tag green
+p get t6
+expect_code 3
+p get t7
+expect_code 3
+p put t6 anew --tag red
+p get t6
+expect_out anew
+
 begin "invalidate ends keys, too, several at once, in the namespace given"
 p put k1 v
 p put k2 v

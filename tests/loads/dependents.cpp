@@ -42,12 +42,63 @@ string report_on(pgcache *cache, const std::vector<string> &tags) {
   return text;
 }
 
+/* Stores an entry that depends on tags. */
+void put(pgcache *cache, const string &key, const std::vector<string> &tags) {
+  pgcache_error error = PGCACHE_ERROR_INIT;
+  pgcache_options options = PGCACHE_OPTIONS_INIT;
+  std::vector<pgcache_dependency> what;
+  for (const string &tag : tags)
+    what.push_back(named(PGCACHE_DEPENDS_ON_TAG, tag));
+  options.dependencies = what.data();
+  options.dependency_count = what.size();
+  const pgcache_status status =
+      pgcache_put(cache, nullptr, key.data(), key.size(), "v", 1, PGCACHE_FORMAT_BYTES, 600000, &options, &error);
+  INFO(error.message);
+  REQUIRE(status == PGCACHE_OK);
+}
+
 } // namespace
 
-TEST_CASE("Of an empty cache nothing depends on anything", "[dependents]") {
+TEST_CASE("What depends on tags is counted in the order asked for", "[dependents]") {
   Store store;
   CHECK(report_on(store.cache.raw(), {}) == R"({"entries":[],"tagged":0,"watched":[]})");
-  CHECK(report_on(store.cache.raw(), {"a", "b"}) == R"({"entries":[0,0],"tagged":0,"watched":[]})");
+  put(store.cache.raw(), "a", {"one", "two"});
+  put(store.cache.raw(), "b", {"two"});
+  put(store.cache.raw(), "c", {});
+  CHECK(report_on(store.cache.raw(), {}) == R"({"entries":[],"tagged":2,"watched":[]})");
+  CHECK(report_on(store.cache.raw(), {"two", "none", "one", "two"}) ==
+        R"({"entries":[2,0,1,2],"tagged":2,"watched":[]})");
+
+  SECTION("A key is a dependency of its own entry, in its namespace") {
+    pgcache_error error = PGCACHE_ERROR_INIT;
+    pgcache_options options = PGCACHE_OPTIONS_INIT;
+    const string key = "c";
+    const pgcache_dependency what = named(PGCACHE_DEPENDS_ON_KEY, key);
+    for (const bool elsewhere : {false, true}) {
+      pgcache_value *report = nullptr;
+      options.namespace_name = elsewhere ? "elsewhere" : nullptr;
+      REQUIRE(pgcache_dependents(store.cache.raw(), &report, &what, 1, &options, &error) == PGCACHE_OK);
+      CHECK(string(static_cast<const char *>(pgcache_value_data(report))).find(elsewhere ? "[0]" : "[1]") !=
+            string::npos);
+      pgcache_value_free(report);
+    }
+  }
+  SECTION("What was invalidated or has expired does not count") {
+    store.pg.exec(store.sql("SELECT {s}.invalidate(ARRAY['one'])"));
+    CHECK(report_on(store.cache.raw(), {"one", "two"}) == R"({"entries":[0,1],"tagged":1,"watched":[]})");
+    store.pg.exec(store.sql("UPDATE {s}.entries SET expires_at = now() - interval '1 hour' WHERE true"));
+    CHECK(report_on(store.cache.raw(), {"one", "two"}) == R"({"entries":[0,0],"tagged":0,"watched":[]})");
+  }
+}
+
+TEST_CASE("Watched tables are told with their tags", "[dependents]") {
+  Store store;
+  const Schema other;
+  store.pg.exec("CREATE SCHEMA " + other.name() + "; CREATE TABLE " + other.name() + ".\"a table\" (id int)");
+  store.pg.exec(store.sql("SELECT {s}.watch('" + other.name() + ".\"a table\"', ARRAY['all', 'id:<id>'], 'shop')"));
+  const string row = R"({"table":")" + other.name() + R"(.\"atable\"","namespace":"shop","tag":")";
+  CHECK(report_on(store.cache.raw(), {}) ==
+        R"({"entries":[],"tagged":0,"watched":[)" + row + R"(all"},)" + row + R"(id:<id>"}]})");
 }
 
 TEST_CASE("Dependents are refused as dependencies are", "[dependents][arguments]") {
