@@ -115,7 +115,7 @@ static void library_many(side *self, int thread, batch *keys) {
 
 static void raw_execute(PGconn *connection, const char *name, int count, const char *const *values, const int *lengths,
                         int rows) {
-  static const int formats[7] = {1, 1, 1, 1, 1, 1, 1};
+  static const int formats[8] = {1, 1, 1, 1, 1, 1, 1, 1};
   PGresult *answer = PQexecPrepared(connection, name, count, values, lengths, formats, 1);
   if (PQresultStatus(answer) != PGRES_TUPLES_OK || PQntuples(answer) != rows) {
     die("%s: %s", name, PQresultStatus(answer) == PGRES_TUPLES_OK ? "an entry is missing" : PQerrorMessage(connection));
@@ -132,9 +132,9 @@ static void raw_one(side *self, PGconn *connection, int64_t number) {
   char key[KEY_LEN + 2], format[4] = {0}, flags[4] = {0}, ttl[8];
   key_of(key, number);
   wire_int8(ttl, TTL_MS);
-  const char *values[7] = {digest, "default", key, (const char *)self->data->value, format, ttl, flags};
-  raw_execute(connection, self->what == PUT ? "put" : "put_untold", 7, values,
-              (const int[]){16, 7, KEY_LEN, (int)self->data->value_bytes, 4, 8, 4}, 1);
+  const char *values[8] = {digest, "default", key, (const char *)self->data->value, format, ttl, flags, NULL};
+  raw_execute(connection, self->what == PUT ? "put" : "put_untold", self->what == PUT ? 8 : 7, values,
+              (const int[]){16, 7, KEY_LEN, (int)self->data->value_bytes, 4, 8, 4, 0}, 1);
 }
 
 static void raw_many(side *self, PGconn *connection, const batch *keys) {
@@ -144,13 +144,13 @@ static void raw_many(side *self, PGconn *connection, const batch *keys) {
     return;
   }
   const wire *flags = &keys->formats; /* as many zeros */
-  const char *values[7] = {keys->digests.bytes, "default",        keys->key_array.bytes, keys->values.bytes,
-                           keys->formats.bytes, keys->ttls.bytes, flags->bytes};
-  const int lengths[7] = {(int)keys->digests.length,   7,
+  const char *values[8] = {keys->digests.bytes, "default",        keys->key_array.bytes, keys->values.bytes,
+                           keys->formats.bytes, keys->ttls.bytes, flags->bytes,          NULL};
+  const int lengths[8] = {(int)keys->digests.length,   7,
                           (int)keys->key_array.length, (int)keys->values.length,
                           (int)keys->formats.length,   (int)keys->ttls.length,
                           (int)flags->length};
-  raw_execute(connection, "put_many", 7, values, lengths, BATCH);
+  raw_execute(connection, "put_many", 8, values, lengths, BATCH);
 }
 
 static void work_once(side *self, runner *by) {

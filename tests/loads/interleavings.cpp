@@ -39,7 +39,7 @@ constexpr int64_t ALL = int64_t(1) << 60;
 const char *const isolations[] = {"READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"};
 
 /* What others may do at any moment. */
-const Actor others[] = {{"toucher", {TOUCH}}, {"clock", {EXPIRE}}};
+const Actor others[] = {{"putter", {PUT}}, {"remover", {REMOVE}}, {"toucher", {TOUCH}}, {"clock", {EXPIRE}}};
 
 std::vector<size_t> steps_of(const std::vector<Actor> &actors) {
   std::vector<size_t> steps;
@@ -162,14 +162,15 @@ TEST_CASE("[A46] Nor of two readers and one writer", "[guard][A46][rule:guard]")
   must_be_right(play, "two readers, one writer");
 }
 
-TEST_CASE("[A46] Nor when somebody touches the entry, or leases end meanwhile", "[guard][A46][rule:guard]") {
+TEST_CASE("[A46] Nor when somebody puts, removes or touches the entry, or leases end meanwhile",
+          "[guard][A46][rule:guard]") {
   Scene scene;
   Play play(scene);
   for (const Actor &other : others) {
     play.with({reader}, {other}, longer(1, 500));
     play.with({reader, second}, {other}, longer(1, 500));
   }
-  must_be_right(play, "readers, one writer, and a touch or the end of leases");
+  must_be_right(play, "readers, one writer, and a put, a remove, a touch or the end of leases");
 }
 
 TEST_CASE("Bugs that are planted into the statements are found by interleavings", "[guard][planted]") {

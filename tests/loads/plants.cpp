@@ -72,6 +72,16 @@ const std::vector<Plant> &plants() {
        "",
        {{"fill_load", "t.now, j.asof", "t.now, pg_snapshot_xmin(pg_current_snapshot())"},
         {"fill_load", "$4::bytea, j.snapshot", "$4::bytea, NULL::pg_snapshot"}}},
+      {"a touch revives",
+       "",
+       "toucher",
+       {{"touch", "accessed_at = t.now", "accessed_at = t.now, asof = pg_current_xact_id(), snapshot = NULL"},
+        {"touch", OF_ENTRY, "false"}}},
+      {"a put during a load is lost",
+       "",
+       "putter",
+       {{"fill_load", "WHERE e.version = (SELECT j.version FROM judged j)", ""}}},
+      {"a removal during a load is undone", "", "remover", {{"remove", "l.digest = $1::uuid", "l.digest <> $1::uuid"}}},
   };
   return all;
 }

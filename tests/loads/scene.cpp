@@ -25,7 +25,7 @@ constexpr int ROWS = 2000; /* made at a time */
 const char *const names[] = {
     "lease",     "read",    "fill",        "get",    "begin",    "update",  "invalidate",      "change",
     "savepoint", "release", "rollback to", "commit", "rollback", "prepare", "commit prepared", "rollback prepared",
-    "touch",     "expire"};
+    "put",       "remove",  "touch",       "expire"};
 
 /* The texts of the statements, as they are embedded in the library. */
 const struct {
@@ -34,6 +34,8 @@ const struct {
     {"begin_load", pgc_sql_statements_begin_load},
     {"fill_load", pgc_sql_statements_fill_load},
     {"get", pgc_sql_statements_get},
+    {"put", pgc_sql_statements_put},
+    {"remove", pgc_sql_statements_remove},
     {"touch", pgc_sql_statements_touch},
 };
 
@@ -60,7 +62,7 @@ std::string digit(const std::string &value) {
 /* Whether others can be given something else after this step than before it. */
 bool may_show(Step step) {
   return step == FILL || step == UPDATE || step == CHANGE || step == COMMIT || step == COMMIT_PREPARED ||
-         step == ROLLBACK || step == ROLLBACK_PREPARED || step == TOUCH;
+         step == ROLLBACK || step == ROLLBACK_PREPARED || step == PUT || step == TOUCH;
 }
 
 } // namespace
@@ -146,6 +148,7 @@ void Scene::start(Player *player, Step step) {
   const std::string prepared = "'" + store.schema() + "-" + id + "'";
   const auto text = [&](const std::string &words) { session.send("", sql(words), {}); };
   player->under_way = step;
+  steps_++;
   floor_ = committed_;
   switch (step) {
   case LEASE: {
@@ -202,6 +205,13 @@ void Scene::start(Player *player, Step step) {
   case ROLLBACK_PREPARED:
     text("ROLLBACK PREPARED " + prepared);
     break;
+  case PUT:
+    session.send("put", "",
+                 {key_digest_, "default", "\\x6b", "\\x3" + std::to_string(committed_), "0", "60000", "0", tags()});
+    break;
+  case REMOVE:
+    session.send("remove", "", {key_digest_});
+    break;
   case TOUCH:
     session.send("touch", "", {key_digest_, "60000"});
     break;
@@ -224,6 +234,7 @@ bool Scene::finish(Player *player, Tally *tally) {
   switch (player->under_way) {
   case LEASE:
     player->leased = rows.at(0).at(0) == "t";
+    player->leased_at = steps_;
     if (!player->leased)
       judge(rows[0][3], "a reader, by begin_load,", floor_, tally);
     break;
@@ -233,6 +244,12 @@ bool Scene::finish(Player *player, Tally *tally) {
   case FILL:
     (rows.at(0).at(0) == "NULL" ? tally->refused : tally->filled)++;
     player->leased = false;
+    if (rows[0][0] != "NULL" && player->leased_at < written_at_)
+      violation("a fill replaced what was put, or brought back what was removed, during its load", tally);
+    break;
+  case PUT:
+  case REMOVE:
+    written_at_ = steps_;
     break;
   case GET:
     if (!rows.empty())
@@ -287,6 +304,7 @@ void Scene::play(const std::vector<Actor> &actors, const Order &order, const Set
   names_.pop_back();
   setting_ = setting;
   committed_ = 0;
+  steps_ = written_at_ = 0;
   said_.clear();
   undone_ = false;
   if (setting.busy != bystander_busy_) {

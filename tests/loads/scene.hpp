@@ -37,6 +37,8 @@ enum Step {
   PREPARE, /* TRANSACTION */
   COMMIT_PREPARED,
   ROLLBACK_PREPARED,
+  PUT,    /* what the row has now: a load that is under way is over */
+  REMOVE, /* likewise */
   TOUCH,  /* the entry */
   EXPIRE, /* the time of all leases is over */
 };
@@ -107,7 +109,8 @@ private:
   std::string said_;  /* what was done, for the message */
   int committed_ = 0; /* what a value must show at least */
   bool undone_ = false;
-  int floor_ = 0; /* of the step under way: as of its beginning */
+  int64_t steps_ = 0, written_at_ = 0; /* when the entry was put or removed */
+  int floor_ = 0;                      /* of the step under way: as of its beginning */
 };
 
 } // namespace loads
