@@ -134,6 +134,8 @@ pgcache_status pgc_load_fill(pgc_call *call, pgcache_load *self) {
   pgcache_status status = pgc_call_run(call);
   if (value != NULL)
     value->version = call->key.version;
+  if (status == PGCACHE_OK && self->kept != NULL)
+    self->kept->version = call->key.version;
   pgc_load_land(self->cache, &self->digest, flight, PGC_OP_FILL_LOAD, status, value);
   if (value != NULL)
     pgc_value_release(value);

@@ -6,6 +6,8 @@
  */
 #include "unit.hpp"
 
+#include "pgcache_hooks.h"
+
 #include <array>
 #include <type_traits>
 
@@ -80,6 +82,14 @@ TEST_CASE("arguments: handle, outputs, inputs with their lengths, options, error
   CHECK(in_order(pgcache_load_abandon));
   CHECK(in_order(pgcache_load_extend));
   CHECK(in_order(pgcache_invalidate));
+  CHECK(in_order(pgcache_invalidate_on));
+  CHECK(in_order(pgcache_get_or_load));
+  CHECK(in_order(pgcache_submit_load_begin));
+  CHECK(in_order(pgcache_submit_load_fill));
+  CHECK(in_order(pgcache_submit_load_fill_absent));
+  CHECK(in_order(pgcache_submit_load_fail));
+  CHECK(in_order(pgcache_submit_load_abandon));
+  CHECK(in_order(pgcache_submit_invalidate));
   CHECK(in_order(pgcache_remove_many));
   CHECK(in_order(pgcache_flush));
   CHECK(in_order(pgcache_cleanup));
