@@ -101,7 +101,7 @@ static pgcache_status store(pgcache *self, pgc_op_kind kind, int64_t *version, c
                             const void *value, size_t value_len, int32_t format, int64_t ttl_ms, int64_t expected,
                             const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
-  pgc_digest tags[PGCACHE_DEPENDENCIES_MAX];
+  pgc_digest tags[PGC_TAGS_MAX];
   if (version != NULL)
     *version = 0;
   pgcache_status status = begin(&call, self, kind, key, key_len, options, error);

@@ -48,7 +48,7 @@ pgcache_status pgcache_load_begin(pgcache *self, pgcache_value **out, pgcache_lo
 
 /* With or without a value. */
 static pgcache_status fill(pgc_call *call, pgcache_load *load, int64_t *version, pgcache_status status) {
-  pgc_digest tags[PGCACHE_DEPENDENCIES_MAX];
+  pgc_digest tags[PGC_TAGS_MAX];
   if (status == PGCACHE_OK)
     status = pgc_call_set_dependencies(call, tags);
   if (status == PGCACHE_OK)

@@ -47,7 +47,7 @@ static pgcache_status submit_store(pgcache *self, uint64_t *id, pgc_op_kind kind
                                    const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
                                    int64_t expected, const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
-  pgc_digest tags[PGCACHE_DEPENDENCIES_MAX];
+  pgc_digest tags[PGC_TAGS_MAX];
   pgcache_status status = begin(&call, self, id, kind, key, key_len, options, error);
   if (status == PGCACHE_OK)
     status = pgc_call_set_value(&call, value, value_len, format);

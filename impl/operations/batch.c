@@ -248,7 +248,7 @@ static pgcache_status ask_store(pgc_call *call, pgcache_item *items, size_t coun
 pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *items, size_t count,
                              const pgcache_options *options, pgcache_error *error) {
   pgc_call begun, *call = &begun;
-  pgc_digest tags[PGCACHE_DEPENDENCIES_MAX];
+  pgc_digest tags[PGC_TAGS_MAX];
   pgcache_status status = pgc_call_prepare(call, cache, kind, options, error);
   if (count == 0)
     return status;

@@ -68,18 +68,22 @@ static pgcache_status take_each(pgc_call *call, const pgcache_dependency *what, 
   return PGCACHE_OK;
 }
 
-/* *taken: how many different ones. */
-static pgcache_status take_digests(pgc_call *call, const pgcache_dependency *what, size_t count, size_t most,
-                                   pgc_digest *digests, size_t *taken) {
-  pgcache_status status = take_each(call, what, count, most, digests);
-  *taken = status == PGCACHE_OK ? put_in_order(digests, count) : 0;
-  return status;
+static bool has_tag(const pgcache_dependency *what, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (pgc_dependency_at(what, i)->kind == PGCACHE_DEPENDS_ON_TAG)
+      return true;
+  }
+  return false;
 }
 
-pgcache_status pgc_call_set_dependencies(pgc_call *call, pgc_digest tags[PGCACHE_DEPENDENCIES_MAX]) {
+pgcache_status pgc_call_set_dependencies(pgc_call *call, pgc_digest tags[PGC_TAGS_MAX]) {
+  size_t count = call->dependency_count;
   call->op.tags = tags;
-  return take_digests(call, call->dependencies, call->dependency_count, PGCACHE_DEPENDENCIES_MAX, tags,
-                      &call->op.tag_count);
+  pgcache_status status = take_each(call, call->dependencies, count, PGCACHE_DEPENDENCIES_MAX, tags);
+  if (status == PGCACHE_OK && has_tag(call->dependencies, count))
+    pgc_digest_of_tag(&tags[count++], call->op.namespace_name, "*", 1);
+  call->op.tag_count = status == PGCACHE_OK ? put_in_order(tags, count) : 0;
+  return status;
 }
 
 pgcache_status pgc_call_set_invalidated(pgc_call *call, const pgcache_dependency *what, size_t count,
@@ -87,7 +91,9 @@ pgcache_status pgc_call_set_invalidated(pgc_call *call, const pgcache_dependency
   call->op.u.invalidate.digests = digests;
   call->op.u.invalidate.names = what;
   call->op.u.invalidate.name_count = count;
-  return take_digests(call, what, count, PGCACHE_BATCH_MAX, digests, &call->op.u.invalidate.count);
+  pgcache_status status = take_each(call, what, count, PGCACHE_BATCH_MAX, digests);
+  call->op.u.invalidate.count = status == PGCACHE_OK ? put_in_order(digests, count) : 0;
+  return status;
 }
 
 pgcache_status pgc_call_set_dependents(pgc_call *call, const pgcache_dependency *what, size_t count,

@@ -10,8 +10,9 @@
 #include "operations/call.h"
 
 /* Takes what the entries of a call that stores depend on from its options. tags: as long as the call is in use; they are
-   sorted, without duplicates, and call->op points to them. PGCACHE_OK, PGCACHE_INVALID, PGCACHE_TOO_LARGE (a name). */
-pgcache_status pgc_call_set_dependencies(pgc_call *call, pgc_digest tags[PGCACHE_DEPENDENCIES_MAX]);
+   sorted, without duplicates, and call->op points to them. With a tag there is the tag * among them, see watch() in
+   impl/sql/migrations/0001_watch.sql. PGCACHE_OK, PGCACHE_INVALID, PGCACHE_TOO_LARGE (a name). */
+pgcache_status pgc_call_set_dependencies(pgc_call *call, pgc_digest tags[PGC_TAGS_MAX]);
 
 /* Takes what an INVALIDATE is about: up to PGCACHE_BATCH_MAX keys and tags. digests: room for count of them, which the call then
    points to. As above. */

@@ -300,7 +300,7 @@ static bool too_many(size_t count) {
 pgcache_status pgc_request_submit_items(pgc_call *call, uint64_t *id, const pgcache_item *items, size_t count) {
   pgc_request *request = NULL;
   plan from = {.item_count = count};
-  pgc_digest tags[PGCACHE_DEPENDENCIES_MAX];
+  pgc_digest tags[PGC_TAGS_MAX];
   if (count == 0)
     return pgc_request_submit(call, id, make(call, kind_of_parts(call->op.kind), 0, &(void *){NULL}));
   pgcache_status status = pgc_batch_check_array(call, items, count);

@@ -60,6 +60,9 @@ enum {
 
 #define PGC_TOKEN_SIZE 16
 
+/* Most digests that an entry depends on beside its own: with that of the tag * . */
+#define PGC_TAGS_MAX (PGCACHE_DEPENDENCIES_MAX + 1)
+
 /* Of an operation on a load. */
 typedef struct pgc_op_load {
   unsigned char token[PGC_TOKEN_SIZE]; /* random; names the lease */
