@@ -19,6 +19,7 @@ static void resolve(pgc_buffer *out, const char *text, const char *schema, bool 
       {":'cache'", "'", schema, ".cache'"},
       {":'version_seq'", "'", schema, ".version_seq'"},
       {":'entries'", "'", schema, ".entries'"},
+      {":'invalidations'", "'", schema, ".invalidations'"},
       {":'library_get'", "'", schema, ".library_get(uuid)'"},
       {":'restricted_get'", "'", schema, ".restricted_get(uuid)'"},
       {":'app_role'", "'", roles->app_role, "'"},

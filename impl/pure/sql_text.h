@@ -12,7 +12,7 @@
 
 /* Appends the text with psql's notation for variables resolved:
      :"schema"       the schema, quoted
-     :'schema'       the schema, as a literal; in the same way :'cache', :'entries' and :'version_seq', with the schema,
+     :'schema'       the schema, as a literal; in the same way :'cache', :'entries', :'invalidations' and :'version_seq', with the schema,
                      and :'library_get', :'restricted_get', also with the parameters' types
      :persistence    UNLOGGED, or nothing for a logged table
      :logged         true or false

@@ -8,8 +8,10 @@ CREATE UNLOGGED TABLE :"schema".janitor (
   holder     uuid        NOT NULL,                    -- the process that walks;
   until      timestamptz NOT NULL,                    -- it is taken for dead when it says nothing until then
   stage      smallint    NOT NULL DEFAULT 0,          -- 0: no walk. 1: deletes what has expired, and counts. 2: evicts from
-                                                      -- namespaces above their bounds. 3: above the bounds for all
-  next_block bigint      NOT NULL DEFAULT 0,
+                                                      -- namespaces above their bounds. 3: above the bounds for all.
+                                                      -- 4: deletes invalidated entries. 5: deletes old invalidations
+  next_block bigint      NOT NULL DEFAULT 0,          -- in stage 4 the first two bytes of a digest
+  cut        xid8,                                    -- invalidations by older transactions are old; NULL: none are looked for
   began_at   timestamptz NOT NULL DEFAULT '-infinity', -- the walk under way, or else the last one
   ended_at   timestamptz NOT NULL DEFAULT '-infinity', -- the last one that came to its end
   written    bigint      NOT NULL DEFAULT 0,          -- where version_seq stood when it began
@@ -197,6 +199,52 @@ BEGIN
   RETURN true;
 END $$;
 
+-- From which transaction on invalidations are still needed, NULL: nothing is old. Expired leases go first, but not those that
+-- somebody is about to use. Why old invalidations can go, once the entries that they have ended are gone:
+--   a  Every fill is as of its lease's snapshot, and takes the lease away as it brings the entry. So whatever is filled after the
+--      cut was made is as of the cut or later: it had its lease by then, which the cut heeds, or took it after that, with a
+--      snapshot whose oldest transaction in progress is the cut's or a later one. No old invalidation concerns it. A lease of
+--      an older snapshot may become visible only after that; but its load begins still later, and reads what is new.
+--   b  touch, increment and compare_and_swap keep what an entry is as of. Stage 4 deletes by digest, which never changes: an
+--      entry that one of them holds is waited for and looked at again, and if it is held for long the walk gives up.
+--   c  A put is as of its snapshot, which may be older than the cut. It promises nothing of what was committed before it.
+--   d  Stage 5 begins when stage 4 is through, and its deletions are written to the log behind those of stage 4.
+-- A transaction that goes on for long keeps the cut where it began, whoever's it is; so does a lease, for an hour at most.
+CREATE FUNCTION :"schema".invalidations_cut() RETURNS xid8
+LANGUAGE plpgsql AS $$
+DECLARE
+  cut xid8;
+BEGIN
+  DELETE FROM :"schema".leases l
+   WHERE l.digest = ANY (ARRAY(SELECT o.digest FROM :"schema".leases o WHERE o.deadline <= clock_timestamp()
+                               ORDER BY o.digest LIMIT 10000 FOR UPDATE SKIP LOCKED))
+     AND l.deadline <= clock_timestamp();
+  SELECT least(pg_snapshot_xmin(pg_current_snapshot()), (SELECT min(l.asof) FROM :"schema".leases l)) INTO cut;
+  -- The oldest rows are mostly the first, and those there soon grow old if they are not.
+  IF EXISTS (SELECT FROM :"schema".invalidations i WHERE i.ctid < '(128,0)' AND i.xid < cut) THEN
+    RETURN cut;
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- Stage 4, for digests whose first two bytes are in a range. False: somebody holds an entry for long.
+CREATE FUNCTION :"schema".end_part(first bigint, behind bigint, cut xid8, OUT deleted bigint, OUT done boolean)
+LANGUAGE plpgsql SET lock_timeout = '20ms' SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+  DELETE FROM :"schema".entries e
+   WHERE e.digest >= rpad(lpad(to_hex(first), 4, '0'), 32, '0')::uuid
+     AND e.digest <= rpad(lpad(to_hex(behind - 1), 4, '0'), 32, 'f')::uuid
+     AND EXISTS (SELECT FROM :"schema".invalidations i
+                  WHERE i.digest = ANY (e.dependencies) AND i.xid >= e.asof AND i.xid < cut
+                    AND (e.snapshot IS NULL OR NOT pg_visible_in_snapshot(i.xid, e.snapshot)));
+  GET DIAGNOSTICS deleted = ROW_COUNT;
+  done := true;
+EXCEPTION WHEN lock_not_available THEN
+  deleted := 0;
+  done := false;
+END $$;
+
 -- For the library's janitors. Does the next slice of the walk, or begins one: at once if `anew`, else when the last one
 -- ended due_ms ago, or earlier when there is a bound and a twentieth of the entries may have come since.
 -- walker: who asks; while somebody else's lease lasts the answer is busy. lease_ms: how long the walker may then be silent.
@@ -217,6 +265,8 @@ DECLARE
   own     :"schema".janitor;
   n       bigint;
   more    boolean;                                    -- the part has left something to delete
+  blocks  bigint;                                     -- of the stage
+  now_ended bigint;
 BEGIN
   busy := false;
   finished := false;
@@ -258,11 +308,35 @@ BEGIN
     own.written := written;
     own.removed := 0;
     own.evicted := 0;
+    own.cut := NULL;
+    IF (anew OR pg_relation_size(:'invalidations') >= 524288) AND current_setting('transaction_isolation') = 'read committed' THEN
+      own.cut := :"schema".invalidations_cut();
+    END IF;
     DELETE FROM :"schema".tally;
   END IF;
 
+  blocks := CASE own.stage WHEN 4 THEN 65536 ELSE all_blocks END;
   WHILE own.stage > 0 LOOP
-    IF own.next_block < all_blocks THEN
+    IF own.stage = 5 THEN
+      blocks := pg_relation_size(:'invalidations') / current_setting('block_size')::bigint;
+    END IF;
+    IF own.stage = 4 AND own.next_block < blocks THEN -- about eight blocks of entries at a time
+      n := least(65536, own.next_block + greatest(1, 65536 * 8 / greatest(all_blocks, 1)));
+      SELECT p.deleted, p.done INTO now_ended, more FROM :"schema".end_part(own.next_block, n, own.cut) p;
+      own.removed := own.removed + now_ended;
+      now_removed := now_removed + now_ended;
+      IF more THEN
+        own.next_block := n;
+      ELSE
+        own.cut := NULL; -- a later walk does it
+        own.next_block := blocks;
+      END IF;
+    ELSIF own.stage = 5 AND own.next_block < blocks THEN
+      DELETE FROM :"schema".invalidations i
+       WHERE i.ctid >= format('(%s,0)', own.next_block)::tid AND i.ctid < format('(%s,0)', own.next_block + 8)::tid
+         AND i.xid < own.cut;
+      own.next_block := own.next_block + 8;
+    ELSIF own.next_block < blocks THEN
       part := clock_timestamp();
       IF own.stage = 1 THEN
         SELECT p.deleted, p.more INTO n, more
@@ -282,12 +356,14 @@ BEGIN
         step := least(step * 2, 128);
       END IF;
     END IF;
-    IF own.next_block >= all_blocks THEN -- the stage is over; the next one begins if it has something to do
+    IF own.next_block >= blocks THEN -- the stage is over; the next one begins if it has something to do
       own.next_block := 0;
       LOOP
-        own.stage := (own.stage + 1) % 4;
-        EXIT WHEN own.stage = 0 OR (bounded AND :"schema".plan_eviction(own.stage = 3));
+        own.stage := (own.stage + 1) % 6;
+        EXIT WHEN own.stage = 0 OR (own.stage >= 4 AND own.cut IS NOT NULL)
+               OR (own.stage < 4 AND bounded AND :"schema".plan_eviction(own.stage = 3));
       END LOOP;
+      blocks := CASE own.stage WHEN 4 THEN 65536 ELSE all_blocks END;
       IF own.stage = 0 THEN
         own.ended_at := clock_timestamp();
         SELECT coalesce(sum(t.entries), 0), coalesce(sum(t.bytes), 0) INTO own.entries, own.bytes
@@ -298,12 +374,13 @@ BEGIN
   END LOOP;
 
   finished := own.stage = 0;
-  in_stage := own.stage;
-  done_blocks := CASE WHEN finished THEN all_blocks ELSE least(own.next_block, all_blocks) END;
+  in_stage := CASE WHEN own.stage < 4 THEN own.stage ELSE 1 END; -- what is deleted there is of no more use, either
+  all_blocks := blocks;
+  done_blocks := CASE WHEN finished THEN blocks ELSE least(own.next_block, blocks) END;
   UPDATE :"schema".janitor
      SET holder = walker,
          until = clock_timestamp() + CASE WHEN finished THEN 0 ELSE lease_ms END * interval '1 millisecond',
-         stage = own.stage, next_block = own.next_block, began_at = own.began_at, ended_at = own.ended_at,
+         stage = own.stage, next_block = own.next_block, cut = own.cut, began_at = own.began_at, ended_at = own.ended_at,
          written = own.written, removed = own.removed, evicted = own.evicted, entries = own.entries, bytes = own.bytes;
   spent_us := (extract(epoch FROM clock_timestamp() - started) * 1000000)::bigint;
 END $$;

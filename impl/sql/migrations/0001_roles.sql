@@ -74,7 +74,7 @@ DECLARE
                            new_epoch,truncate_entries,trim_changes,take_lease,remove_loading}';
   internal CONSTANT name[] := '{note_keyed_digests,try_jsonb,granted_namespaces,make_restricted,grant_access,clean_slice,usage,set_limit,is_bounded,
                                 coldness,clean_part,plan_eviction,evict_part,trim_changes_older,truncate_changes,changes_size,
-                                tell_truncated,change_nonce,append_invalidations,append_own_invalidations,
+                                tell_truncated,change_nonce,append_invalidations,append_own_invalidations,invalidations_cut,end_part,
                                 make_watch,make_own_watch}';
   owner CONSTANT name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = :'entries'::regclass);
   restricted CONSTANT name := left(owner, 52) || '_restricted';
