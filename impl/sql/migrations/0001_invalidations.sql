@@ -15,8 +15,9 @@ RETURN :"schema".tag_digest(convert_to(tag, 'UTF8'), namespace);
 -- Notes that the transaction invalidates these digests, and tells the change stream in the same statement. Gives how many
 -- the transaction had not invalidated before: it says each once, however often it writes. The transaction's own number is
 -- noted, also inside of a savepoint, because snapshots know of no others. Without a marker slot 0 is as good as any.
+-- A plan for the digests of each call would cost more than the call.
 CREATE FUNCTION :"schema".append_invalidations(digests uuid[]) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
   said bigint;
 BEGIN
