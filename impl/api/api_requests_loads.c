@@ -26,7 +26,7 @@ pgcache_status pgcache_submit_load_begin(pgcache *self, uint64_t *id, const void
 
 /* With or without a value. */
 static pgcache_status submit_fill(pgc_call *call, uint64_t *id, pgcache_load *load, pgcache_status status) {
-  pgc_digest tags[PGCACHE_DEPENDENCIES_MAX];
+  pgc_digest tags[PGC_TAGS_MAX];
   if (status == PGCACHE_OK)
     status = pgc_call_set_dependencies(call, tags);
   return status == PGCACHE_OK ? pgc_load_submit_end(call, id, load) : status;
