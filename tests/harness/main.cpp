@@ -398,7 +398,13 @@ int loads(Command command) {
   int passed = 0, failed = 0;
   int64_t all = 0;
   const std::vector<string> faults = split(command.faults);
-  command.options.reads /= static_cast<int64_t>(faults.size()) * 2;
+  /* Without near caches nobody listens. */
+  const auto needs_near = [](const string &fault) {
+    return fault == "kill-listeners" || fault == "kill-relay" || fault == "stop-relay";
+  };
+  const auto once = std::count_if(faults.begin(), faults.end(), needs_near);
+  const int64_t runs = 2 * static_cast<int64_t>(faults.size()) - once;
+  command.options.reads = (command.options.reads + runs - 1) / runs;
   for (const string &fault : faults) {
     const auto &kinds = fault_kinds(true);
     if (std::find(kinds.begin(), kinds.end(), fault) == kinds.end()) {
@@ -407,8 +413,7 @@ int loads(Command command) {
       return 2;
     }
     for (const int64_t near : {command.options.near_bytes, int64_t{0}}) {
-      /* Without near caches nobody listens. */
-      if (near == 0 && (fault == "kill-listeners" || fault == "kill-relay" || fault == "stop-relay"))
+      if (near == 0 && needs_near(fault))
         continue;
       Options options = command.options;
       options.near_bytes = near;
