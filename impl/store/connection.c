@@ -402,6 +402,12 @@ pgc_reply pgc_connection_leave(pgc_connection *self, bool keep, pgc_deadline dea
   return reply;
 }
 
+bool pgc_connection_has_old_snapshot(const pgc_connection *self) {
+  enum { ISOLATION = 6 };
+  return self->mode == PGC_MODE_NESTED && self->before != NULL && PQnfields(self->before) > ISOLATION &&
+         strncmp(PQgetvalue(self->before, 0, ISOLATION), "read ", 5) != 0;
+}
+
 /* How often what the server still had to say is read, before its end of the stream. */
 #define LAST_READS 100000
 

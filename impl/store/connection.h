@@ -104,4 +104,8 @@ pgc_reply pgc_connection_run_with(pgc_connection *self, const char *sql, const c
 /* False if the server has closed the connection while nobody used it. Asks the socket only, never the server. */
 bool pgc_connection_alive(pgc_connection *self);
 
+/* Behind a statement in the application's transaction: whether that is at REPEATABLE READ or SERIALIZABLE, where each statement
+   sees what there was at its beginning. */
+bool pgc_connection_has_old_snapshot(const pgc_connection *self);
+
 #endif

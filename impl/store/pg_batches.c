@@ -24,7 +24,7 @@ static void encode_digests(pgc_buffer *out, const pgc_op *op) {
 /* The columns of put_many.sql, but for the namespace, which is one for all. */
 enum { DIGESTS, KEYS, VALUES, FORMATS, TTLS, FLAGS, PUT_ARRAYS };
 
-_Static_assert(PUT_ARRAYS <= PGC_QUESTION_ARRAYS_MAX, "there is room for them");
+_Static_assert(PUT_ARRAYS + 1 <= PGC_QUESTION_ARRAYS_MAX, "there is room for them");
 
 static void encode_bytes(pgc_buffer *out, const void *bytes, size_t size) {
   pgc_buffer_append_u32(out, (uint32_t)size);

@@ -141,6 +141,11 @@ static pgcache_status begun_with_entry(pgc_session *session, pgc_op *op, unsigne
 static pgcache_status begun(pgc_session *session, pgc_op *op, unsigned step, int64_t sent_us, PGresult **result,
                             bool *another) {
   pgc_op_load *load = &op->u.load;
+  if (pgc_connection_has_old_snapshot(session->connection)) /* the savepoint takes a lease back */
+    return pgc_fail(
+        session->error, PGCACHE_INVALID,
+        "the application's transaction is at REPEATABLE READ or SERIALIZABLE: what is loaded in there may be "
+        "older than the lease; begin loads before it, or at READ COMMITTED");
   load->fresh_ms = load->stale_ms = load->took_ms = 0;
   if (PQntuples(*result) == 0)
     return pgc_question_no_marker(session);

@@ -199,12 +199,19 @@ TEST_CASE("A lease can be made longer; one that is over cannot", "[rule:load][ba
   CHECK(over.load.fill("value") == PGCACHE_INVALID);
 }
 
-TEST_CASE("A put during a load wins", "[rule:guard][basics]") {
+TEST_CASE("A put, a remove or a flush during a load wins", "[rule:guard][basics]") {
   Store store;
   Begun mine = begin(store.cache, "k");
   REQUIRE(store.cache.put("k", "newer") == PGCACHE_OK);
   CHECK(mine.load.fill("older") == PGCACHE_REFUSED);
   CHECK(store.cache.get("k").bytes() == "newer");
+  Begun removed = begin(store.cache, "l");
+  (void)store.cache.remove("l");
+  CHECK(removed.load.fill("older") == PGCACHE_REFUSED);
+  Begun flushed = begin(store.cache, "l");
+  REQUIRE(store.cache.flush(PGCACHE_FLUSH_ALL) == PGCACHE_OK);
+  CHECK(flushed.load.fill("older") == PGCACHE_REFUSED);
+  CHECK(store.cache.get("l") == PGCACHE_MISS);
 }
 
 TEST_CASE("That there is no value is remembered for loads alone", "[rule:load][basics]") {
@@ -215,6 +222,8 @@ TEST_CASE("That there is no value is remembered for loads alone", "[rule:load][b
   CHECK(begin(store.cache, "k") == PGCACHE_MISS);
   CHECK(store.cache.get("k") == PGCACHE_MISS);
   CHECK(store.cache.exists("k") == PGCACHE_MISS);
+  CHECK(store.cache.add("k", "v") == PGCACHE_OK);
+  CHECK(begin(store.cache, "k").bytes() == "v");
   how.absent_ttl_ms = 0;
   const Answer nothing = begin(store.cache, "l", how).load.fill_absent();
   CHECK(nothing == PGCACHE_OK);
