@@ -164,9 +164,11 @@ static void complete_ahead(pgc_engine *self, pgc_request *request, pgcache_statu
     pgc_timers_remove(&self->timers, request);
   request->timed = false;
   request->over = ahead->over = true;
-  ahead->load = request->load;
-  ahead->drop_load = request->drop_load;
-  request->load = NULL;
+  if (request->part_count > 0) { /* what soften() gave; of others a keeper may be using it */
+    ahead->load = request->load;
+    ahead->drop_load = request->drop_load;
+    request->load = NULL;
+  }
   pthread_mutex_lock(&self->lock);
   ahead->id = request->id;
   ahead->waiter = request->waiter;
