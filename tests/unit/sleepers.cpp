@@ -39,6 +39,8 @@ const pgc_guide guide = {
       script.asked++;
       return script.ask_again(*status);
     },
+    nullptr,
+    nullptr,
     nullptr};
 
 uint64_t submit(const Engine &engine, Script &script, unsigned number, int64_t deadline_ms = 60000) {
