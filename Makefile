@@ -344,8 +344,13 @@ check-long:
 	$(MAKE) staleness ARGS='--faults all --seconds 60 --reads 10000000'
 	$(MAKE) histories OPERATIONS=1000000
 	$(MAKE) loads LOADS=1000000
+# What mostly waits runs beside something else.
 check-all: all tests light-checks
-	@set -e; for suite in $(SUITES) roles pooler near-store cli; do $(MAKE) "test-$$suite"; done
+	ci/side-by-side '$(MAKE) test-unit' '$(MAKE) test-store'
+	ci/side-by-side '$(MAKE) test-async' '$(MAKE) test-roles' '$(MAKE) test-pooler'
+	ci/side-by-side '$(MAKE) test-near' '$(MAKE) test-faults'
+	ci/side-by-side '$(MAKE) test-loads' '$(MAKE) test-near-store'
+	$(MAKE) test-cli
 light-checks: all
 	ci/check-symbols
 	ci/check-header

@@ -177,7 +177,7 @@ TEST_CASE("an SQLSTATE is taken over and taken back", "[error]") {
 }
 
 TEST_CASE("options are initialised whatever their size", "[options][rule:sizes]") {
-  CHECK(sizeof(pgcache_options) == 56);
+  CHECK(sizeof(pgcache_options) == 72);
   pgcache_options_init(nullptr, sizeof(pgcache_options));
   for (size_t size = 0; size <= sizeof(pgcache_options) + 64; size++) {
     alignas(pgcache_options) unsigned char bytes[2 * sizeof(pgcache_options) + 64];
