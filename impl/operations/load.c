@@ -148,15 +148,18 @@ void pgc_load_set_question(const pgcache_load *self, pgc_op_load *question, bool
 
 bool pgc_load_judge(const pgc_load_plan *plan, pgcache_status *status, const pgc_op_load *answer) {
   if (*status == PGCACHE_STALE && answer->stale_ms > plan->stale_ms) {
-    bool stands_in = answer->stale_ms <= plan->fail_safe_ms;
     if (answer->leased)
       *status = PGCACHE_LEASE;
-    else if (!stands_in)
+    else if (!pgc_load_may_stand_in(plan, answer))
       *status = PGCACHE_BUSY;
     else if (!answer->failed) /* somebody is loading it: that is better, if it does not take too long */
       return false;
   }
   return *status != PGCACHE_BUSY;
+}
+
+bool pgc_load_may_stand_in(const pgc_load_plan *plan, const pgc_op_load *answer) {
+  return answer->stale_ms <= plan->stale_ms || answer->stale_ms <= plan->fail_safe_ms;
 }
 
 bool pgc_load_is_early(const pgc_load_plan *plan, int64_t left_us, int64_t took_ms) {

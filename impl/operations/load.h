@@ -29,13 +29,13 @@ struct pgcache_load {
   char namespace_name[PGCACHE_NAMESPACE_MAX + 1];
   pgc_digest digest;
   unsigned char token[PGC_TOKEN_SIZE];
-  bool hollow;          /* [rule:on_error]: there is no lease, and nothing is stored */
-  bool ended;           /* at first: it has not begun */
-  pgcache_value *stale; /* what may stand in if it fails; one reference, or NULL */
-  pgc_flight *flight;   /* that it leads, or NULL */
-  int64_t began_us;     /* on pgc_monotonic_us()'s clock */
-  bool keeps;           /* what it is filled with, in the next two, for whoever had it loaded */
-  bool absent;
+  bool hollow;                   /* [rule:on_error]: there is no lease, and nothing is stored */
+  bool ended;                    /* at first: it has not begun */
+  pgcache_value *stale;          /* what may stand in if it fails; one reference, or NULL */
+  pgc_flight *flight;            /* that it leads, or NULL */
+  int64_t began_us;              /* on pgc_monotonic_us()'s clock */
+  bool keeps;                    /* what it is filled with, in the next ones, for whoever had it loaded */
+  bool absent, lost;             /* there is none; memory for it was out */
   pgcache_value *kept;           /* one reference, or NULL */
   pgc_lobby *lobby;              /* where it is while it stands in a completion; NULL: somebody has it */
   pgcache_load *next, *previous; /* in there */
@@ -58,6 +58,9 @@ void pgc_load_set_question(const pgcache_load *self, pgc_op_load *question, bool
    PGCACHE_MISS; with PGCACHE_LEASE what was found is for the load alone. False: somebody else is loading; *status is what the call gives if it waits no
    longer: PGCACHE_STALE, PGCACHE_BUSY. */
 bool pgc_load_judge(const pgc_load_plan *plan, pgcache_status *status, const pgc_op_load *answer);
+
+/* Whether what was found, which is stale, may stand in for this caller if his load fails: others may have kept it for longer. */
+bool pgc_load_may_stand_in(const pgc_load_plan *plan, const pgc_op_load *answer);
 
 /* Whether a fresh value is to be refreshed early; draws anew each time. left_us: of its freshness. took_ms 0: not known. */
 bool pgc_load_is_early(const pgc_load_plan *plan, int64_t left_us, int64_t took_ms);

@@ -67,6 +67,10 @@ static void take_lease(quest *self, pgcache_status status, pgc_flight *flight) {
     self->call->key.found = NULL; /* it is for the load alone */
   else if (found != NULL)
     pgc_value_retain(found);
+  if (found != NULL && !pgc_load_may_stand_in(self->plan, &self->call->op.u.load)) {
+    pgc_value_release(found);
+    found = NULL;
+  }
   pgc_load_begins(self->load, self->asked_us, found, flight);
 }
 

@@ -72,6 +72,7 @@ static void keep(pgcache_load *self, const pgc_call *call, bool absent) {
     pgc_value_release(self->kept);
   self->absent = absent;
   self->kept = absent ? NULL : pgc_load_value(call);
+  self->lost = !absent && self->kept == NULL;
 }
 
 pgcache_status pgc_load_set_value(pgc_call *call, pgcache_load *self, const void *value, size_t value_len,

@@ -135,6 +135,10 @@ static void goes(pgc_request *request, pgc_part *part) {
 static void take_lease(pgc_request *request, pgcache_value *stale, pgc_flight *flight) {
   quest *self = request->load_context;
   self->unsure = false;
+  if (stale != NULL && !pgc_load_may_stand_in(&self->plan, &request->u.load)) {
+    pgc_value_release(stale);
+    stale = NULL;
+  }
   pgc_load_begins(self->load, self->asked_us, stale, flight);
   request->load = self->load;
   request->drop_load = pgc_lobby_drop;

@@ -73,7 +73,7 @@ pgcache_status pgc_loader_run(pgcache_load *load, const pgcache_loader *loader, 
   *value = NULL;
   load->keeps = true;
   pgcache_status status = loader->load(loader->context, load, &theirs);
-  bool failed = !load->ended && load->kept == NULL;
+  bool failed = !load->ended && load->kept == NULL && !load->lost;
   if (failed && status >= 0)
     status = pgc_fail(&theirs, PGCACHE_INVALID, "the loader returned without having ended the load");
   if (failed)
@@ -87,6 +87,8 @@ pgcache_status pgc_loader_run(pgcache_load *load, const pgcache_loader *loader, 
     load->kept = NULL;
     return PGCACHE_OK;
   }
+  if (load->lost)
+    return pgc_fail_memory(error);
   if (status >= 0 || load->absent)
     return PGCACHE_MISS;
   theirs.sqlstate[sizeof theirs.sqlstate - 1] = '\0';

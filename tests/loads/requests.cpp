@@ -178,6 +178,35 @@ TEST_CASE("A submitted invalidation ends what depends on it, and refuses fills o
   CHECK(requests.wait(submit_invalidate(store.cache, Names()).id) == PGCACHE_OK);
 }
 
+TEST_CASE("Submitted writes carry what their entries depend on, each its own", "[rule:dependencies][requests]") {
+  Store store(Settings{{"near_max_bytes", GENERATE("0", "1048576")}});
+  const Requests requests(store.cache);
+  Names one, other;
+  const Options with_one = one.tag("one").options(), with_other = other.tag("other").key("x").options();
+  std::vector<uint64_t> ids;
+  for (int i = 0; i < 300; i++) { /* many at once, so that they go together */
+    const Options options = i % 3 == 0 ? with_one : i % 3 == 1 ? with_other : Options();
+    ids.push_back(requests.put("k" + std::to_string(i), "v", options).id);
+  }
+  Items items;
+  items.add("m1", "v");
+  items.add("m2", "v");
+  ids.push_back(requests.many(pgcache_submit_put_many, items, with_one).id);
+  ids.push_back(requests.add("added", "v", with_one).id);
+  ids.push_back(requests.put("replaced", "v", with_other).id);
+  ids.push_back(requests.replace("replaced", "w", with_one).id);
+  for (const uint64_t id : ids)
+    REQUIRE(requests.wait(id) == PGCACHE_OK);
+  REQUIRE(requests.wait(submit_invalidate(store.cache, Names().tag("one")).id) == PGCACHE_OK);
+  for (int i = 0; i < 300; i++)
+    CHECK(store.cache.get("k" + std::to_string(i)) == (i % 3 == 0 ? PGCACHE_MISS : PGCACHE_OK));
+  for (const char *key : {"m1", "m2", "added", "replaced"})
+    CHECK(store.cache.get(key) == PGCACHE_MISS);
+  REQUIRE(requests.wait(submit_invalidate(store.cache, Names().key("x")).id) == PGCACHE_OK);
+  for (int i = 0; i < 300; i++)
+    CHECK(store.cache.get("k" + std::to_string(i)) == (i % 3 == 2 ? PGCACHE_OK : PGCACHE_MISS));
+}
+
 TEST_CASE("[A40] A thousand begins of one key, submitted at once: one load, one question to the store",
           "[A40][rule:load][requests]") {
   Proxy proxy;

@@ -246,8 +246,8 @@ TEST_CASE("Each allocation on the way of a load by requests fails once: refused,
           "[memory][allocations][rule:once][faults]") {
   Store store;
   const Config config = store.config();
-  const long step = longer(11, 1); /* in a short run some of them, others each time */
-  for (long n = 1 + static_cast<long>(seed() % static_cast<uint64_t>(step)), reached = 1; reached > 0; n += step) {
+  long n = 1;
+  for (long reached = 1; reached > 0; n++) {
     Allocations allocations(n, Failing::Once);
     size_t left = 0;
     bool twice = false, hung = false;
@@ -264,7 +264,7 @@ TEST_CASE("Each allocation on the way of a load by requests fails once: refused,
       const string key = "k" + std::to_string(n);
       const Completion begun = done(submit_begin(self, key, leased(kept(1, 0, 60000), 300), deadline(15000)));
       Load load = take_load(begun);
-      const Completion other = done(submit_begin(self, key, waits({}, 10), deadline(15000)));
+      (void)done(submit_begin(self, key, waits({}, 10), deadline(15000)));
       if (load)
         done(submit_fill(load, "value", deadline(15000)));
       load = Load();
@@ -291,4 +291,5 @@ TEST_CASE("Each allocation on the way of a load by requests fails once: refused,
     CHECK_FALSE(hung);
     REQUIRE(n < 3000);
   }
+  CHECK(n > 50);
 }

@@ -97,6 +97,17 @@ TEST_CASE("[A41] What a loader fails with reaches the caller, unless something s
   }
 }
 
+TEST_CASE("What others have kept for longer than this caller wants does not stand in", "[rule:freshness][sugar]") {
+  Store store;
+  load(store.cache, "k", "old", soon_gone_but_kept());
+  await_stale(store.cache, "k");
+  Loader fails([](pgcache_load *, pgcache_error *) { return PGCACHE_CONFLICT; });
+  CHECK(fails.get(store.cache, "k", kept(60000)) == PGCACHE_CONFLICT);
+  Begun mine = begin(store.cache, "k", kept(60000));
+  REQUIRE(mine == PGCACHE_LEASE);
+  CHECK(mine.load.fail() == PGCACHE_MISS);
+}
+
 TEST_CASE("A loader that does not end its load has failed", "[sugar]") {
   Store store;
   Loader lazy([](pgcache_load *, pgcache_error *) { return PGCACHE_OK; });
@@ -373,6 +384,43 @@ TEST_CASE(
   });
   CHECK(wrong == 0);
   CHECK(loader.released(calls));
+}
+
+TEST_CASE("Each allocation on the way of a load fails once: the loader is released once, and nothing leaks",
+          "[sugar][memory][allocations]") {
+  Store store;
+  long n = 1;
+  for (long reached = 1; reached > 0; n++) {
+    const string key = "k" + std::to_string(n);
+    load(store.cache, key, "old", soon_gone_but_kept());
+    load(store.cache, key + "s", "old", soon_stale());
+    await_stale(store.cache, key + "s");
+    const Config config = store.config();
+    Loader loader("new");
+    std::vector<pgcache_status> statuses;
+    size_t left = 0;
+    {
+      Allocations allocations(n, Failing::Once);
+      pgcache *self = nullptr;
+      if (pgcache_new(&self, config.get(), nullptr) == PGCACHE_OK) {
+        statuses.push_back(loader.get(self, key, kept(60000, 0, 60000), deadline(15000)).status);
+        statuses.push_back(loader.get(self, key + "s", kept(60000, 60000), deadline(15000)).status);
+        statuses.push_back(loader.get(self, key + "m", {}, deadline(15000)).status);
+      }
+      pgcache_free(self);
+      CHECK(loader.releases() == static_cast<int>(statuses.size()));
+      eventually([&] { return (left = Allocations::alive()) == 0; });
+      reached = Allocations::failed();
+    }
+    INFO("allocation " << n);
+    CHECK(left == 0);
+    for (const pgcache_status status : statuses) {
+      INFO(pgcache_status_name(status));
+      CHECK((status == PGCACHE_OK || status == PGCACHE_STALE || status == PGCACHE_NO_MEMORY));
+    }
+    REQUIRE(n < 3000);
+  }
+  CHECK(n > 20);
 }
 
 TEST_CASE("A forked child has threads of its own for loaders", "[sugar][fork]") {
