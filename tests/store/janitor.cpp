@@ -359,10 +359,18 @@ TEST_CASE("One of so many writes does a slice, and what fails there is only coun
   CHECK(walks_ended(store) == "never");
   REQUIRE(always.get("k") == PGCACHE_OK);
   CHECK(walks_ended(store) == "never"); /* reads do not */
-  REQUIRE(always.put("k", "v") == PGCACHE_OK);
-  CHECK(rows(store) == "1");
+  /* A slice has 20 ms, planning included, and may be late on a busy machine: then the next one does it. */
+  const auto walked = [&](const string &since) {
+    return eventually(
+        [&] {
+          REQUIRE(always.increment("n") == PGCACHE_OK);
+          return walks_ended(store) != since;
+        },
+        5000);
+  };
+  CHECK(walked("never"));
+  CHECK(rows(store) == "2"); /* k and n */
   const string first = walks_ended(store);
-  CHECK(first != "never");
   /* Every kind of write may, but walks begin a minute apart. */
   REQUIRE(never.put("expired", "v", 1) == PGCACHE_OK);
   sleep_ms(5);
@@ -373,9 +381,9 @@ TEST_CASE("One of so many writes does a slice, and what fails there is only coun
   REQUIRE(always.increment("n") == PGCACHE_OK);
   CHECK(walks_ended(store) == early);
   store.pg.exec(store.sql("UPDATE {s}.janitor SET ended_at = ended_at - interval '1 second'"));
-  REQUIRE(always.increment("n") == PGCACHE_OK);
+  CHECK(walked(walks_ended(store)));
   CHECK(rows(store) == "2");
-  CHECK(always.counters().cleanup_failures == 0);
+  const int64_t late = always.counters().cleanup_failures;
 
   /* One of a hundred: about ten of a thousand; the bounds are wide. */
   Cache rarely = store.open({{"cleanup_chance", "100"}});
@@ -392,7 +400,7 @@ TEST_CASE("One of so many writes does a slice, and what fails there is only coun
   const Answer put = always.put("k", "w");
   CHECK(put == PGCACHE_OK);
   CHECK(always.get("k").bytes() == "w");
-  CHECK(always.counters().cleanup_failures == 1);
+  CHECK(always.counters().cleanup_failures == late + 1);
 }
 
 TEST_CASE("A slice on a writer's way ends soon, whatever it meets", "[cleanup][chance]") {
