@@ -41,6 +41,10 @@ DESTDIR ?=
 
 # ---- Variants ----------------------------------------------------------------------------------------------------------
 
+# What a rule writes before it is known to be complete and new: several makes may be at work side by side.
+PROCESS := $(shell echo $$PPID)
+NEW = $@.$(PROCESS).tmp
+
 VARIANTS := asan tsan coverage fuzz clang
 ifneq ($(filter-out $(VARIANTS),$(VARIANT)),)
 $(error VARIANT must be empty or one of: $(VARIANTS))
@@ -101,7 +105,7 @@ include $(PROBE)
 endif
 $(PROBE): ci/probe-flags
 	@mkdir -p $(B)
-	@CC='$(CC)' CFLAGS='$(CFLAGS) $(VARIANT_FLAGS)' ci/probe-flags >$@.tmp && mv $@.tmp $@
+	@CC='$(CC)' CFLAGS='$(CFLAGS) $(VARIANT_FLAGS)' ci/probe-flags >$(NEW) && mv $(NEW) $@
 
 # A sanitizer brings its own checks, and with clang its run-time stands in the program alone.
 ifneq ($(filter asan tsan coverage fuzz,$(VARIANT)),)
@@ -137,12 +141,12 @@ FORCE:
 # Recompile what was compiled with another compiler or other flags, and link again when a file was removed.
 $(B)/flags: FORCE
 	@mkdir -p $(B)
-	@printf '%s\n' '$(CC) $(CXX) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS)' >$@.tmp
-	@cmp -s $@.tmp $@ && rm -f $@.tmp || mv $@.tmp $@
+	@printf '%s\n' '$(CC) $(CXX) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_CXXFLAGS) $(ALL_LDFLAGS)' >$(NEW)
+	@cmp -s $(NEW) $@ && rm -f $(NEW) || mv $(NEW) $@
 $(B)/files: FORCE
 	@mkdir -p $(B)
-	@printf '%s\n' $(LIB_SOURCES) $(SQL_FILES) >$@.tmp
-	@cmp -s $@.tmp $@ && rm -f $@.tmp || mv $@.tmp $@
+	@printf '%s\n' $(LIB_SOURCES) $(SQL_FILES) >$(NEW)
+	@cmp -s $(NEW) $@ && rm -f $(NEW) || mv $(NEW) $@
 
 # ---- Compile -----------------------------------------------------------------------------------------------------------------
 
@@ -196,8 +200,8 @@ $(B)/install/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(SHARED_LINKS)
 $(B)/pgcache.pc: pgcache.pc.in abi/pgcache.h Makefile FORCE
 	@mkdir -p $(B)
 	@sed -e 's|@prefix@|$(prefix)|; s|@exec_prefix@|$(exec_prefix)|; s|@libdir@|$(libdir)|' \
-	  -e 's|@includedir@|$(includedir)|; s|@version@|$(VERSION)|; s|@libs@|$(strip $(LIBS))|' pgcache.pc.in >$@.tmp
-	@cmp -s $@.tmp $@ && rm -f $@.tmp || mv $@.tmp $@
+	  -e 's|@includedir@|$(includedir)|; s|@version@|$(VERSION)|; s|@libs@|$(strip $(LIBS))|' pgcache.pc.in >$(NEW)
+	@cmp -s $(NEW) $@ && rm -f $(NEW) || mv $(NEW) $@
 
 .PHONY: examples
 examples: $(EXAMPLES)
@@ -224,8 +228,8 @@ $(B)/obj/tests/bench/redis.o: ALL_CPPFLAGS += $(HIREDIS_CFLAGS)
 $(B)/obj/tests/bench/redis.o: $(B)/hiredis
 $(B)/hiredis: FORCE
 	@mkdir -p $(@D)
-	@echo '$(HIREDIS_CFLAGS)' >$@.tmp
-	@cmp -s $@.tmp $@ && rm -f $@.tmp || mv $@.tmp $@
+	@echo '$(HIREDIS_CFLAGS)' >$(NEW)
+	@cmp -s $(NEW) $@ && rm -f $(NEW) || mv $(NEW) $@
 
 # ---- Tests -----------------------------------------------------------------------------------------------------------------------
 

@@ -105,7 +105,6 @@ private:
   std::string key_digest_, tag_digest_;
 
   Setting setting_;
-  const std::vector<Actor> *actors_ = nullptr;
   std::string said_;  /* what was done, for the message */
   int committed_ = 0; /* what a value must show at least */
   bool undone_ = false;
