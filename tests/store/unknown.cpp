@@ -74,6 +74,8 @@ TEST_CASE("A write whose answer was lost is UNKNOWN, and it happened", "[rule:un
   Store store;
   Proxy proxy;
   for (const Write &write : writes()) {
+    if (string(write.name) == "flush") /* its first statement only ends loads: it would not have happened yet */
+      continue;
     INFO(write.name);
     Cache cache = store.open({{"url", proxy.conninfo()}, {"pool_max", "1"}});
     prepare(store, cache, write);
