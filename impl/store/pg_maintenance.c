@@ -97,11 +97,13 @@ static bool next_digest(pgc_digest *digest) {
   return false;
 }
 
-/* Removes the next entries from the digest `from` on, and moves it behind them; *more: there may be others. */
+/* Removes the next entries from the digest `from` on, and moves it behind them; *more: there may be others. The first
+   statement ends loads and removes nothing: what it names comes next. */
 static pgcache_status flush_some(pgc_session *session, pgc_op *op, pgc_digest *from, bool *more) {
   pgc_parameters parameters = {0};
   PGresult *result;
   int64_t found = 0, removed = 0;
+  const bool first = pgc_digest_compare(from, &(pgc_digest){{0}}) == 0;
   pgc_parameters_add_bytes(&parameters, from->bytes, PGC_DIGEST_SIZE);
   if (op->kind == PGC_OP_FLUSH_ALL)
     pgc_parameters_add_null(&parameters);
@@ -117,7 +119,7 @@ static pgcache_status flush_some(pgc_session *session, pgc_op *op, pgc_digest *f
   *more = false;
   if (status == PGCACHE_OK && found == FLUSH_ROWS && PQgetlength(result, 0, 2) == PGC_DIGEST_SIZE) {
     memcpy(from->bytes, PQgetvalue(result, 0, 2), PGC_DIGEST_SIZE);
-    *more = next_digest(from);
+    *more = first || next_digest(from);
   }
   PQclear(result);
   return status;

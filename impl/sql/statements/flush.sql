@@ -2,7 +2,7 @@
 -- at, $2 namespace (NULL: all), $3 how many at most. A row: how many were found, how many removed, the last digest found.
 -- The commit waits for the disk, and what the change stream is told: see remove.sql.
 -- From the all-zero digest on it removes nothing yet, and ends all loads that are under way, of whatever namespace; it says
--- that there are more entries behind it. A fill that was quicker is waited for, and its entry seen by the next statement.
+-- that there are more entries, from the next digest on. A fill that was quicker is waited for, and its entry seen by the next statement.
 -- @takes uuid, text, integer
 -- @gives found bigint, removed bigint, last_digest uuid
 WITH loading AS MATERIALIZED (
@@ -36,5 +36,5 @@ WITH loading AS MATERIALIZED (
 )
 SELECT CASE WHEN $1::uuid = '00000000-0000-0000-0000-000000000000' THEN $3::int ELSE (SELECT count(*) FROM found) END,
        (SELECT count(*) FROM gone),
-       CASE WHEN $1::uuid = '00000000-0000-0000-0000-000000000000' THEN $1::uuid
+       CASE WHEN $1::uuid = '00000000-0000-0000-0000-000000000000' THEN '00000000-0000-0000-0000-000000000001'
             ELSE (SELECT f.digest FROM found f ORDER BY f.digest DESC LIMIT 1) END
