@@ -199,24 +199,24 @@ expect_out value
 expect_runs 1
 
 begin "invalidate --tag ends what depends on the tag, and nothing else"
-p load t1 --tag red --tag green -- echo one
-p load t2 --tag green -- echo two
-p load t3 --tag blue -- echo three
+p load tagged1 --tag red --tag green -- echo one
+p load tagged2 --tag green -- echo two
+p load tagged3 --tag blue -- echo three
 p invalidate --tag red
 expect_code 0
 expect_out invalidated
-p get t1
+p get tagged1
 expect_code 3
-p get t2
+p get tagged2
 expect_out two
 p invalidate --json --tag green --tag blue
 expect_json 'j["status"] == "PGCACHE_OK" and j["outcome"] == "invalidated"'
-p get t2
+p get tagged2
 expect_code 3
-p get t3
+p get tagged3
 expect_code 3
-p put t1 anew --tag red
-p get t1
+p put tagged1 anew --tag red
+p get tagged1
 expect_out anew
 
 begin "put --tag, with a condition, too: what the tag ends is gone, and can be put anew"
