@@ -79,7 +79,7 @@ void pgc_near_set_home(pgc_near *self, const char *namespace_name);
 pgc_near_key pgc_near_key_of(const pgc_near *self, const char *namespace_name, const void *key, size_t key_len);
 
 /* Begins to fetch the memory that find() will look at, for who has something else to do in between. */
-void pgc_near_prefetch(const pgc_near *self, const pgc_near_key *key);
+void pgc_near_prefetch(const pgc_near *near, const pgc_near_key *key);
 
 /* Looks a key up. HIT: *out holds a reference, for the caller to give back. Expired entries, entries one of whose digests
    has been invalidated, and everything past valid_until are NOTHING. Counts; a lapse when only valid_until was past. */

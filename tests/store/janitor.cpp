@@ -408,13 +408,14 @@ TEST_CASE("A slice on a writer's way ends soon, whatever it meets", "[cleanup][c
   Cache cache = store.open({{"cleanup_chance", "1"}});
   REQUIRE(cache.put("k", "v") == PGCACHE_OK);
   store.pg.exec(store.sql("UPDATE {s}.janitor SET ended_at = '-infinity'"));
+  const int64_t late = cache.counters().cleanup_failures; /* the first one plans, too */
   store.pg.exec("BEGIN");
   store.pg.exec(store.sql("LOCK TABLE {s}.tally"));
   const int64_t began = now_ms();
   CHECK(cache.put("k", "w") == PGCACHE_OK);
   CHECK(now_ms() - began < 1000);
   store.pg.exec("COMMIT");
-  CHECK(cache.counters().cleanup_failures == 1);
+  CHECK(cache.counters().cleanup_failures == late + 1);
   CHECK(cache.get("k").bytes() == "w");
 }
 
