@@ -17,7 +17,7 @@
    worst, when the server is slow, is its deadline; and a walk begins this way at most so often. */
 #define CHANCE_SLICE_US 1000
 #define CHANCE_LEASE_MS 0
-#define CHANCE_DEADLINE_MS 20
+#define CHANCE_DEADLINE_MS 200 /* the first one on a connection plans: 30 to 100 ms */
 #define CHANCE_INTERVAL_MS 60000
 
 static pgcache_status run_slice(pgc_call *call) {

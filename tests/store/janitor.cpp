@@ -359,7 +359,7 @@ TEST_CASE("One of so many writes does a slice, and what fails there is only coun
   CHECK(walks_ended(store) == "never");
   REQUIRE(always.get("k") == PGCACHE_OK);
   CHECK(walks_ended(store) == "never"); /* reads do not */
-  /* A slice has 20 ms, planning included, and may be late on a busy machine: then the next one does it. */
+  /* A slice has 200 ms, planning included, and may be late on a busy machine: then the next one does it. */
   const auto walked = [&](const string &since) {
     return eventually(
         [&] {
