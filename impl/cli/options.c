@@ -208,6 +208,7 @@ int options_parse(cli_session *session, int argc, char **argv) {
         return code;
     }
   }
+  session->operands[session->operand_count] = NULL; /* as exec wants the words of a program */
   if (!dashes)
     session->operands_before_dashes = session->operand_count;
 
