@@ -7,6 +7,11 @@
 # shellcheck source=tests/cli/local_support.bash
 . "$folder/local_support.bash"
 
+# A server that was told to stop removes this as the last thing.
+no_server() {
+  [ ! -e "$1/data/postmaster.pid" ]
+}
+
 # Starts in a new folder, sends a signal as soon as a file is there, and starts again.
 interrupt() {
   local number=$1 file=$2 tries=0 victim=
@@ -24,7 +29,7 @@ interrupt() {
   if [ "$number" != KILL ]; then
     grep -q '^pgcache: interrupted$' "$work/behind" || fail "SIG$number at $file: it said $(cat "$work/behind")"
     [ ! -e "$interrupted/data.tmp" ] || fail "SIG$number at $file left a cluster that is half made"
-    [ ! -e "$interrupted/data/postmaster.pid" ] || fail "SIG$number at $file left a server"
+    wait_until 10 no_server "$interrupted" || fail "SIG$number at $file left a server"
   fi
   [ ! -e "$interrupted/data" ] || [ -e "$interrupted/data/base" ] || fail "SIG$number at $file left half a cluster"
   l local start --dir "$interrupted"
