@@ -205,11 +205,17 @@ int self_test(Options options, test::PrivateServer &server) {
   for (options.plant = NO_PLANT; options.plant < PLANTS; options.plant++) {
     /* Figures are judged at the end, answers at once. */
     options.seconds = options.plant >= PLANT_DESCRIPTOR || options.plant == NO_PLANT ? 4 : 20;
-    const std::vector<string> findings = run(options, server, false);
     const string words = plants[options.plant].found_as;
-    const bool found = std::any_of(findings.begin(), findings.end(),
-                                   [&](const string &text) { return text.find(words) != string::npos; });
-    const bool good = options.plant == NO_PLANT ? findings.empty() : found;
+    std::vector<string> findings;
+    bool good = false;
+    /* On a machine that is too busy for a moment something else may come first: then once more. */
+    for (int attempt = 0; attempt < 2 && !good; attempt++) {
+      findings = run(options, server, false);
+      good = options.plant == NO_PLANT ? findings.empty()
+                                       : std::any_of(findings.begin(), findings.end(), [&](const string &text) {
+                                           return text.find(words) != string::npos;
+                                         });
+    }
     good ? passed++ : failed++;
     printf("%-17s %s%s\n", plants[options.plant].name,
            good ? "found: " : "NOT FOUND: ", findings.empty() ? "nothing" : findings[0].substr(0, 150).c_str());
