@@ -36,6 +36,7 @@ static const struct {
     {"slots", pgc_sql_statements_doctor_slots, false, false},
     {"notifications", pgc_sql_statements_doctor_notify, false, false},
     {"changes", pgc_sql_statements_doctor_changes, false, false},
+    {"invalidations", pgc_sql_statements_doctor_invalidations, false, false},
     {"durability", pgc_sql_statements_doctor_durability, false, false},
 };
 

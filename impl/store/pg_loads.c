@@ -104,7 +104,7 @@ static pgcache_status read_age(pgc_session *session, const PGresult *result, pgc
   *fresh = fresh_until > now;
   *absent = (flags & PGC_STORED_ABSENT) != 0;
   if (!*fresh)
-    load->stale_ms = (now - fresh_until) / 1000;
+    load->stale_ms = (now - fresh_until) / 1000 + 1; /* begun ones count: with stale_ms 0 nothing stale is given */
   else
     load->fresh_ms = fresh_until == INT64_MAX ? INT64_MAX / 1000 : (fresh_until - now) / 1000;
   return PGCACHE_OK;

@@ -99,6 +99,19 @@ TEST_CASE("[A45] Fail-safe: the lease for one, who falls back on it; others wait
   CHECK(begin(scene.cache, "k", how).bytes() == "new");
 }
 
+TEST_CASE("[A45] Without stale_ms a value that is over is not given, however short ago", "[A45][rule:freshness][freshness]") {
+  Scene scene;
+  const How how = kept(1, 0, minute);
+  for (int i = 0; i < 200; i++) {
+    const string key = "k" + std::to_string(i);
+    load(scene.cache, key, "old", how);
+    Begun begun;
+    while ((begun = begin(scene.cache, key, how)) == PGCACHE_OK)
+      ;
+    REQUIRE(begun == PGCACHE_LEASE);
+  }
+}
+
 TEST_CASE("[A45] A value beyond all its times, or invalidated, does not stand in", "[A45][rule:freshness][freshness]") {
   Scene scene;
   const How how = waits(kept(hour, minute, minute), 0);

@@ -109,9 +109,10 @@ TEST_CASE("Doctor: a schema that was just made has nothing above info, for its o
   for (const char *check :
        {"version", "pooler",       "clock",    "standby",  "schema",        "table",      "pieces",      "connections",
         "grants",  "owner",        "marker",   "versions", "autovacuum",    "dead-rows",  "hot-updates", "bloat",
-        "expired", "transactions", "prepared", "slots",    "notifications", "durability", "changes",     "near"})
+        "expired", "transactions", "prepared", "slots",    "notifications", "durability", "changes",     "invalidations",
+        "near"})
     CHECK(fresh.of(check).size() == 1);
-  CHECK(fresh.findings.size() == 24);
+  CHECK(fresh.findings.size() == 25);
   for (const auto &finding : fresh.findings) {
     CHECK(finding.finding.size() > 10);
     CHECK(finding.evidence.size() > 5);
@@ -122,19 +123,28 @@ TEST_CASE("Doctor: a schema that was just made has nothing above info, for its o
   CHECK(examine(other.cache).above("info").empty());
 }
 
-TEST_CASE("Doctor: a change stream that nobody trims", "[doctor]") {
+TEST_CASE("Doctor: a change stream that nobody trims, invalidations that nobody purges", "[doctor]") {
+  struct Log {
+    const char *sql, *limit, *fill, *remedy;
+  };
   Store store;
-  string sql = resolve(store, pgc_sql_statements_doctor_changes);
+  const auto &log = GENERATE(
+      Log{pgc_sql_statements_doctor_changes, "2147483648",
+          "INSERT INTO {s}.changes (slot, kind, event) SELECT i % 3, 0, '' FROM generate_series(1, 20000) i",
+          "SELECT {s}.trim_changes()"},
+      Log{pgc_sql_statements_doctor_invalidations, "1073741824",
+          "INSERT INTO {s}.invalidations (digest) SELECT gen_random_uuid() FROM generate_series(1, 20000)",
+          "`pgcache cleanup`"});
+  string sql = resolve(store, log.sql);
   CHECK(store.pg.query(sql).at(0).at(1) == "ok");
-  const string limit = "2147483648"; /* as many bytes would take long to write */
+  const string limit = log.limit; /* as many bytes would take long to write */
   REQUIRE(sql.find(limit) != string::npos);
   sql.replace(sql.find(limit), limit.size(), "1000000");
   CHECK(store.pg.query(sql).at(0).at(1) == "ok");
-  store.pg.exec(
-      store.sql("INSERT INTO {s}.changes (slot, kind, event) SELECT i % 3, 0, '' FROM generate_series(1, 20000) i"));
+  store.pg.exec(store.sql(log.fill));
   const Row finding = store.pg.query(sql).at(0);
   CHECK(finding[1] == "warning");
-  CHECK(has(finding[4], store.sql("SELECT {s}.trim_changes()")));
+  CHECK(has(finding[4], store.sql(log.remedy)));
 }
 
 TEST_CASE("Doctor: what it expects of a schema is what the migrations make", "[doctor]") {
