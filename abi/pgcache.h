@@ -54,8 +54,9 @@
  *                   shortened to it.
  *   [rule:deadline] `deadline_ms` of the options bounds the whole call: waiting for a connection, connecting (name
  *                   look-up included), sending, and the answer. PGCACHE_DEADLINE_DEFAULT: the setting `timeout_ms`, for
- *                   flush, cleanup, stats, usage, dependents, keys, doctor, init and upgrade
- *                   `maintenance_timeout_ms`. 0: do not wait at all; whatever would ask the server gives PGCACHE_TIMEOUT; what the near cache answers does not.
+ *                   flush, cleanup, stats, usage, dependents, keys, doctor, init and upgrade `maintenance_timeout_ms`. 0: do
+ *                   not wait at all; whatever would ask the server gives PGCACHE_TIMEOUT; what the near cache answers does
+ *                   not.
  *
  * RESULTS
  *   [rule:linear]   Operations on one key are linearizable: each takes effect at one moment between call and return; but
@@ -92,13 +93,14 @@
  *                   signals.
  *
  * THE NEAR CACHE
- *   [rule:near]     A handle keeps copies of what it read and wrote in up to `near_max_bytes` bytes of its process's memory, all
- *                   overhead included: 64 MiB unless set, and with 0 none. get, get_into, exists, get_many and their requests are answered
- *                   from there where they can be, without asking the server. A connection of its own, opened by the first
- *                   read, hears of every change: by any process, by the functions of the SQL interface in any transaction,
- *                   by cleanup, and by TRUNCATE; not of rows of the cache's tables that somebody updates or deletes by hand.
- *                   A forked child begins without copies. There are none with `null:`, on the application's connections, in a
- *                   process that only writes, and where a connection pooler stands between: see the setting `listen_url`.
+ *   [rule:near]     A handle keeps copies of what it read and wrote in up to `near_max_bytes` bytes of its process's memory,
+ *                   all overhead included: 64 MiB unless set, and with 0 none. get, get_into, exists, get_many and their
+ *                   requests are answered from there where they can be, without asking the server. A connection of its own,
+ *                   opened by the first read, hears of every change: by any process, by the functions of the SQL interface
+ *                   in any transaction, by cleanup, and by TRUNCATE; not of rows of the cache's tables that somebody updates
+ *                   or deletes by hand. A forked child begins without copies. There are none with `null:`, on the
+ *                   application's connections, in a process that only writes, and where a connection pooler stands between:
+ *                   see the setting `listen_url`.
  *   [rule:stale]    A copy answers only if everything that was acknowledged more than `near_staleness_ms` ago, by anybody, was
  *                   heard of; usually that takes milliseconds. While that is not proven, because the server, the connection or
  *                   the process stood still, reads ask the server as if there were no copies. Time is counted on a clock
@@ -262,34 +264,33 @@ typedef enum pgcache_status {
   PGCACHE_STALE = 4,     /* a load: a value that is not fresh any more */
   PGCACHE_LEASE = 5,     /* a load: there is no value, and the caller is the one to load it */
   PGCACHE_BUSY = 6,      /* a load: there is no value, and somebody else is loading it */
-  PGCACHE_REFUSED =
-      7, /* a load: nothing was stored: the lease was over, or the entry was written or invalidated meanwhile */
+  PGCACHE_REFUSED = 7,   /* a load: nothing was stored: the lease was over, or the entry was written or invalidated meanwhile */
 
-  PGCACHE_INVALID = -1,              /* an argument is wrong: NULL, empty, out of range, unknown */
-  PGCACHE_TOO_LARGE = -2,            /* a key or value is longer than allowed */
-  PGCACHE_BAD_SETTING = -3,          /* a setting's name or value is wrong */
-  PGCACHE_NO_MEMORY = -4,            /* this process is out of memory */
-  PGCACHE_CLOSED = -5,               /* the handle was shut down */
-  PGCACHE_TIMEOUT = -6,              /* the deadline passed, or the server gave up waiting; nothing was changed */
-  PGCACHE_UNKNOWN = -7,              /* a write was sent and its answer never came: it may or may not have happened */
-  PGCACHE_UNAVAILABLE = -8,          /* the server cannot be reached, is starting up or is shutting down */
-  PGCACHE_TOO_MANY_CONNECTIONS = -9, /* the server has no connection left for us */
-  PGCACHE_DENIED = -10,              /* log-in refused, no such role or database, or a missing privilege */
-  PGCACHE_READ_ONLY = -11,           /* the server is a standby or read-only: writes are refused */
-  PGCACHE_FULL = -12,                /* the server's disk or memory is full */
-  PGCACHE_SERVER_TOO_OLD = -13,      /* the server is older than PostgreSQL 15 */
-  PGCACHE_SCHEMA_MISSING = -14,      /* the cache's schema is not there: call pgcache_init() */
-  PGCACHE_SCHEMA_OLDER = -15,        /* the schema is older than the library: call pgcache_upgrade() */
-  PGCACHE_SCHEMA_NEWER = -16,        /* the schema is newer than the library: upgrade the library */
-  PGCACHE_SCHEMA_CHANGED = -17,      /* something in the schema was changed or dropped by hand */
-  PGCACHE_SCHEMA_DIFFERS = -18,      /* the setting `table` or `digests` disagrees with the schema */
-  PGCACHE_NOT_A_COUNTER = -19,       /* increment: the entry does not hold a decimal 64-bit integer */
-  PGCACHE_OVERFLOW = -20,            /* increment: the result does not fit 64 bits; the entry is unchanged */
-  PGCACHE_CONFLICT = -21,     /* the server gave up a conflict (deadlock, lock) repeatedly; nothing was changed */
-  PGCACHE_SERVER_ERROR = -22, /* any other error of the server; see sqlstate */
-  PGCACHE_UNSUPPORTED = -23,  /* not possible with the handle's settings, or on the application's connections */
-  PGCACHE_QUEUE_FULL = -24,   /* too many requests are under way or wait to be taken; nothing was submitted */
-  PGCACHE_CANCELLED = -25     /* the request was cancelled; nothing was changed */
+  PGCACHE_INVALID = -1,               /* an argument is wrong: NULL, empty, out of range, unknown */
+  PGCACHE_TOO_LARGE = -2,             /* a key or value is longer than allowed */
+  PGCACHE_BAD_SETTING = -3,           /* a setting's name or value is wrong */
+  PGCACHE_NO_MEMORY = -4,             /* this process is out of memory */
+  PGCACHE_CLOSED = -5,                /* the handle was shut down */
+  PGCACHE_TIMEOUT = -6,               /* the deadline passed, or the server gave up waiting; nothing was changed */
+  PGCACHE_UNKNOWN = -7,               /* a write was sent and its answer never came: it may or may not have happened */
+  PGCACHE_UNAVAILABLE = -8,           /* the server cannot be reached, is starting up or is shutting down */
+  PGCACHE_TOO_MANY_CONNECTIONS = -9,  /* the server has no connection left for us */
+  PGCACHE_DENIED = -10,               /* log-in refused, no such role or database, or a missing privilege */
+  PGCACHE_READ_ONLY = -11,            /* the server is a standby or read-only: writes are refused */
+  PGCACHE_FULL = -12,                 /* the server's disk or memory is full */
+  PGCACHE_SERVER_TOO_OLD = -13,       /* the server is older than PostgreSQL 15 */
+  PGCACHE_SCHEMA_MISSING = -14,       /* the cache's schema is not there: call pgcache_init() */
+  PGCACHE_SCHEMA_OLDER = -15,         /* the schema is older than the library: call pgcache_upgrade() */
+  PGCACHE_SCHEMA_NEWER = -16,         /* the schema is newer than the library: upgrade the library */
+  PGCACHE_SCHEMA_CHANGED = -17,       /* something in the schema was changed or dropped by hand */
+  PGCACHE_SCHEMA_DIFFERS = -18,       /* the setting `table` or `digests` disagrees with the schema */
+  PGCACHE_NOT_A_COUNTER = -19,        /* increment: the entry does not hold a decimal 64-bit integer */
+  PGCACHE_OVERFLOW = -20,             /* increment: the result does not fit 64 bits; the entry is unchanged */
+  PGCACHE_CONFLICT = -21,             /* the server gave up a conflict (deadlock, lock) repeatedly; nothing was changed */
+  PGCACHE_SERVER_ERROR = -22,         /* any other error of the server; see sqlstate */
+  PGCACHE_UNSUPPORTED = -23,          /* not possible with the handle's settings, or on the application's connections */
+  PGCACHE_QUEUE_FULL = -24,           /* too many requests are under way or wait to be taken; nothing was submitted */
+  PGCACHE_CANCELLED = -25             /* the request was cancelled; nothing was changed */
 } pgcache_status;
 
 /* The name of a status, such as "PGCACHE_MISS"; "PGCACHE_?" for an unknown one. Static storage. Any thread. Since 1.0. */
@@ -309,12 +310,7 @@ typedef struct pgcache_error {
   char message[506];     /* one line, NUL-terminated, without a newline; cut at the end if too long */
 } pgcache_error;
 
-#define PGCACHE_ERROR_INIT                                                                                             \
-  {                                                                                                                    \
-    sizeof(pgcache_error), PGCACHE_OK, {0}, {                                                                          \
-      0                                                                                                                \
-    }                                                                                                                  \
-  }
+#define PGCACHE_ERROR_INIT { sizeof(pgcache_error), PGCACHE_OK, { 0 }, { 0 } }
 
 /* Does the same as PGCACHE_ERROR_INIT, for callers without macros. Out: error, whose size is struct_size bytes (at
    least 16, else nothing is done). Any thread. Since 1.0. */
@@ -329,7 +325,10 @@ typedef enum pgcache_read_mode {
 } pgcache_read_mode;
 
 /* What an entry depends on, or what is to be invalidated. Since 1.0. */
-typedef enum pgcache_dependency_kind { PGCACHE_DEPENDS_ON_TAG = 0, PGCACHE_DEPENDS_ON_KEY = 1 } pgcache_dependency_kind;
+typedef enum pgcache_dependency_kind {
+  PGCACHE_DEPENDS_ON_TAG = 0,
+  PGCACHE_DEPENDS_ON_KEY = 1
+} pgcache_dependency_kind;
 
 /* One dependency, in the namespace of the call. An array's elements all have the same struct_size. Since 1.0. */
 typedef struct pgcache_dependency {
@@ -339,28 +338,25 @@ typedef struct pgcache_dependency {
   size_t name_len;  /* bytes */
 } pgcache_dependency;
 
-#define PGCACHE_DEPENDENCY_INIT                                                                                        \
-  { sizeof(pgcache_dependency), PGCACHE_DEPENDS_ON_TAG, NULL, 0 }
+#define PGCACHE_DEPENDENCY_INIT { sizeof(pgcache_dependency), PGCACHE_DEPENDS_ON_TAG, NULL, 0 }
 
 struct pgcache_callback; /* for C and C++ alone: in pgcache_hooks.h */
 
 /* Options of one call. Since 1.0. */
 typedef struct pgcache_options {
-  size_t struct_size;  /* sizeof(pgcache_options) */
-  int64_t deadline_ms; /* milliseconds from the call's start, >= 0, or PGCACHE_DEADLINE_DEFAULT; [rule:deadline] */
+  size_t struct_size;        /* sizeof(pgcache_options) */
+  int64_t deadline_ms;       /* milliseconds from the call's start, >= 0, or PGCACHE_DEADLINE_DEFAULT; [rule:deadline] */
   const char *namespace_name; /* NULL: the setting `namespace`; [rule:namespace] */
-  const char
-      *span_name; /* what the caller is doing, for metrics and traces: up to PGCACHE_SPAN_NAME_MAX bytes, or NULL */
+  const char *span_name;     /* what the caller is doing, for metrics and traces: up to PGCACHE_SPAN_NAME_MAX bytes, or NULL */
   pgcache_read_mode read_mode;
-  uint32_t flags; /* 0; no flag is defined yet, any other value gives PGCACHE_INVALID */
-  uint64_t token; /* of a request: the caller's own, given back by pgcache_completion_token(); otherwise ignored */
+  uint32_t flags;            /* 0; no flag is defined yet, any other value gives PGCACHE_INVALID */
+  uint64_t token;            /* of a request: the caller's own, given back by pgcache_completion_token(); otherwise ignored */
   const struct pgcache_callback *callback; /* of a request: NULL, or see pgcache_hooks.h; otherwise ignored */
-  const pgcache_dependency
-      *dependencies;       /* of put, add, replace, compare_and_swap, put_many and load_fill: an array of */
-  size_t dependency_count; /* so many, [rule:dependencies]; otherwise ignored */
+  const pgcache_dependency *dependencies; /* of put, add, replace, compare_and_swap, put_many and load_fill: an array of */
+  size_t dependency_count;                /* so many, [rule:dependencies]; otherwise ignored */
 } pgcache_options;
 
-#define PGCACHE_OPTIONS_INIT                                                                                           \
+#define PGCACHE_OPTIONS_INIT \
   { sizeof(pgcache_options), PGCACHE_DEADLINE_DEFAULT, NULL, NULL, PGCACHE_READ_NEAR, 0, 0, NULL, NULL, 0 }
 
 /* Does the same as PGCACHE_OPTIONS_INIT, for callers without macros. Out: options, whose size is struct_size bytes (at
@@ -382,8 +378,7 @@ typedef struct pgcache_setting {
   const char *description;   /* one sentence, with the unit */
 } pgcache_setting;
 
-#define PGCACHE_SETTING_INIT                                                                                           \
-  { sizeof(pgcache_setting), NULL, NULL, NULL, NULL, NULL }
+#define PGCACHE_SETTING_INIT { sizeof(pgcache_setting), NULL, NULL, NULL, NULL, NULL }
 
 /* Makes a configuration in which each setting has its default.
    Out: out, owned by the caller, to be given to pgcache_config_free().
@@ -526,8 +521,8 @@ PGCACHE_API pgcache_status pgcache_replace(pgcache *self, int64_t *version, cons
    Returns PGCACHE_OK, PGCACHE_MISS (there is none), PGCACHE_EXISTS (it has another version), PGCACHE_TOO_LARGE or a
    common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_compare_and_swap(pgcache *self, int64_t *version, const void *key, size_t key_len,
-                                                    const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
-                                                    int64_t expected, const pgcache_options *options,
+                                                    const void *value, size_t value_len, int32_t format,
+                                                    int64_t ttl_ms, int64_t expected, const pgcache_options *options,
                                                     pgcache_error *error);
 
 /* Removes an entry.
@@ -588,8 +583,8 @@ typedef struct pgcache_item {
   pgcache_value *result; /* out: get_many only: owned by the caller, to be given to pgcache_value_free(); else NULL */
 } pgcache_item;
 
-#define PGCACHE_ITEM_INIT                                                                                              \
-  { sizeof(pgcache_item), NULL, 0, NULL, 0, PGCACHE_TTL_DEFAULT, PGCACHE_FORMAT_BYTES, PGCACHE_OK, 0, NULL }
+#define PGCACHE_ITEM_INIT { sizeof(pgcache_item), NULL, 0, NULL, 0, PGCACHE_TTL_DEFAULT, PGCACHE_FORMAT_BYTES, \
+                            PGCACHE_OK, 0, NULL }
 
 /* Rules of the multi-key calls: [rule:batch]
    In and out: items, an array of count elements (0 is allowed and does nothing). Up to PGCACHE_BATCH_MAX keys go in one
@@ -622,26 +617,23 @@ PGCACHE_API pgcache_status pgcache_remove_many(pgcache *self, pgcache_item *item
 
 /* How an entry is to be loaded and kept. Since 1.0. */
 typedef struct pgcache_load_options {
-  size_t struct_size; /* sizeof(pgcache_load_options) */
-  int64_t ttl_ms;     /* how long it is fresh, [rule:ttl] */
-  int64_t stale_ms; /* for so long after that load_begin gives it at once as STALE, and one caller refreshes it; >= 0 */
-  int64_t fail_safe_ms; /* for so long after that it stands in when a load fails or is late; >= 0 */
-  int64_t
-      throttle_ms; /* after a load that failed: how long something stale stands in before anybody tries again; >= 0 */
-  int64_t absent_ttl_ms; /* how long "there is no value" is remembered, see load_fill_absent; 0: not at all; never:
+  size_t struct_size;     /* sizeof(pgcache_load_options) */
+  int64_t ttl_ms;         /* how long it is fresh, [rule:ttl] */
+  int64_t stale_ms;       /* for so long after that load_begin gives it at once as STALE, and one caller refreshes it; >= 0 */
+  int64_t fail_safe_ms;   /* for so long after that it stands in when a load fails or is late; >= 0 */
+  int64_t throttle_ms;    /* after a load that failed: how long something stale stands in before anybody tries again; >= 0 */
+  int64_t absent_ttl_ms;  /* how long "there is no value" is remembered, see load_fill_absent; 0: not at all; never:
                              PGCACHE_TTL_NEVER */
-  int64_t lease_ms;      /* how long the load may take before somebody else may: 1 to PGCACHE_LEASE_MAX */
-  int64_t wait_ms;       /* how long to wait for somebody else's load before STALE or BUSY, >= 0;
+  int64_t lease_ms;       /* how long the load may take before somebody else may: 1 to PGCACHE_LEASE_MAX */
+  int64_t wait_ms;        /* how long to wait for somebody else's load before STALE or BUSY, >= 0;
                              PGCACHE_DEADLINE_DEFAULT: until the deadline */
-  int32_t
-      jitter_percent; /* ttl_ms is shortened by up to so many percent at random, so that not all expire at once: 0 to 50 */
-  int32_t
-      early_percent; /* refresh before the end, the more probably the nearer it is and the longer a load takes: 100 is
+  int32_t jitter_percent; /* ttl_ms is shortened by up to so many percent at random, so that not all expire at once: 0 to 50 */
+  int32_t early_percent;  /* refresh before the end, the more probably the nearer it is and the longer a load takes: 100 is
                              usual, 0 is off, up to 1000. XFetch with beta = early_percent / 100 (Vattani, Chierichetti,
                              Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015) */
 } pgcache_load_options;
 
-#define PGCACHE_LOAD_OPTIONS_INIT                                                                                      \
+#define PGCACHE_LOAD_OPTIONS_INIT \
   { sizeof(pgcache_load_options), PGCACHE_TTL_DEFAULT, 0, 0, 1000, 0, 10000, PGCACHE_DEADLINE_DEFAULT, 0, 0 }
 
 /* Does the same as PGCACHE_LOAD_OPTIONS_INIT, for callers without macros. Out: options, whose size is struct_size bytes (at
@@ -678,8 +670,8 @@ PGCACHE_API pgcache_status pgcache_load_fill(pgcache_load *load, int64_t *versio
 /* The same when there is no value: until absent_ttl_ms is over, or it is invalidated, pgcache_load_begin() gives
    PGCACHE_MISS; for all other calls there is no entry. With an absent_ttl_ms of 0 nothing is stored. Returns as
    pgcache_load_fill(). Since 1.0. */
-PGCACHE_API pgcache_status pgcache_load_fill_absent(pgcache_load *load, int64_t *version,
-                                                    const pgcache_options *options, pgcache_error *error);
+PGCACHE_API pgcache_status pgcache_load_fill_absent(pgcache_load *load, int64_t *version, const pgcache_options *options,
+                                                    pgcache_error *error);
 
 /* The load failed, and ends. Out: out, a stale value that may stand in, owned by the caller, to be given to
    pgcache_value_free(); NULL if there is none. If there is one, others get it, too, and nobody has a lease until throttle_ms
@@ -691,8 +683,7 @@ PGCACHE_API pgcache_status pgcache_load_fail(pgcache_load *load, pgcache_value *
 
 /* Gives the lease back, and ends the load: the next who asks gets it.
    Returns PGCACHE_OK (also: it was over), PGCACHE_INVALID or a common status. Since 1.0. */
-PGCACHE_API pgcache_status pgcache_load_abandon(pgcache_load *load, const pgcache_options *options,
-                                                pgcache_error *error);
+PGCACHE_API pgcache_status pgcache_load_abandon(pgcache_load *load, const pgcache_options *options, pgcache_error *error);
 
 /* Makes the lease last for lease_ms from now. In: lease_ms, 1 to PGCACHE_LEASE_MAX.
    Returns PGCACHE_OK, PGCACHE_REFUSED (it is over, and the load with it), PGCACHE_INVALID or a common status. Since 1.0. */
@@ -759,8 +750,7 @@ typedef struct pgcache_cleanup_progress {
   int64_t blocks;      /* out: and how much there is */
 } pgcache_cleanup_progress;
 
-#define PGCACHE_CLEANUP_PROGRESS_INIT                                                                                  \
-  { sizeof(pgcache_cleanup_progress), 0, 0, 0, 0, 0, 0, 0, 0 }
+#define PGCACHE_CLEANUP_PROGRESS_INIT { sizeof(pgcache_cleanup_progress), 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Does a part of what pgcache_cleanup() does: goes on with the walk that it or anybody else left unfinished, or begins one.
    One janitor of a schema is at work at a time; it has the walk to itself until it has been silent for five seconds.
@@ -835,8 +825,7 @@ typedef struct pgcache_usage {
   int64_t max_bytes;
 } pgcache_usage;
 
-#define PGCACHE_USAGE_INIT                                                                                             \
-  { sizeof(pgcache_usage), {0}, 0, 0, 0, 0, 0 }
+#define PGCACHE_USAGE_INIT { sizeof(pgcache_usage), { 0 }, 0, 0, 0, 0, 0 }
 
 /* Counts what each namespace holds, a page at a time in the order of their names, first of all "" for all together; reads
    the whole table, so it is for people and monitors. With `null:` there is nothing.
@@ -850,21 +839,20 @@ PGCACHE_API pgcache_status pgcache_read_usage(pgcache *self, pgcache_usage *out,
 
 /* Figures of the store. Since 1.0. */
 typedef struct pgcache_store_stats {
-  size_t struct_size;     /* sizeof(pgcache_store_stats) */
-  int64_t entries;        /* entries that have not expired, all namespaces, counted now */
-  int64_t expired;        /* rows that have expired and wait for cleanup */
-  int64_t value_bytes;    /* the values' bytes of both, as stored */
-  int64_t relation_bytes; /* the table on disk, with its index and out-of-line values */
+  size_t struct_size;        /* sizeof(pgcache_store_stats) */
+  int64_t entries;           /* entries that have not expired, all namespaces, counted now */
+  int64_t expired;           /* rows that have expired and wait for cleanup */
+  int64_t value_bytes;       /* the values' bytes of both, as stored */
+  int64_t relation_bytes;    /* the table on disk, with its index and out-of-line values */
   int32_t schema_version;
   int32_t epoch;
-  int32_t logged;         /* 1 if the table is logged, 0 if unlogged */
-  int32_t pool_open;      /* connections this handle has open */
-  int32_t pool_idle;      /* of these, not in use */
-  int32_t server_version; /* as PostgreSQL's server_version_num, such as 150018 */
+  int32_t logged;            /* 1 if the table is logged, 0 if unlogged */
+  int32_t pool_open;         /* connections this handle has open */
+  int32_t pool_idle;         /* of these, not in use */
+  int32_t server_version;    /* as PostgreSQL's server_version_num, such as 150018 */
 } pgcache_store_stats;
 
-#define PGCACHE_STORE_STATS_INIT                                                                                       \
-  { sizeof(pgcache_store_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define PGCACHE_STORE_STATS_INIT { sizeof(pgcache_store_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Counts what the store holds; reads the whole table, so it is for people and monitors, not for the request path.
    Out: out. With `null:` all figures are 0.
@@ -895,45 +883,44 @@ typedef struct pgcache_counters {
   int64_t breaker_opened;     /* how often the circuit breaker opened, [rule:breaker] */
   int64_t breaker_refused;    /* calls that it refused, PGCACHE_UNAVAILABLE */
   int64_t reads_failed;       /* reads that gave a miss instead of their error, [rule:on_error] */
-  int64_t values_refused;   /* rows taken for a miss: damaged, moved, of an unknown key, or not encrypted as required */
-  int64_t entries_touched;  /* entries noted as used because they were read while there is a limit */
-  int64_t entries_evicted;  /* entries that this handle evicted to keep the limits */
-  int64_t cleanup_failures; /* walks of its janitors, and slices after writes, that failed */
+  int64_t values_refused;     /* rows taken for a miss: damaged, moved, of an unknown key, or not encrypted as required */
+  int64_t entries_touched;    /* entries noted as used because they were read while there is a limit */
+  int64_t entries_evicted;    /* entries that this handle evicted to keep the limits */
+  int64_t cleanup_failures;   /* walks of its janitors, and slices after writes, that failed */
   /* Of the near cache, [rule:near]: */
-  int64_t near_hits;          /* keys answered with a value that it held */
-  int64_t near_absent_hits;   /* keys answered with the knowledge that there is no entry */
-  int64_t near_misses;        /* keys that it was asked for and did not answer */
-  int64_t near_fills;         /* values, and absences, that it took in */
-  int64_t near_fills_refused; /* those that were not taken in because something newer was heard of */
-  int64_t near_invalidations; /* copies that were dropped because the entry changed */
-  int64_t near_evictions;     /* copies that were dropped to keep its limits */
-  int64_t near_lapses;        /* keys that it held and did not answer, because how fresh it is was not proven in time */
-  int64_t near_flushes;       /* how often it dropped everything; the next four say why: */
-  int64_t near_flushes_start; /* it was new, or without news for longer than near_staleness_ms */
-  int64_t near_flushes_epoch; /* the server lost the unlogged tables, or is another one */
-  int64_t near_flushes_gap;   /* the news did not reach back far enough */
+  int64_t near_hits;             /* keys answered with a value that it held */
+  int64_t near_absent_hits;      /* keys answered with the knowledge that there is no entry */
+  int64_t near_misses;           /* keys that it was asked for and did not answer */
+  int64_t near_fills;            /* values, and absences, that it took in */
+  int64_t near_fills_refused;    /* those that were not taken in because something newer was heard of */
+  int64_t near_invalidations;    /* copies that were dropped because the entry changed */
+  int64_t near_evictions;        /* copies that were dropped to keep its limits */
+  int64_t near_lapses;           /* keys that it held and did not answer, because how fresh it is was not proven in time */
+  int64_t near_flushes;          /* how often it dropped everything; the next four say why: */
+  int64_t near_flushes_start;    /* it was new, or without news for longer than near_staleness_ms */
+  int64_t near_flushes_epoch;    /* the server lost the unlogged tables, or is another one */
+  int64_t near_flushes_gap;      /* the news did not reach back far enough */
   int64_t near_flushes_stream;   /* the cache was flushed */
   int64_t near_entries;          /* copies that it holds now */
   int64_t near_bytes;            /* what they take, with all overhead */
   int64_t near_polls;            /* round trips that proved how fresh it is */
   int64_t near_messages;         /* notifications taken */
   int64_t near_messages_refused; /* notifications that were none of ours, damaged, or of another epoch */
-  int64_t near_gaps;          /* notifications that did not follow the one before, so that a poll stood in for them */
-  int64_t near_audited;       /* copies compared with the store, see the setting near_audit_ms */
-  int64_t near_disagreements; /* of these, older than the rules allow */
+  int64_t near_gaps;             /* notifications that did not follow the one before, so that a poll stood in for them */
+  int64_t near_audited;          /* copies compared with the store, see the setting near_audit_ms */
+  int64_t near_disagreements;    /* of these, older than the rules allow */
   /* Of loads, [rule:load]: */
-  int64_t loads;              /* leases that this handle got, and so values that it had loaded */
-  int64_t load_waits;         /* calls that waited for somebody else's load */
-  int64_t load_stale;         /* PGCACHE_STALE given */
-  int64_t load_fills;         /* values, and absences, that were stored */
-  int64_t load_fills_refused; /* PGCACHE_REFUSED given */
-  int64_t load_failures;      /* pgcache_load_fail() */
-  int64_t invalidations;      /* keys and tags invalidated by pgcache_invalidate() */
+  int64_t loads;                 /* leases that this handle got, and so values that it had loaded */
+  int64_t load_waits;            /* calls that waited for somebody else's load */
+  int64_t load_stale;            /* PGCACHE_STALE given */
+  int64_t load_fills;            /* values, and absences, that were stored */
+  int64_t load_fills_refused;    /* PGCACHE_REFUSED given */
+  int64_t load_failures;         /* pgcache_load_fail() */
+  int64_t invalidations;         /* keys and tags invalidated by pgcache_invalidate() */
 } pgcache_counters;
 
-#define PGCACHE_COUNTERS_INIT                                                                                          \
-  { sizeof(pgcache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-    0, 0, 0, 0, 0, 0, 0 }
+#define PGCACHE_COUNTERS_INIT { sizeof(pgcache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+                                0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Reads the counters. Each is exact; together they are of slightly different moments.
    Out: out. Returns PGCACHE_OK or PGCACHE_INVALID (a pointer is NULL, or the struct_size is not set). Since 1.0. */
@@ -1001,7 +988,8 @@ PGCACHE_API pgcache_status pgcache_submit_remove(pgcache *self, uint64_t *id, co
 
 /* Completion: version. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_touch(pgcache *self, uint64_t *id, const void *key, size_t key_len,
-                                                int64_t ttl_ms, const pgcache_options *options, pgcache_error *error);
+                                                int64_t ttl_ms, const pgcache_options *options,
+                                                pgcache_error *error);
 
 /* Completion: number: the counter; version. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_increment(pgcache *self, uint64_t *id, const void *key, size_t key_len,
@@ -1031,9 +1019,8 @@ PGCACHE_API pgcache_status pgcache_submit_load_begin(pgcache *self, uint64_t *id
                                                      pgcache_error *error);
 
 /* The load ends with the submission, unless that is refused. Completion: version. Since 1.0. */
-PGCACHE_API pgcache_status pgcache_submit_load_fill(pgcache_load *load, uint64_t *id, const void *value,
-                                                    size_t value_len, int32_t format, const pgcache_options *options,
-                                                    pgcache_error *error);
+PGCACHE_API pgcache_status pgcache_submit_load_fill(pgcache_load *load, uint64_t *id, const void *value, size_t value_len,
+                                                    int32_t format, const pgcache_options *options, pgcache_error *error);
 
 /* The same for pgcache_load_fill_absent(). Completion: version. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_load_fill_absent(pgcache_load *load, uint64_t *id,
@@ -1049,8 +1036,7 @@ PGCACHE_API pgcache_status pgcache_submit_load_abandon(pgcache_load *load, uint6
 
 /* Completion: the status alone. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_invalidate(pgcache *self, uint64_t *id, const pgcache_dependency *what,
-                                                     size_t count, const pgcache_options *options,
-                                                     pgcache_error *error);
+                                                     size_t count, const pgcache_options *options, pgcache_error *error);
 
 /* Those on the cache as a whole. */
 
