@@ -25,6 +25,11 @@
  *   lease       the right to load an entry, for a limited time; one caller in all processes has it.
  *   fresh       an entry whose time to live is not over. Beyond it a load may keep it as a stale one, for loads alone.
  *   outcome     a status >= 0: what the call found. A negative status is an error.
+ *   span name   what the application is doing, in its own words: measurements and events carry it.
+ *   snapshot    what was measured of a handle, at one moment.
+ *   event       something that happened to a handle: an operation that ended, a change of its state, words for a log.
+ *   provider    the application's own instrumentation: functions that are told of events.
+ *   observer    a queue of events, for whoever takes them instead of being called.
  *
  * ARGUMENTS
  *   [rule:order]    handle, outputs, inputs (each length right after its buffer), options, error.
@@ -180,6 +185,25 @@
  *                   poll, epoll or any event loop; never read, write or close it. After fork() the child asks for one of its own;
  *                   the parent's requests are not the child's.
  *
+ * MEASUREMENTS AND EVENTS
+ *   [rule:measured] Every call and request on entries or on the cache as a whole whose arguments were accepted is measured when it
+ *                   ends, by operation, outcome, source and span name: how often, how long it took (a request from its
+ *                   submission to its completion), how many bytes values had as stored. It costs no round trip and
+ *                   cannot be turned off. Hits of the near cache are all counted; the duration is taken of one of 64, which
+ *                   stands for all 64. Names of operations are those of the functions without pgcache_ and submit_; get_into is a
+ *                   get.
+ *   [rule:outcomes] `hit`, and else the status in small letters without PGCACHE_: `ok`, `miss`, `stale`, `timeout` and so on.
+ *                   The source is `near` where the near cache answered, else `store`. Operations on many keys are one
+ *                   operation each, `ok` or the first error; hits, misses and sizes count their keys.
+ *   [rule:spans]    The first PGCACHE_SPANS_MAX span names of a handle are told apart, all others count as "other"; without a span
+ *                   name it is "".
+ *   [rule:histogram] Log-linear: a value is known to within 1/32 of itself, from the smallest to the largest, in fixed memory.
+ *                   Histograms and counters add up: of handles, and of processes.
+ *   [rule:secret]   Measurements and events never hold values, passwords or connection strings; keys are only in events, and
+ *                   only for those who ask for them.
+ *   [rule:observer] Events wait in the observer until they are taken, up to its room; what does not fit is counted as dropped, and
+ *                   nobody waits for an observer.
+ *
  * COMMON STATUSES: every function that takes a handle can return, besides what is named at it:
  *   PGCACHE_INVALID, PGCACHE_NO_MEMORY, PGCACHE_CLOSED, PGCACHE_TIMEOUT, PGCACHE_UNAVAILABLE,
  *   PGCACHE_TOO_MANY_CONNECTIONS, PGCACHE_DENIED, PGCACHE_SERVER_TOO_OLD, PGCACHE_SCHEMA_MISSING, PGCACHE_SCHEMA_OLDER,
@@ -239,6 +263,11 @@ PGCACHE_API int pgcache_version_number(void);
 #define PGCACHE_LEASE_MAX 3600000
 /* Most keys that one round trip carries; calls with more are split. Since 1.0. */
 #define PGCACHE_BATCH_MAX 1000
+
+/* Most span names that a handle tells apart, [rule:spans]. Since 1.0. */
+#define PGCACHE_SPANS_MAX 64
+/* Most events that an observer can have room for. Since 1.0. */
+#define PGCACHE_OBSERVER_ROOM_MAX 1000000
 
 /* Values for `ttl_ms`, see [rule:ttl]. Each has its suffix, because SWIG takes a bare number for an int. Since 1.0. */
 #define PGCACHE_TTL_NEVER 9223372036854775807LL
@@ -938,6 +967,157 @@ PGCACHE_API pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters
 PGCACHE_API pgcache_status pgcache_keys(pgcache *self, pgcache_value **keys, size_t keys_len, size_t *count,
                                         const void *prefix, size_t prefix_len, const void *after, size_t after_len,
                                         const pgcache_options *options, pgcache_error *error);
+
+/* ---- Measurements ----------------------------------------------------------------------------------------------------------
+   See MEASUREMENTS AND EVENTS above. A snapshot is a list of samples; those of one name stand together, and have the same help, unit
+   and kind. It does not change; several threads may read it, and its texts live as long as it does. */
+
+typedef struct pgcache_snapshot pgcache_snapshot;
+
+/* What a sample is. Since 1.0. */
+typedef enum pgcache_metric_kind {
+  PGCACHE_COUNTER = 1,  /* grows only, from 0 when the handle was made */
+  PGCACHE_GAUGE = 2,    /* as it is now */
+  PGCACHE_HISTOGRAM = 3 /* how values are distributed, since the handle was made; [rule:histogram] */
+} pgcache_metric_kind;
+
+/* Takes a snapshot of all that is measured of the handle; asks no server, and waits for nobody. instrumentation/METRICS.md lists
+   the names. What is in one sample fits together: the count of a histogram is that of its values. Samples are of slightly
+   different moments.
+   Out: out, owned by the caller, to be given to pgcache_snapshot_free(); it may outlive the handle.
+   Returns PGCACHE_OK, PGCACHE_INVALID (a pointer is NULL), PGCACHE_NO_MEMORY. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_stats_snapshot(pgcache *self, pgcache_snapshot **out, pgcache_error *error);
+
+/* Frees a snapshot with all that it gave. NULL is a no-op. Since 1.0. */
+PGCACHE_API void pgcache_snapshot_free(pgcache_snapshot *self);
+
+/* Adds what another snapshot has: counters and histograms add up, and so do gauges, but for times, of which the latest stays.
+   For several handles of a process, or several processes. In: other, unchanged.
+   Returns PGCACHE_OK, PGCACHE_INVALID (a pointer is NULL), PGCACHE_NO_MEMORY (then nothing was added). Since 1.0. */
+PGCACHE_API pgcache_status pgcache_snapshot_add(pgcache_snapshot *self, const pgcache_snapshot *other, pgcache_error *error);
+
+/* When it was taken, in milliseconds since 1970-01-01 UTC, by the process's clock; of one that was published by the server's. NULL: 0.
+   Since 1.0. */
+PGCACHE_API int64_t pgcache_snapshot_taken_at(const pgcache_snapshot *self);
+
+/* Whose it is: "host/process/handle", the same for all snapshots of a handle and for no other; "" for NULL. Since 1.0. */
+PGCACHE_API const char *pgcache_snapshot_origin(const pgcache_snapshot *self);
+
+/* How many samples it has. NULL: 0. Of an index beyond them the functions below give "", 0 or NaN. Since 1.0. */
+PGCACHE_API size_t pgcache_snapshot_size(const pgcache_snapshot *self);
+
+/* The sample's name, in the form of Prometheus: pgcache_ first, the unit last, and _total for counters. Since 1.0. */
+PGCACHE_API const char *pgcache_snapshot_name(const pgcache_snapshot *self, size_t index);
+
+/* What the name means, in one line. Since 1.0. */
+PGCACHE_API const char *pgcache_snapshot_help(const pgcache_snapshot *self, size_t index);
+
+/* "seconds", "bytes", or "". Since 1.0. */
+PGCACHE_API const char *pgcache_snapshot_unit(const pgcache_snapshot *self, size_t index);
+
+/* What the sample is; 0 beyond the last. Since 1.0. */
+PGCACHE_API pgcache_metric_kind pgcache_snapshot_kind(const pgcache_snapshot *self, size_t index);
+
+/* How many labels the sample has, and the name and value of each. The label `span_name` is the application's text: any bytes but NUL.
+   Since 1.0. */
+PGCACHE_API size_t pgcache_snapshot_labels(const pgcache_snapshot *self, size_t index);
+PGCACHE_API const char *pgcache_snapshot_label_name(const pgcache_snapshot *self, size_t index, size_t label);
+PGCACHE_API const char *pgcache_snapshot_label_value(const pgcache_snapshot *self, size_t index, size_t label);
+
+/* The value of a counter or gauge; the sum of a histogram's values. Since 1.0. */
+PGCACHE_API double pgcache_snapshot_value(const pgcache_snapshot *self, size_t index);
+
+/* How many values a histogram has. Since 1.0. */
+PGCACHE_API int64_t pgcache_snapshot_count(const pgcache_snapshot *self, size_t index);
+
+/* How many of a histogram's values are at most the bound, in its unit; within [rule:histogram], and never more for a smaller
+   bound. Since 1.0. */
+PGCACHE_API int64_t pgcache_snapshot_count_to(const pgcache_snapshot *self, size_t index, double bound);
+
+/* The value that so many percent (0 to 100) of a histogram's values do not exceed; NaN if it has none. Since 1.0. */
+PGCACHE_API double pgcache_snapshot_percentile(const pgcache_snapshot *self, size_t index, double percent);
+
+/* Reads what the processes of this schema have published last, see the setting `publish_ms`: those that did within three times their
+   own interval.
+   Out: out, an array of room elements (1 to PGCACHE_BATCH_MAX), each owned by the caller; count, how many were set, fewer
+   than room if that was all; by their origins, in order. In: after, only origins behind this one (NULL: from the beginning).
+   Returns PGCACHE_OK or a common status. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_read_published(pgcache *self, pgcache_snapshot **out, size_t room, size_t *count, const char *after,
+                                                  const pgcache_options *options, pgcache_error *error);
+
+/* ---- Events ---------------------------------------------------------------------------------------------------------------- */
+
+/* What happened. New kinds may be added. Since 1.0. */
+typedef enum pgcache_event_kind {
+  PGCACHE_EVENT_OPERATION = 1, /* an operation ended, [rule:measured] */
+  PGCACHE_EVENT_SLOW = 2,      /* it took `slow_ms` or longer; comes beside the one before */
+  PGCACHE_EVENT_STATE = 3,     /* something is in another state now: outcome says in which */
+  PGCACHE_EVENT_LOG = 4        /* words for a log */
+} pgcache_event_kind;
+
+/* How grave an event is. Since 1.0. */
+typedef enum pgcache_level {
+  PGCACHE_LEVEL_DEBUG = 1,
+  PGCACHE_LEVEL_INFO = 2,
+  PGCACHE_LEVEL_WARNING = 3,
+  PGCACHE_LEVEL_ERROR = 4
+} pgcache_level;
+
+/* An event. Texts are never NULL; what is not known is "", 0 or -1. Since 1.0. */
+typedef struct pgcache_event {
+  size_t struct_size;         /* sizeof(pgcache_event) of the library */
+  pgcache_event_kind kind;
+  pgcache_level level;
+  const char *operation;      /* "get", "put" and so on; of a state what it is of: "breaker", "listener", "janitor" */
+  const char *outcome;        /* [rule:outcomes]; of a state: breaker "closed", "open", "half-open"; listener "connected", "lost", "off"; janitor
+                                 "started", "walked", "failed", "stopped" */
+  const char *source;         /* "near", "store" */
+  const char *namespace_name;
+  const char *span_name;      /* of the options */
+  const char *message;        /* of an error, or of a log: one line */
+  const char *sqlstate;
+  pgcache_status status;
+  const void *key;            /* of an operation on one key, for those who asked for keys; else NULL */
+  size_t key_len;
+  size_t key_count;           /* how many keys it was on */
+  int64_t bytes;              /* of the values that were read or written, as stored; -1: not known */
+  int64_t number;             /* entries: of many keys the hits; flush, cleanup, walked: how many were removed */
+  int64_t began_us;           /* when it began, in microseconds since 1970-01-01 UTC, by the process's clock */
+  int64_t duration_ns;        /* 0 at the begin */
+} pgcache_event;
+
+/* What an observer or a provider is told of: flags. Since 1.0. */
+#define PGCACHE_OBSERVE_OPERATIONS 1u
+#define PGCACHE_OBSERVE_SLOW 2u
+#define PGCACHE_OBSERVE_STATES 4u
+#define PGCACHE_OBSERVE_LOG 8u
+#define PGCACHE_OBSERVE_KEYS 16u /* and events hold keys */
+
+typedef struct pgcache_observer pgcache_observer;
+
+/* Makes an observer, which from now on gets the handle's events. While there is one for operations, each operation costs a copy of its
+   event, and near hits the price of a call. Up to 8 providers and observers at once.
+   Out: out, owned by the caller, to be given to pgcache_observer_free() before the handle is freed.
+   In: what, PGCACHE_OBSERVE_ flags; level, of a log the least that counts; room, 1 to PGCACHE_OBSERVER_ROOM_MAX events.
+   Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_QUEUE_FULL (there are 8), PGCACHE_NO_MEMORY, PGCACHE_CLOSED. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_observe(pgcache *self, pgcache_observer **out, uint32_t what, pgcache_level level, size_t room,
+                                           pgcache_error *error);
+
+/* Takes the oldest event. Any thread.
+   Out: out, owned by the caller, to be given to pgcache_event_free(); with copies of all that it points to.
+   In: wait_ms, how long to wait for one, 0: not at all.
+   Returns PGCACHE_OK, PGCACHE_MISS (there was none in time), PGCACHE_CLOSED (there is none, and the handle was shut down),
+   PGCACHE_INVALID. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_observer_next(pgcache_observer *self, pgcache_event **out, int64_t wait_ms, pgcache_error *error);
+
+/* How many events did not fit. NULL: 0. Since 1.0. */
+PGCACHE_API int64_t pgcache_observer_dropped(const pgcache_observer *self);
+
+/* Frees an observer with all events that nobody took; nobody may wait in pgcache_observer_next(). NULL is a no-op. Since 1.0. */
+PGCACHE_API void pgcache_observer_free(pgcache_observer *self);
+
+/* Frees an event that an observer gave. NULL is a no-op. Since 1.0. */
+PGCACHE_API void pgcache_event_free(pgcache_event *event);
 
 /* ---- Requests ---------------------------------------------------------------------------------------------------------------
    See REQUESTS above. All of these may be called from any thread. */

@@ -1,6 +1,7 @@
 /*
  * pgcache_hooks.h - what only C and C++ can use: handles on the application's own PostgreSQL connections instead of a pool
- * (they refuse requests, PGCACHE_UNSUPPORTED), and callbacks for the completions of requests.
+ * (they refuse requests, PGCACHE_UNSUPPORTED), callbacks for the completions of requests, loaders, and providers of
+ * instrumentation.
  *
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
@@ -131,6 +132,36 @@ PGCACHE_API pgcache_status pgcache_get_or_load(pgcache *self, pgcache_value **ou
    Returns as pgcache_invalidate(); after an error inside of a transaction that goes on as before. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_invalidate_on(pgcache *self, struct pg_conn *connection, const pgcache_dependency *what,
                                                  size_t count, const pgcache_options *options, pgcache_error *error);
+
+/* Instrumentation of the application's own: a span for each operation, words for its log, whatever it likes. Functions that are NULL
+   cost nothing.
+   begin() and end() are called by the thread that makes the call; for a request begin() by the thread that submits it, end() by the
+   thread that takes or dispatches its completion or, if nobody does, that frees the handle. told() may also be called by threads
+   of the library, several at once, and by forked children. No function may wait long: it is the caller's time. All may call
+   the handle, but not free it; what they call is measured, and no provider or observer is told of it. The events, and what they point to, are
+   valid until the function returns. Since 1.0. */
+typedef struct pgcache_provider {
+  size_t struct_size; /* sizeof(pgcache_provider) */
+  uint32_t what;      /* PGCACHE_OBSERVE_ flags: what told() is called for, and _KEYS: events hold keys */
+  pgcache_level level; /* the least that told() is told of a log */
+  /* An operation begins, [rule:measured]; of the event the operation, namespace, span name, keys and began_us are known. What it
+     returns end() is given. */
+  void *(*begin)(void *context, const pgcache_event *event);
+  /* The operation ended. Once for each begin(). */
+  void (*end)(void *context, void *begun, const pgcache_event *event);
+  /* An event, see `what`. An operation that only the near cache was asked for is told of like any other. */
+  void (*told)(void *context, const pgcache_event *event);
+  /* The handle was freed: nothing of the provider is called any more. */
+  void (*release)(void *context);
+  void *context; /* the first argument of all */
+} pgcache_provider;
+
+#define PGCACHE_PROVIDER_INIT { sizeof(pgcache_provider), 0, PGCACHE_LEVEL_WARNING, NULL, NULL, NULL, NULL, NULL }
+
+/* Adds a provider, for calls that begin from now on, until the handle is freed. Up to 8 providers and observers at once.
+   In: provider, copied; its functions and context must live until release() was called.
+   Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_QUEUE_FULL (there are 8), PGCACHE_NO_MEMORY, PGCACHE_CLOSED. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_add_provider(pgcache *self, const pgcache_provider *provider, pgcache_error *error);
 
 #ifdef __cplusplus
 }
