@@ -9,6 +9,7 @@
 
 #include "pgcache.h"
 #include "operations/encoding.h"
+#include "state/audience.h"
 #include "store/store.h"
 
 typedef struct pgc_office pgc_office;   /* where the handle's janitors meet, see janitor.c */
@@ -26,6 +27,7 @@ struct pgcache {
   pgc_loaders *loaders; /* NULL until one was needed */
   pgc_settings settings;
   pgc_encoding encoding;
+  pgc_audience audience; /* who is told of events */
 };
 
 typedef struct pgc_call {
