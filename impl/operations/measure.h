@@ -1,0 +1,70 @@
+/*
+ * measure.h - the one place that a call or request passes at its begin and at its end: takes the times, counts, and tells those who
+ * want to be told (state/audience.h).
+ *
+ * Owns: what is counted of a call [rule:measured]. Must never: change what a call gives, or fail it.
+ *
+ * A call is begun when its arguments were accepted, and ended once. What one exported function does by others, or by
+ * pgc_call_run(), is measured once, as the outermost.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#ifndef PGC_OPERATIONS_MEASURE_H
+#define PGC_OPERATIONS_MEASURE_H
+
+#include "engine/engine.h"
+#include "operations/call.h"
+
+/* ---- Calls ---- */
+
+/* The arguments were accepted: the operation begins. The call may be one that was prepared alone, whose time has not been taken:
+   that of a single-key read is then taken only if it is needed. */
+void pgc_measure_begin(pgc_call *call, pgc_operation operation);
+
+/* It ended with this status, which it returns. */
+pgcache_status pgc_measure_end(pgc_call *call, pgcache_status status);
+
+/* Begins, runs and ends it. */
+pgcache_status pgc_measure_run(pgc_call *call, pgc_operation operation);
+
+/* For pgc_call_run(): the store has answered an operation on keys, whose values were read or written. */
+void pgc_measure_values(pgc_call *call);
+
+/* ---- Hits of the near cache that are no calls, see pgc_copies_get() ---- */
+
+/* Whether the duration of this one is to be taken: of one of PGC_MEASURE_ONE_OF, chosen at random. */
+#define PGC_MEASURE_ONE_OF 64
+bool pgc_measure_is_timed(void);
+
+/* The duration of one that is. */
+void pgc_measure_near(pgcache *cache, pgcache_status status, int64_t began_ns);
+
+/* ---- Requests ---- */
+
+/* The call is about to be submitted as this request: begins it. To be followed by one of the next two. */
+void pgc_measure_submit(pgc_call *call, pgc_operation operation, pgc_request *request);
+
+/* It was refused with this status, which it returns. The request is still there. */
+pgcache_status pgc_measure_refused(pgcache *cache, pgc_request *request, pgcache_status status,
+                                   const pgcache_error *error);
+
+/* For the engine, whose context is the handle: the request has its outcome; its completion was taken. */
+void pgc_measure_completed(void *cache, pgc_request *request);
+void pgc_measure_taken(void *cache, pgc_request *request);
+
+/* ---- What is measured beside operations ---- */
+
+/* A cleanup, or a walk of a janitor, removed so many entries; whole: it passed everything. */
+void pgc_measure_cleaned(pgcache *cache, int64_t removed, bool whole);
+
+/* What is called between the two, on this thread, is part of something that is measured as a whole. */
+void pgc_measure_mute(void);
+void pgc_measure_unmute(void);
+
+/* The meters of this process, which begin at 0 in a forked child. NULL when out of memory. */
+typedef struct pgc_measuring pgc_measuring;
+pgc_meters *pgc_measure_meters(pgcache *cache);
+void pgc_measure_free(pgcache *cache);
+
+#endif
