@@ -37,6 +37,7 @@ docdir ?= $(datadir)/doc/pgcache
 pkgconfigdir ?= $(libdir)/pkgconfig
 bashcompletiondir ?= $(datadir)/bash-completion/completions
 zshcompletiondir ?= $(datadir)/zsh/site-functions
+monitoringdir ?= $(datadir)/pgcache
 DESTDIR ?=
 
 # ---- Variants ----------------------------------------------------------------------------------------------------------
@@ -81,8 +82,17 @@ CLI_INTERNAL := $(filter $(B)/obj/impl/pure/address.o $(B)/obj/impl/pure/error.o
 EXAMPLES := $(patsubst abi/examples/%.c,$(B)/examples/%,$(sort $(wildcard abi/examples/*.c)))
 BENCH_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/bench/*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+# libpgcache-prometheus needs libmicrohttpd, and is left out where that is not.
+MICROHTTPD_LIBS := $(shell pkg-config --exists libmicrohttpd 2>/dev/null && pkg-config --libs libmicrohttpd)
+PROMETHEUS_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard instrumentation/prometheus/*.c)))
+PROMETHEUS := $(B)/libpgcache-prometheus.so.$(VERSION)
+PROMETHEUS_LINKS := $(B)/libpgcache-prometheus.so.$(SOVERSION) $(B)/libpgcache-prometheus.so
+PROMETHEUS_STATIC := $(B)/libpgcache-prometheus.a
+# TEMPORARY: until the library has snapshots
+MICROHTTPD_LIBS := $(if $(wildcard impl/api/api_snapshot.c),$(MICROHTTPD_LIBS))
+PROMETHEUS_ALL := $(if $(MICROHTTPD_LIBS),$(PROMETHEUS) $(PROMETHEUS_LINKS) $(PROMETHEUS_STATIC) $(B)/pgcache-prometheus.pc)
 # A suite is a folder of tests/ with Catch2 tests; it becomes one program. tests/support helps those that need a server.
-SUITES := $(foreach suite,unit store async near loads faults,$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
+SUITES := $(foreach suite,unit store async near loads faults $(if $(MICROHTTPD_LIBS),prometheus),$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
 SUPPORT_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(filter-out %/main.cpp,$(sort $(wildcard tests/support/*.cpp))))
 SOAK_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/soak/*.cpp)))
 HARNESS_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/harness/*.cpp)))
@@ -113,7 +123,7 @@ HARDENING_CFLAGS :=
 SHARED_LDFLAGS := $(filter-out %defs,$(SHARED_LDFLAGS))
 endif
 
-INCLUDES := -Iimpl -Iabi -I$(B)/gen
+INCLUDES := -Iimpl -Iabi -Iinstrumentation/prometheus -I$(B)/gen
 ALL_CPPFLAGS := $(INCLUDES) -D_GNU_SOURCE $(PQ_CFLAGS) $(SODIUM_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS := -std=c11 $(WARNINGS) $(if $(WERROR),-Werror) -fvisibility=hidden -fPIC -pthread $(HARDENING_CFLAGS) \
   $(CFLAGS) $(VARIANT_FLAGS)
@@ -134,7 +144,7 @@ endif
 .PHONY: all FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
-all: $(SHARED) $(SHARED_LINKS) $(STATIC) $(COMMAND) $(B)/pgcache.pc
+all: $(SHARED) $(SHARED_LINKS) $(STATIC) $(COMMAND) $(B)/pgcache.pc $(PROMETHEUS_ALL)
 
 FORCE:
 
@@ -188,6 +198,19 @@ $(STATIC): $(LIB_OBJECTS) $(B)/files
 	$(SAY) AR $@
 	$(Q)$(AR) rcs $@ $(LIB_OBJECTS)
 
+# It calls libpgcache.so, which its users link anyway.
+$(PROMETHEUS): $(PROMETHEUS_OBJECTS) instrumentation/prometheus/pgcache_prometheus.map $(SHARED_LINKS)
+	$(SAY) LD $@
+	$(Q)$(CC) -shared -Wl,-soname,libpgcache-prometheus.so.$(SOVERSION) \
+	  -Wl,--version-script=instrumentation/prometheus/pgcache_prometheus.map $(SHARED_LDFLAGS) \
+	  $(ALL_LDFLAGS) -o $@ $(PROMETHEUS_OBJECTS) -L$(B) -lpgcache $(MICROHTTPD_LIBS)
+$(PROMETHEUS_LINKS): $(PROMETHEUS)
+	@ln -sf $(notdir $(PROMETHEUS)) $@
+$(PROMETHEUS_STATIC): $(PROMETHEUS_OBJECTS)
+	@rm -f $@
+	$(SAY) AR $@
+	$(Q)$(AR) rcs $@ $(PROMETHEUS_OBJECTS)
+
 $(B)/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(COUNT_EXITS) $(SHARED_LINKS)
 	$(SAY) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) $(COUNT_EXITS_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(filter %.o,$^) -L$(B) -lpgcache
@@ -203,6 +226,12 @@ $(B)/pgcache.pc: pgcache.pc.in abi/pgcache.h Makefile FORCE
 	  -e 's|@includedir@|$(includedir)|; s|@version@|$(VERSION)|; s|@libs@|$(strip $(LIBS))|' pgcache.pc.in >$(NEW)
 	@cmp -s $(NEW) $@ && rm -f $(NEW) || mv $(NEW) $@
 
+$(B)/pgcache-prometheus.pc: instrumentation/prometheus/pgcache-prometheus.pc.in abi/pgcache.h Makefile FORCE
+	@mkdir -p $(B)
+	@sed -e 's|@prefix@|$(prefix)|; s|@exec_prefix@|$(exec_prefix)|; s|@libdir@|$(libdir)|' \
+	  -e 's|@includedir@|$(includedir)|; s|@version@|$(VERSION)|; s|@libs@|$(strip $(MICROHTTPD_LIBS))|' $< >$(NEW)
+	@cmp -s $(NEW) $@ && rm -f $(NEW) || mv $(NEW) $@
+
 .PHONY: examples
 examples: $(EXAMPLES)
 $(B)/examples/%: $(B)/obj/abi/examples/%.o $(SHARED_LINKS)
@@ -214,6 +243,9 @@ UV_LIBS := $(shell pkg-config --libs libuv 2>/dev/null)
 EXAMPLES := $(if $(UV_LIBS),$(EXAMPLES),$(filter-out %/async_libuv,$(EXAMPLES)))
 $(B)/obj/abi/examples/async_libuv.o: ALL_CPPFLAGS += $(shell pkg-config --cflags libuv 2>/dev/null)
 $(B)/examples/async_libuv: EXAMPLE_LIBS := $(UV_LIBS)
+EXAMPLES := $(if $(MICROHTTPD_LIBS),$(EXAMPLES),$(filter-out %/prometheus,$(EXAMPLES)))
+$(B)/examples/prometheus: $(PROMETHEUS_ALL)
+$(B)/examples/prometheus: EXAMPLE_LIBS := -lpgcache-prometheus
 
 # The texts of the statements are no part of the interface: the bare loops have a copy of their own.
 $(B)/bench: $(BENCH_OBJECTS) $(B)/obj/gen/pgc_sql.o $(SHARED_LINKS)
@@ -240,11 +272,13 @@ suite_sources = $(sort $(if $(THREADS_ONLY),$(shell grep -le '\[threads\]' tests
 suite_objects = $(patsubst %.cpp,$(B)/obj/%.o,$(call suite_sources,$(1))) \
   $(if $(wildcard tests/$(1)/main.cpp),,$(SUPPORT_MAIN)) $(if $(filter-out unit,$(1)),$(SUPPORT_OBJECTS))
 define suite_rule
-$(B)/tests/$(1): $(call suite_objects,$(1)) $(COUNT_EXITS) $(STATIC)
+$(B)/tests/$(1): $(call suite_objects,$(1)) $(COUNT_EXITS) $(suite_static_$(1)) $(STATIC)
 	@mkdir -p $$(@D)
 	$$(SAY) LD $$@
-	$$(Q)$$(CXX) $$(ALL_LDFLAGS) $$(COUNT_EXITS_LDFLAGS) -o $$@ $$(filter %.o,$$^) $(STATIC) $$(CATCH2_LIBS) $$(LIBS)
+	$$(Q)$$(CXX) $$(ALL_LDFLAGS) $$(COUNT_EXITS_LDFLAGS) -o $$@ $$(filter %.o,$$^) $(suite_static_$(1)) $(STATIC) $$(CATCH2_LIBS) \
+	  $(if $(suite_static_$(1)),$(MICROHTTPD_LIBS)) $$(LIBS)
 endef
+suite_static_prometheus := $(PROMETHEUS_STATIC)
 $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
 
 # No Catch2: it runs for as long as it is told, in several processes.
@@ -285,8 +319,8 @@ $(B)/planted/%: $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $(LIB_OBJECTS) Makefile
 	  done; \
 	  $(CXX) $(ALL_LDFLAGS) -o $@ $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $$objects $(LIBS) -ldl
 
-.PHONY: tests test-unit test-store test-async test-near test-loads test-roles test-pooler test-near-store test-cli test-faults soak harness staleness loads histories
-tests: $(SUITES:%=$(B)/tests/%) $(B)/tests/soak $(B)/tests/harness $(B)/tests/histories $(EXAMPLES)
+.PHONY: tests test-unit test-store test-async test-near test-loads test-roles test-pooler test-near-store test-cli test-faults test-prometheus soak harness staleness loads histories
+tests: $(SUITES:%=$(B)/tests/%) $(if $(wildcard tests/prometheus/traffic.c),$(if $(MICROHTTPD_LIBS),$(B)/tests/prometheus-traffic)) $(B)/tests/soak $(B)/tests/harness $(B)/tests/histories $(EXAMPLES)
 
 # ARGS go to the test program: make test-store ARGS='[A07]'
 test-unit: $(B)/tests/unit
@@ -318,6 +352,19 @@ test-loads: $(B)/tests/loads all
 	$(if $(ARGS),ci/with-postgres $(B)/tests/loads $(ARGS),ci/in-parts 4 $(B)/tests/loads)
 test-faults: $(B)/tests/faults all
 	ci/with-postgres $(B)/tests/faults $(ARGS)
+# The exporter by itself, then with a program whose figures a real Prometheus scrapes.
+ifneq ($(MICROHTTPD_LIBS),)
+test-prometheus: $(B)/tests/prometheus $(B)/tests/prometheus-traffic all
+	$(B)/tests/prometheus $(ARGS)
+	$(if $(ARGS),,BUILD=$(B) ci/with-postgres tests/prometheus/run)
+else
+test-prometheus:
+	@echo 'test-prometheus: skipped, libmicrohttpd-dev is not installed; ci/setup check installs it'
+endif
+$(B)/tests/prometheus-traffic: $(B)/obj/tests/prometheus/traffic.o $(PROMETHEUS_ALL) $(SHARED_LINKS)
+	@mkdir -p $(@D)
+	$(SAY) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN/..' -o $@ $(filter %.o,$^) -L$(B) -lpgcache-prometheus -lpgcache
 soak: $(B)/tests/soak
 	$(B)/tests/soak $(ARGS)
 # URL: a server of yours; ARGS='--readers 8', see --help.
@@ -353,10 +400,11 @@ check-all: all tests light-checks
 	ci/side-by-side '$(MAKE) test-unit' '$(MAKE) test-store'
 	ci/side-by-side '$(MAKE) test-async' '$(MAKE) test-roles' '$(MAKE) test-pooler'
 	ci/side-by-side '$(MAKE) test-near' '$(MAKE) test-faults'
-	ci/side-by-side '$(MAKE) test-loads' '$(MAKE) test-near-store'
+	ci/side-by-side '$(MAKE) test-loads' '$(MAKE) test-near-store' '$(MAKE) test-prometheus'
 	$(MAKE) test-cli
 light-checks: all
 	ci/check-symbols
+	$(if $(PROMETHEUS_ALL),ci/check-symbols --prometheus)
 	ci/check-header
 	ci/check-layers
 	ci/check-workplace
@@ -403,7 +451,9 @@ put = install -d '$(DESTDIR)$(3)' && install -m $(1) $(2) '$(DESTDIR)$(3)/$(or $
 COMPLETION_BASH := $(wildcard impl/cli/completion/pgcache.bash)
 COMPLETION_ZSH := $(wildcard impl/cli/completion/_pgcache)
 MANPAGE := $(wildcard impl/cli/pgcache.1)
-DOCUMENTS := $(wildcard LICENSE README.md CHANGELOG.md abi/ABI.md abi/ENCRYPTION.md)
+DOCUMENTS := $(wildcard LICENSE README.md CHANGELOG.md abi/ABI.md abi/ENCRYPTION.md instrumentation/METRICS.md)
+# For Prometheus and Grafana: rules, alerts, the dashboard.
+MONITORING := $(wildcard instrumentation/prometheus/*.yml instrumentation/prometheus/*.json)
 
 .PHONY: install uninstall installcheck dist
 install: all $(if $(COMMAND),$(B)/install/pgcache)
@@ -414,6 +464,13 @@ install: all $(if $(COMMAND),$(B)/install/pgcache)
 	ln -sf libpgcache.so.$(VERSION) '$(DESTDIR)$(libdir)/libpgcache.so'
 	$(call put,644,$(STATIC),$(libdir))
 	$(call put,644,$(B)/pgcache.pc,$(pkgconfigdir))
+	$(if $(PROMETHEUS_ALL),$(call put,644,instrumentation/prometheus/pgcache_prometheus.h,$(includedir)))
+	$(if $(PROMETHEUS_ALL),$(call put,755,$(PROMETHEUS),$(libdir)))
+	$(if $(PROMETHEUS_ALL),ln -sf $(notdir $(PROMETHEUS)) '$(DESTDIR)$(libdir)/libpgcache-prometheus.so.$(SOVERSION)')
+	$(if $(PROMETHEUS_ALL),ln -sf $(notdir $(PROMETHEUS)) '$(DESTDIR)$(libdir)/libpgcache-prometheus.so')
+	$(if $(PROMETHEUS_ALL),$(call put,644,$(PROMETHEUS_STATIC),$(libdir)))
+	$(if $(PROMETHEUS_ALL),$(call put,644,$(B)/pgcache-prometheus.pc,$(pkgconfigdir)))
+	@$(foreach file,$(MONITORING),$(call put,644,$(file),$(monitoringdir)) &&) :
 	$(if $(COMMAND),$(call put,755,$(B)/install/pgcache,$(bindir)))
 	$(if $(MANPAGE),$(call put,644,$(MANPAGE),$(mandir)/man1))
 	$(if $(COMPLETION_BASH),$(call put,644,$(COMPLETION_BASH),$(bashcompletiondir),pgcache))
@@ -424,13 +481,17 @@ install: all $(if $(COMMAND),$(B)/install/pgcache)
 uninstall:
 	rm -f '$(DESTDIR)$(includedir)/pgcache.h' '$(DESTDIR)$(includedir)/pgcache_hooks.h' '$(DESTDIR)$(libdir)/libpgcache.so.$(VERSION)' \
 	  '$(DESTDIR)$(libdir)/libpgcache.so.$(SOVERSION)' '$(DESTDIR)$(libdir)/libpgcache.so' \
+	  '$(DESTDIR)$(includedir)/pgcache_prometheus.h' '$(DESTDIR)$(libdir)/libpgcache-prometheus.so.$(VERSION)' \
+	  '$(DESTDIR)$(libdir)/libpgcache-prometheus.so.$(SOVERSION)' '$(DESTDIR)$(libdir)/libpgcache-prometheus.so' \
+	  '$(DESTDIR)$(libdir)/libpgcache-prometheus.a' '$(DESTDIR)$(pkgconfigdir)/pgcache-prometheus.pc' \
+	  $(foreach file,$(MONITORING),'$(DESTDIR)$(monitoringdir)/$(notdir $(file))') \
 	  '$(DESTDIR)$(libdir)/libpgcache.a' '$(DESTDIR)$(pkgconfigdir)/pgcache.pc' '$(DESTDIR)$(bindir)/pgcache' \
 	  '$(DESTDIR)$(mandir)/man1/pgcache.1' '$(DESTDIR)$(bashcompletiondir)/pgcache' \
 	  '$(DESTDIR)$(zshcompletiondir)/_pgcache' \
 	  $(foreach document,$(DOCUMENTS),'$(DESTDIR)$(docdir)/$(notdir $(document))')
 	@ci/prune-folders '$(DESTDIR)$(prefix)' '$(DESTDIR)$(includedir)' '$(DESTDIR)$(pkgconfigdir)' '$(DESTDIR)$(libdir)' \
 	  '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1' '$(DESTDIR)$(bashcompletiondir)' \
-	  '$(DESTDIR)$(zshcompletiondir)' '$(DESTDIR)$(docdir)'
+	  '$(DESTDIR)$(zshcompletiondir)' '$(DESTDIR)$(docdir)' '$(DESTDIR)$(monitoringdir)'
 	@test -n '$(DESTDIR)' || ldconfig 2>/dev/null || :
 
 installcheck: all
@@ -459,7 +520,7 @@ help:
 	@echo 'make demo            installs what is missing, builds, shows pgcache at work'
 	@echo 'make bench           measures; ONLY=store runs one group'
 	@echo 'make trace           hit ratios of the near cache, to LRU; ARGS="FILE" runs a trace of keys'
-	@echo 'make test-unit       one suite; also test-store, test-async, test-near, test-loads, test-near-store, test-roles, test-pooler, test-cli, test-faults; ARGS="[A07]" picks tests'
+	@echo 'make test-unit       one suite; also test-store, test-async, test-near, test-loads, test-near-store, test-roles, test-pooler, test-cli, test-faults, test-prometheus; ARGS="[A07]" picks tests'
 	@echo 'make soak            random operations under faults, checked; ARGS="--seconds 1800 --seed 7"'
 	@echo 'make harness         load: rates, latencies, hit ratio, consistency; URL="..." takes your server, ARGS="--help" tells more'
 	@echo 'make staleness       every read of near caches checked under faults; planted: bugs that this must find'
