@@ -19,6 +19,8 @@ CXX := c++
 endif
 AR ?= ar
 WERROR ?=
+# 0 leaves out the static tracepoints, which are there if <sys/sdt.h> is.
+USDT ?=
 ARGS ?=
 # One short line for each file that is made; V=1 shows the commands, -s nothing.
 V ?=
@@ -124,7 +126,8 @@ SHARED_LDFLAGS := $(filter-out %defs,$(SHARED_LDFLAGS))
 endif
 
 INCLUDES := -Iimpl -Iabi -Iinstrumentation/prometheus -I$(B)/gen
-ALL_CPPFLAGS := $(INCLUDES) -D_GNU_SOURCE $(PQ_CFLAGS) $(SODIUM_CFLAGS) $(CPPFLAGS)
+ALL_CPPFLAGS := $(INCLUDES) -D_GNU_SOURCE $(if $(filter 0,$(USDT)),,$(USDT_CPPFLAGS)) $(PQ_CFLAGS) $(SODIUM_CFLAGS) \
+  $(CPPFLAGS)
 ALL_CFLAGS := -std=c11 $(WARNINGS) $(if $(WERROR),-Werror) -fvisibility=hidden -fPIC -pthread $(HARDENING_CFLAGS) \
   $(CFLAGS) $(VARIANT_FLAGS)
 ALL_CXXFLAGS := -std=c++17 -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Werror) -pthread $(CXXFLAGS) \

@@ -40,7 +40,8 @@ static pgcache_status open_store(pgcache *self, const origin *from, pgcache_erro
     if (self->store == NULL)
       status = pgc_fail_memory(error);
   } else {
-    status = pgc_pg_store_new(&self->store, address.conninfo, address.local_dir, &self->settings, error);
+    status =
+        pgc_pg_store_new(&self->store, address.conninfo, address.local_dir, &self->settings, &self->audience, error);
   }
   pgc_address_clear(&address);
   return status;
@@ -56,6 +57,7 @@ static pgcache_status make(pgcache **out, const pgcache_config *config, const or
   if (self == NULL)
     return pgc_fail_memory(error);
   pgcache_status status = pgc_settings_load(&self->settings, config, error);
+  pgc_audience_open(&self->audience, self->settings.slow_ms, self->settings.log_keys);
   if (status == PGCACHE_OK)
     status = open_store(self, from, error);
   if (status == PGCACHE_OK)
@@ -111,6 +113,7 @@ void pgcache_shutdown(pgcache *self) {
   self->store->shutdown(self->store);
   pgc_room_close(self);
   pgc_loaders_close(self);
+  pgc_audience_close(&self->audience);
 }
 
 void pgcache_free(pgcache *self) {
@@ -124,6 +127,7 @@ void pgcache_free(pgcache *self) {
     pgc_lent_free(self);
     self->store->free(self->store);
   }
+  pgc_audience_free(&self->audience);
   pgc_encoding_close(&self->encoding);
   pgc_settings_clear(&self->settings);
   pgc_free(self);

@@ -9,6 +9,8 @@
  */
 #include "operations/janitor.h"
 
+#include <stdio.h>
+
 #include "operations/cleanup.h"
 #include "platform/memory.h"
 #include "platform/sync.h"
@@ -124,10 +126,33 @@ static bool sleep_until(pgcache_janitor *self, pgc_deadline deadline) {
   return goes_on;
 }
 
-static pgcache_status begin(pgcache_janitor *self, pgc_call *call, pgc_op_kind kind) {
+/* What a walk, or a look whether one is due, has come to. */
+typedef struct outcome {
+  bool bounded;    /* there is a bound to keep */
+  bool busy;       /* another janitor is at it */
+  int slices;      /* that came to something */
+  int64_t removed; /* by them */
+  pgcache_error error;
+} outcome;
+
+static void tell(pgcache_janitor *self, const char *state, pgcache_level level) {
+  pgc_audience_state(&self->cache->audience, "janitor", state, level, 0, NULL, NULL);
+}
+
+static void tell_walk(pgcache_janitor *self, const outcome *walk) {
+  pgc_audience_state(&self->cache->audience, "janitor", "walked", PGCACHE_LEVEL_DEBUG, walk->removed, NULL, NULL);
+}
+
+static void tell_failure(pgcache_janitor *self, const pgcache_error *error) {
+  char words[sizeof error->message + 64];
+  snprintf(words, sizeof words, "the janitor failed, and tries again later: %s", error->message);
+  pgc_audience_state(&self->cache->audience, "janitor", "failed", PGCACHE_LEVEL_WARNING, 0, error, words);
+}
+
+static pgcache_status begin(pgcache_janitor *self, pgc_call *call, pgc_op_kind kind, pgcache_error *error) {
   pgcache_options options = PGCACHE_OPTIONS_INIT;
   options.deadline_ms = self->cache->settings.timeout_ms; /* a slice is short */
-  return pgc_call_begin(call, self->cache, kind, &options, NULL);
+  return pgc_call_begin(call, self->cache, kind, &options, error);
 }
 
 /* How often the janitor looks after a bound. */
@@ -139,34 +164,37 @@ static int64_t look_ms(const pgcache_janitor *self) {
 }
 
 /* Tells the store which entries were read, if there is a bound and it is time. */
-static pgcache_status hand_stamps_over(pgcache_janitor *self, pgc_deadline *next) {
+static pgcache_status hand_stamps_over(pgcache_janitor *self, pgc_deadline *next, pgcache_error *error) {
   if (pgc_deadline_poll_ms(*next) != 0)
     return PGCACHE_OK;
   pgc_call call;
   *next = pgc_deadline_in(look_ms(self));
-  pgcache_status status = begin(self, &call, PGC_OP_STAMP);
+  pgcache_status status = begin(self, &call, PGC_OP_STAMP, error);
   return status == PGCACHE_OK ? pgc_call_run(&call) : status;
 }
 
-/* One walk, if one is due or under way, at the pace of the setting cleanup_share. *bounded: there is a bound to keep.
-   *busy: another one is at it. */
-static pgcache_status walk(pgcache_janitor *self, int64_t due_ms, pgc_deadline *next_stamps, bool *bounded,
-                           bool *busy) {
+/* One walk, if one is due or under way, at the pace of the setting cleanup_share. */
+static pgcache_status walk(pgcache_janitor *self, int64_t due_ms, pgc_deadline *next_stamps, outcome *out) {
   int share = self->cache->settings.cleanup_share;
+  out->slices = 0;
+  out->removed = 0;
+  out->error = (pgcache_error)PGCACHE_ERROR_INIT;
   for (;;) {
     pgc_call call;
-    pgcache_status status = begin(self, &call, PGC_OP_CLEAN_SLICE);
+    pgcache_status status = begin(self, &call, PGC_OP_CLEAN_SLICE, &out->error);
     if (status == PGCACHE_OK)
       status = pgc_clean_slice(&call, false, due_ms);
     if (status != PGCACHE_OK)
       return status;
-    *bounded = call.op.u.slice.bounded;
-    *busy = call.op.u.slice.busy;
+    out->bounded = call.op.u.slice.bounded;
+    out->busy = call.op.u.slice.busy;
+    out->slices += !out->busy;
+    out->removed += call.op.u.slice.removed + call.op.u.slice.evicted;
     if (!sleep_until(self, 0)) /* whoever waits for the end waits for one statement */
       return PGCACHE_OK;
-    if (*bounded)
-      status = hand_stamps_over(self, next_stamps);
-    if (status != PGCACHE_OK || *busy || call.op.u.slice.finished)
+    if (out->bounded)
+      status = hand_stamps_over(self, next_stamps, &out->error);
+    if (status != PGCACHE_OK || out->busy || call.op.u.slice.finished)
       return status;
     int64_t pause_us = call.op.u.slice.spent_us * (100 - share) / share;
     if (pause_us > PAUSE_MAX_US)
@@ -182,28 +210,36 @@ static void *work(void *argument) {
   pgc_deadline next_stamps = 0;
   int64_t due_ms = 0; /* the first walk is at once */
   int failures = 0;
-  bool bounded = false, busy = false;
+  outcome last = {.bounded = false};
+  pgc_deadline tell_again = 0; /* what was not due looks like a walk that found nothing */
   int64_t wait_ms;
+  tell(self, "started", PGCACHE_LEVEL_INFO);
   do {
-    pgcache_status status = walk(self, due_ms, &next_stamps, &bounded, &busy);
+    pgcache_status status = walk(self, due_ms, &next_stamps, &last);
     if (status == PGCACHE_CLOSED)
       break;
     if (status >= 0) {
       due_ms = self->interval_ms;
       failures = 0;
       wait_ms = self->interval_ms;
-      if (bounded && look_ms(self) < wait_ms)
+      if (last.bounded && look_ms(self) < wait_ms)
         wait_ms = look_ms(self);
-      if (busy && wait_ms > BUSY_MS)
+      if (last.busy && wait_ms > BUSY_MS)
         wait_ms = BUSY_MS;
+      if (last.slices > 1 || last.removed > 0 || (last.slices == 1 && pgc_deadline_poll_ms(tell_again) == 0)) {
+        tell_walk(self, &last);
+        tell_again = pgc_deadline_in(self->interval_ms);
+      }
     } else {
       pgc_count(&self->cache->store->counters.cleanup_failures);
+      tell_failure(self, &last.error);
       int64_t longest = self->interval_ms > RETRY_LAST_MS ? self->interval_ms : RETRY_LAST_MS;
       wait_ms = failures < 20 ? (int64_t)RETRY_FIRST_MS << failures++ : longest;
       if (wait_ms > longest)
         wait_ms = longest;
     }
   } while (sleep_until(self, pgc_deadline_in(wait_ms)));
+  tell(self, "stopped", PGCACHE_LEVEL_INFO);
 
   pthread_mutex_lock(&office->lock);
   self->ended = true;

@@ -295,6 +295,11 @@ static const setting_row table[PGC_SETTING_COUNT] = {
     [PGC_SETTING_NOTIFY_CHANNEL] = TEXT("notify_channel", "PGCACHE_NOTIFY_CHANNEL", "", check_channel,
         "up to 63 of a-z, 0-9, _; or nothing: a random one",
         "For init: the name of the channel on which changes are notified."),
+    [PGC_SETTING_SLOW_MS] = INTEGER("slow_ms", "PGCACHE_SLOW_MS", "0", 0, 86400000,
+        "Providers and observers are told of operations that take so long, in milliseconds; 0: of none."),
+    [PGC_SETTING_LOG_KEYS] = TEXT("log_keys", "PGCACHE_LOG_KEYS", "off", check_switch,
+        "on or off",
+        "With on, the words about slow operations name the key."),
 };
 /* clang-format on */
 
@@ -486,6 +491,8 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   out->load_threads = (int)integer_of(config, PGC_SETTING_LOAD_THREADS);
   out->near_audit_ms = integer_of(config, PGC_SETTING_NEAR_AUDIT_MS);
   strcpy(out->notify_channel, text_of(config, PGC_SETTING_NOTIFY_CHANNEL));
+  out->slow_ms = integer_of(config, PGC_SETTING_SLOW_MS);
+  out->log_keys = strcmp(text_of(config, PGC_SETTING_LOG_KEYS), "on") == 0;
   return load_encoding(out, config, error);
 }
 

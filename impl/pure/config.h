@@ -65,6 +65,8 @@ typedef enum pgc_setting_id {
   PGC_SETTING_NEAR_AUDIT_MS,
   PGC_SETTING_LISTEN_URL,
   PGC_SETTING_NOTIFY_CHANNEL,
+  PGC_SETTING_SLOW_MS,
+  PGC_SETTING_LOG_KEYS,
   PGC_SETTING_COUNT
 } pgc_setting_id;
 
@@ -120,6 +122,8 @@ typedef struct pgc_settings {
   int64_t near_absent_ms; /* 0: never */
   int64_t near_audit_ms;  /* 0: never */
   char *listen_url;       /* never NULL; "": the url */
+  int64_t slow_ms;        /* 0: never */
+  bool log_keys;
   char notify_channel[PGC_CHANNEL_MAX + 1];
 } pgc_settings;
 

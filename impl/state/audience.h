@@ -21,16 +21,17 @@
 
 #define PGC_SEATS 8
 
-typedef struct pgc_seat pgc_seat;
-typedef struct pgc_hall pgc_hall; /* the lock and the queues of one process */
+typedef struct pgc_hall pgc_hall; /* the lock of one process */
 
 /* All zero: nobody is there. */
 typedef struct pgc_audience {
-  uint32_t wants; /* what anybody wants, see pgc_audience_attends(); this and the next through __atomic functions */
-  pgc_seat *seats[PGC_SEATS]; /* NULL: free */
-  pgc_hall *hall;
+  uint32_t wants; /* what anybody wants, see pgc_audience_attends(); this and the next two through __atomic functions */
+  uint32_t observers_want;
+  pgcache_provider *providers[PGC_SEATS]; /* whoever has come stays; NULL behind the last */
+  pgcache_observer *observers[PGC_SEATS]; /* under the hall's lock; NULL: free. At most so many of both */
+  pgc_hall *hall;                         /* NULL until somebody came */
   bool closed;
-  int64_t dropped; /* events that did not fit, of all observers that ever were; a pgc_counter */
+  int64_t dropped; /* events that did not fit, of all observers that ever were: a pgc_counter */
   int64_t slow_ms; /* the settings slow_ms and log_keys */
   bool log_keys;
 } pgc_audience;
@@ -58,7 +59,10 @@ void pgc_audience_close(pgc_audience *self);
 /* The handle goes: nobody is told of anything any more. */
 void pgc_audience_free(pgc_audience *self);
 
-/* See pgcache_add_provider(). */
+/* Whether flags and level are such as there are. PGCACHE_OK, PGCACHE_INVALID. */
+pgcache_status pgc_audience_check(uint32_t what, pgcache_level level, pgcache_error *error);
+
+/* See pgcache_add_provider(); the provider was checked. */
 pgcache_status pgc_audience_add_provider(pgc_audience *self, const pgcache_provider *provider, pgcache_error *error);
 
 /* ---- Operations -------------------------------------------------------------------------------------------------------------

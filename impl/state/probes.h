@@ -10,6 +10,8 @@
 #ifndef PGC_STATE_PROBES_H
 #define PGC_STATE_PROBES_H
 
+#include "pgcache.h"
+
 #ifdef PGC_USDT
 
 /* Raised by tracers; in a section of their own, where these look for them. The names are theirs, too. */
@@ -32,10 +34,27 @@ PGC_PROBE_SEMAPHORE(listener);
   } while (0)
 void pgc_probe_near_hit(const char *namespace_name);
 
+/* event: complete. */
+void pgc_probe_operation_begin(const pgcache_event *event);
+void pgc_probe_operation_end(const pgcache_event *event);
+
+/* what: "breaker", "listener", or something without a probe. */
+void pgc_probe_state(const char *what, const char *state);
+
 #else
 
 #define PGC_PROBES_OPERATIONS() 0
 #define PGC_PROBE_NEAR_HIT(namespace_name) ((void)(namespace_name))
+static inline void pgc_probe_operation_begin(const pgcache_event *event) {
+  (void)event;
+}
+static inline void pgc_probe_operation_end(const pgcache_event *event) {
+  (void)event;
+}
+static inline void pgc_probe_state(const char *what, const char *state) {
+  (void)what;
+  (void)state;
+}
 
 #endif
 

@@ -5,6 +5,8 @@
  */
 #include "store/breaker.h"
 
+#include <stdio.h>
+
 #include "pure/backoff.h"
 #include "pure/error.h"
 
@@ -74,29 +76,55 @@ static void open_for_a_while(pgc_breaker *self, pgc_fault fault, int64_t now_us,
   self->until_us = now_us + pause_us;
 }
 
-bool pgc_breaker_leave(pgc_breaker *self, pgc_breaker_verdict verdict, pgc_fault fault, int64_t now_us, uint64_t random,
-                       const pgcache_error *error) {
+pgc_breaker_turn pgc_breaker_leave(pgc_breaker *self, pgc_breaker_verdict verdict, pgc_fault fault, int64_t now_us,
+                                   uint64_t random, const pgcache_error *error) {
   bool failed = fault == PGC_FAULT_UNREACHABLE || fault == PGC_FAULT_SILENT;
   if (self->threshold == 0 || (!failed && pgc_breaker_is_calm(self)))
-    return false;
-  bool opened = false;
+    return PGC_BREAKER_STAYS;
+  pgc_breaker_turn turn = PGC_BREAKER_STAYS;
   pthread_mutex_lock(&self->mutex);
   if (fault == PGC_FAULT_NONE) {
+    turn = self->open ? PGC_BREAKER_CLOSED : PGC_BREAKER_STAYS;
     self->failures = self->rounds = 0;
     self->open = false;
   } else if (fault == PGC_FAULT_NOBODYS) {
-    if (verdict == PGC_BREAKER_PROBE)
+    if (verdict == PGC_BREAKER_PROBE && self->open) {
+      turn = PGC_BREAKER_OPEN_AGAIN;
       self->until_us = now_us; /* it has shown nothing: the next one may */
+    }
   } else if (!self->open ||
              verdict == PGC_BREAKER_PROBE) { /* of calls that began earlier the opening knew all it needs */
     self->failures++;
     self->last = *error;
     if (self->open || self->failures >= self->threshold) {
-      opened = !self->open;
+      turn = self->open ? PGC_BREAKER_OPEN_AGAIN : PGC_BREAKER_OPENED;
       open_for_a_while(self, fault, now_us, random);
     }
   }
   __atomic_store_n(&self->troubled, self->failures > 0, __ATOMIC_RELAXED);
   pthread_mutex_unlock(&self->mutex);
-  return opened;
+  return turn;
+}
+
+void pgc_breaker_tell(pgc_breaker_turn turn, pgc_counters *counters, pgc_audience *audience,
+                      const pgcache_error *failure) {
+  char words[sizeof failure->message + 128];
+  switch (turn) {
+  case PGC_BREAKER_STAYS:
+    break;
+  case PGC_BREAKER_OPENED:
+    pgc_count(&counters->breaker_opened);
+    snprintf(words, sizeof words,
+             "the circuit breaker is open: calls are refused until the server works again. The last failure: %s",
+             failure->message);
+    pgc_audience_state(audience, "breaker", "open", PGCACHE_LEVEL_WARNING, 0, failure, words);
+    break;
+  case PGC_BREAKER_OPEN_AGAIN:
+    pgc_audience_state(audience, "breaker", "open", PGCACHE_LEVEL_INFO, 0, failure, NULL);
+    break;
+  case PGC_BREAKER_CLOSED:
+    pgc_audience_state(audience, "breaker", "closed", PGCACHE_LEVEL_INFO, 0, NULL,
+                       "the circuit breaker is closed: the server works again");
+    break;
+  }
 }

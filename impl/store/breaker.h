@@ -13,6 +13,8 @@
 #include <stdint.h>
 
 #include "pgcache.h"
+#include "state/audience.h"
+#include "state/counters.h"
 
 /* What a call's end says about the server. */
 typedef enum pgc_fault {
@@ -27,6 +29,14 @@ typedef enum pgc_breaker_verdict {
   PGC_BREAKER_PROBE, /* this call alone goes through; its end decides */
   PGC_BREAKER_REFUSE /* error is filled */
 } pgc_breaker_verdict;
+
+/* What became of the breaker by the end of a call. */
+typedef enum pgc_breaker_turn {
+  PGC_BREAKER_STAYS,
+  PGC_BREAKER_OPENED,
+  PGC_BREAKER_OPEN_AGAIN, /* the probe has shown nothing good */
+  PGC_BREAKER_CLOSED
+} pgc_breaker_turn;
 
 typedef struct pgc_breaker {
   int threshold;    /* failures in a row that open it; 0: it never opens */
@@ -54,9 +64,12 @@ bool pgc_breaker_is_open(pgc_breaker *self);
 pgc_breaker_verdict pgc_breaker_enter(pgc_breaker *self, int64_t now_us, int64_t lease_us, bool connected,
                                       pgcache_error *error);
 
-/* What became of a call that passed, or of the probe. error: the failure, for the message; random: any number.
-   True when this opened the breaker. */
-bool pgc_breaker_leave(pgc_breaker *self, pgc_breaker_verdict verdict, pgc_fault fault, int64_t now_us, uint64_t random,
-                       const pgcache_error *error);
+/* What became of a call that passed, or of the probe. error: the failure, for the message; random: any number. */
+pgc_breaker_turn pgc_breaker_leave(pgc_breaker *self, pgc_breaker_verdict verdict, pgc_fault fault, int64_t now_us,
+                                   uint64_t random, const pgcache_error *error);
+
+/* Counts a turn and tells of it, with the failure that it came of; no lock may be held. audience: NULL: nobody. */
+void pgc_breaker_tell(pgc_breaker_turn turn, pgc_counters *counters, pgc_audience *audience,
+                      const pgcache_error *failure);
 
 #endif

@@ -10,6 +10,7 @@
 #ifndef PGC_STORE_LISTENER_H
 #define PGC_STORE_LISTENER_H
 
+#include "state/audience.h"
 #include "state/counters.h"
 #include "state/flights.h"
 #include "state/near.h"
@@ -21,9 +22,10 @@ typedef struct pgc_listener_settings {
   const char *schema; /* these two must outlive the listener */
   const char *namespace_name;
   bool logged;
-  int64_t staleness_us; /* the bound */
-  int64_t audit_us;     /* how often a few entries are compared with the store, 0: never */
-  pgc_flights *flights; /* told of what may end a load; in use until the listener is freed */
+  int64_t staleness_us;   /* the bound */
+  int64_t audit_us;       /* how often a few entries are compared with the store, 0: never */
+  pgc_flights *flights;   /* told of what may end a load; in use until the listener is freed */
+  pgc_audience *audience; /* told of connections that come and go; NULL: nobody; in use as long */
 } pgc_listener_settings;
 
 /* Takes the plans over (also when it fails, with NULL, out of memory). Starts nothing. store_plan: how the store connects, if by

@@ -81,6 +81,7 @@ struct pgc_listener {
   pgc_stamps stamps;    /* none are noted; looking at the schema wants some */
   pgcache_error error;  /* of the session */
   int failures;         /* attempts in a row */
+  const char *told_as;  /* the state that the audience was told of last; NULL: none yet */
   int64_t opened_at_us; /* when its connection was; this and the next on pgc_monotonic_us()'s clock */
   pgc_stream stream;
   bool placed;                                /* the stream with this nonce was found to be the store's */

@@ -8,6 +8,7 @@
  * Copyright (c) 2026 the pgcache authors
  */
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -141,6 +142,19 @@ static bool is_wanted(pgc_listener *self) {
   return wanted;
 }
 
+/* Tells the audience once of each state. Not after the handle was shut down: see `running`. */
+static void tell(pgc_listener *self, const char *state) {
+  if (self->told_as != NULL && strcmp(self->told_as, state) == 0)
+    return;
+  self->told_as = state;
+  if (strcmp(state, "connected") == 0)
+    pgc_audience_state(self->settings.audience, "listener", state, PGCACHE_LEVEL_INFO, 0, NULL,
+                       "the near cache hears of changes");
+  else
+    pgc_audience_state(self->settings.audience, "listener", state, PGCACHE_LEVEL_WARNING, 0, &self->error,
+                       self->error.message);
+}
+
 /* Polls when it is time, for as long as the connection is good. */
 static void serve(pgc_listener *self) {
   self->poll_at_us = self->relay.ask_at_us = pgc_monotonic_us();
@@ -154,6 +168,8 @@ static void serve(pgc_listener *self) {
     if (self->poll_at_us <= now || is_wanted(self)) {
       if (!pgc_listener_poll(self))
         return;
+      if (self->stream.has_nonce)
+        tell(self, "connected");
     }
     if (self->settings.audit_us > 0 && self->audit_at_us <= now) {
       self->audit_at_us = now + self->settings.audit_us;
@@ -216,6 +232,7 @@ void *pgc_listener_run(void *argument) {
     close_connection(self);
     if (atomic_load(&self->closed))
       break;
+    tell(self, self->error.status == PGCACHE_BAD_SETTING ? "off" : "lost");
     if (opened && pgc_monotonic_us() - self->opened_at_us > LASTED_US)
       replace_at_once(self);
     else

@@ -16,6 +16,7 @@ typedef struct pgc_channel_place {
   pgc_source *source; /* takes the connection back */
   pgc_breaker *breaker;
   pgc_counters *counters;
+  pgc_audience *audience; /* NULL: nobody */
 } pgc_channel_place;
 
 /* session: with a connection that is idle, whose schema was checked, and on which scans are not allowed. NULL when out of

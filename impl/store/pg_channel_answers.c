@@ -53,8 +53,9 @@ static void tell_breaker(pgc_pg_channel *self, pgc_fault fault, const pgcache_er
     return;
   if (self->place.source->closed(self->place.source))
     return;
-  if (pgc_breaker_leave(self->place.breaker, PGC_BREAKER_PASS, fault, pgc_monotonic_us(), pgc_random_u64(), failure))
-    pgc_count(&self->place.counters->breaker_opened);
+  pgc_breaker_turn turn =
+      pgc_breaker_leave(self->place.breaker, PGC_BREAKER_PASS, fault, pgc_monotonic_us(), pgc_random_u64(), failure);
+  pgc_breaker_tell(turn, self->place.counters, self->place.audience, failure);
 }
 
 void pgc_channel_pass_kept_back(pgc_pg_channel *self) {

@@ -31,7 +31,7 @@ static pgcache_status attempt(pgc_pg_store *self, pgc_process *here, pgc_channel
                               bool *busy, pgcache_error *error, bool *retry) {
   pgc_source *source = here->source;
   pgc_session session = pgc_pg_session(self, here, deadline, error);
-  const pgc_channel_place place = {source, &here->breaker, &self->base.counters};
+  const pgc_channel_place place = {source, &here->breaker, &self->base.counters, self->base.audience};
   *retry = false;
   pgcache_status status = source->acquire(source, &session.connection, deadline, busy, error);
   if (status != PGCACHE_OK)
@@ -60,7 +60,7 @@ static pgcache_status open_at_once(pgc_pg_store *self, pgc_process *here, pgc_ch
                                    pgcache_error *error) {
   pgc_source *source = here->source;
   pgc_session session = pgc_pg_session(self, here, 0, error);
-  const pgc_channel_place place = {source, &here->breaker, &self->base.counters};
+  const pgc_channel_place place = {source, &here->breaker, &self->base.counters, self->base.audience};
   pgcache_status status = source->acquire(source, &session.connection, 0, busy, error);
   if (status != PGCACHE_OK)
     return status;

@@ -61,11 +61,11 @@ pgc_session pgc_pg_session(pgc_pg_store *self, pgc_process *here, pgc_deadline d
 void pgc_pg_leave_breaker(pgc_pg_store *self, pgc_process *here, pgc_breaker_verdict verdict, pgc_fault fault,
                           const pgcache_error *failure);
 
-/* Makes the near cache that the settings ask for, without input or output; its listener tells the flights, which outlive it.
-   flights NULL: out of memory. PGCACHE_OK, also when memory ran
+/* Makes the near cache that the settings ask for, without input or output; its listener tells the flights, which outlive it,
+   and counts and tells for the store. flights NULL: out of memory. PGCACHE_OK, also when memory ran
    out and there is none; PGCACHE_BAD_SETTING. */
 pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const char *local_dir,
-                                const pgc_settings *settings, pgc_flights *flights, pgc_counters *counters,
+                                const pgc_settings *settings, pgc_flights *flights, pgc_store *store,
                                 pgcache_error *error);
 
 /* A forked child's own, in place of its parent's, whose memory is left as it is. */

@@ -40,7 +40,7 @@ static pgcache_status make_plan(pgc_connect_plan *plan, const char *conninfo, co
 }
 
 pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const char *local_dir,
-                                const pgc_settings *settings, pgc_flights *flights, pgc_counters *counters,
+                                const pgc_settings *settings, pgc_flights *flights, pgc_store *store,
                                 pgcache_error *error) {
   *out = (pgc_pg_near){0};
   if (settings->near_max_bytes == 0)
@@ -64,11 +64,12 @@ pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const ch
                                            .logged = settings->logged,
                                            .staleness_us = settings->near_staleness_ms * 1000,
                                            .audit_us = settings->near_audit_ms * 1000,
-                                           .flights = flights};
+                                           .flights = flights,
+                                           .audience = store->audience};
   if (flights != NULL)
     out->near = near_new(settings);
   if (out->near != NULL) {
-    out->listener = pgc_listener_new(&plan, &store_plan, &listening, out->near, counters);
+    out->listener = pgc_listener_new(&plan, &store_plan, &listening, out->near, &store->counters);
   } else {
     pgc_connect_plan_clear(&plan);
     pgc_connect_plan_clear(&store_plan);

@@ -180,6 +180,8 @@ static pgc_breaker_verdict let_through(pgc_pg_store *self, pgc_process *here, co
   pgc_breaker_verdict verdict = pgc_breaker_enter(&here->breaker, now, lease, connected, error);
   if (verdict == PGC_BREAKER_REFUSE)
     pgc_count(&self->base.counters.breaker_refused);
+  else if (verdict == PGC_BREAKER_PROBE)
+    pgc_audience_state(self->base.audience, "breaker", "half-open", PGCACHE_LEVEL_INFO, 0, NULL, NULL);
   return verdict;
 }
 
@@ -188,8 +190,9 @@ void pgc_pg_leave_breaker(pgc_pg_store *self, pgc_process *here, pgc_breaker_ver
                           const pgcache_error *failure) {
   if (fault == PGC_FAULT_NONE && pgc_breaker_is_calm(&here->breaker))
     return;
-  if (pgc_breaker_leave(&here->breaker, verdict, fault, pgc_monotonic_us(), pgc_random_u64(), failure))
-    pgc_count(&self->base.counters.breaker_opened);
+  pgc_breaker_turn turn =
+      pgc_breaker_leave(&here->breaker, verdict, fault, pgc_monotonic_us(), pgc_random_u64(), failure);
+  pgc_breaker_tell(turn, &self->base.counters, self->base.audience, failure);
 }
 
 static pgc_deadline sooner(pgc_deadline left, pgc_deadline right) {
@@ -326,7 +329,7 @@ static pgcache_status complete(pgc_store **out, pgc_pg_store *self, pgc_source *
 }
 
 pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const char *local_dir,
-                                const pgc_settings *settings, pgcache_error *error) {
+                                const pgc_settings *settings, pgc_audience *audience, pgcache_error *error) {
   *out = NULL;
   pgc_connect_plan plan;
   pgcache_status status = pgc_connect_plan_make(&plan, conninfo, local_dir, settings->prepared, error);
@@ -337,9 +340,10 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
     pgc_connect_plan_clear(&plan);
     return pgc_fail_memory(error);
   }
+  self->base.audience = audience;
   pgc_pg_near near;
   pgc_flights *flights = pgc_flights_new();
-  status = pgc_pg_near_make(&near, conninfo, local_dir, settings, flights, &self->base.counters, error);
+  status = pgc_pg_near_make(&near, conninfo, local_dir, settings, flights, &self->base, error);
   if (status != PGCACHE_OK) {
     pgc_connect_plan_clear(&plan);
     pgc_flights_free(flights);

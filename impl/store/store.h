@@ -12,6 +12,7 @@
 #include "platform/clock.h"
 #include "pure/config.h"
 #include "pure/digest.h"
+#include "state/audience.h"
 #include "state/counters.h"
 #include "state/flights.h"
 #include "state/near.h"
@@ -288,15 +289,16 @@ struct pgc_store {
   /* Shuts down and frees; no run() may be under way. */
   void (*free)(pgc_store *self);
   pgc_counters counters;
+  pgc_audience *audience; /* who is told of its states; NULL: nobody */
 };
 
 /* Always misses, stores nothing, needs no server. NULL when out of memory. */
 pgc_store *pgc_null_store_new(void);
 
 /* PostgreSQL. Does no input or output. PGCACHE_OK, PGCACHE_BAD_SETTING (libpq cannot understand the connection string),
-   PGCACHE_NO_MEMORY. local_dir: the folder of a local server, or NULL. settings: must outlive the store. */
+   PGCACHE_NO_MEMORY. local_dir: the folder of a local server, or NULL. settings, audience: must outlive the store. */
 pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const char *local_dir,
-                                const pgc_settings *settings, pgcache_error *error);
+                                const pgc_settings *settings, pgc_audience *audience, pgcache_error *error);
 
 /* The same on the application's connections: on one, or on those that the hooks give. One of the two is NULL.
    PGCACHE_OK, PGCACHE_NO_MEMORY. */

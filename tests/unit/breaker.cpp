@@ -27,6 +27,7 @@ struct Breaker {
   int64_t now = 1000 * S;
   uint64_t random = 0;
   test::Error refusal;
+  pgc_breaker_turn turn = PGC_BREAKER_STAYS; /* what the last leave() did */
 
   explicit Breaker(int threshold = 3, int64_t pause_us = S) {
     pgc_breaker_init(&state, threshold, pause_us);
@@ -43,7 +44,8 @@ struct Breaker {
     failure.status = PGCACHE_UNAVAILABLE;
     strcpy(failure.sqlstate, "57P03");
     strcpy(failure.message, "the last words");
-    return pgc_breaker_leave(&state, verdict, fault, now, random, &failure);
+    turn = pgc_breaker_leave(&state, verdict, fault, now, random, &failure);
+    return turn == PGC_BREAKER_OPENED;
   }
   pgc_breaker_verdict enter(bool connected = true, int64_t lease = 10 * S) {
     refusal = test::Error();
@@ -212,4 +214,31 @@ TEST_CASE("of many threads exactly one is the probe", "[breaker][threads]") {
     CHECK(passes == 0);
     breaker.leave(PGC_FAULT_NONE, PGC_BREAKER_PROBE);
   }
+}
+
+TEST_CASE("what the end of a call does to the breaker is told once: opened, open again after a probe, closed",
+          "[breaker]") {
+  Breaker breaker;
+  breaker.leave(PGC_FAULT_NONE);
+  CHECK(breaker.turn == PGC_BREAKER_STAYS);
+  breaker.leave(PGC_FAULT_SILENT);
+  breaker.leave(PGC_FAULT_SILENT);
+  CHECK(breaker.turn == PGC_BREAKER_STAYS);
+  breaker.leave(PGC_FAULT_SILENT);
+  CHECK(breaker.turn == PGC_BREAKER_OPENED);
+  breaker.leave(PGC_FAULT_SILENT); /* of a call that began before */
+  CHECK(breaker.turn == PGC_BREAKER_STAYS);
+  breaker.now += 100 * S;
+  REQUIRE(breaker.enter() == PGC_BREAKER_PROBE);
+  breaker.leave(PGC_FAULT_SILENT, PGC_BREAKER_PROBE);
+  CHECK(breaker.turn == PGC_BREAKER_OPEN_AGAIN);
+  breaker.now += 100 * S;
+  REQUIRE(breaker.enter() == PGC_BREAKER_PROBE);
+  breaker.leave(PGC_FAULT_NOBODYS, PGC_BREAKER_PROBE);
+  CHECK(breaker.turn == PGC_BREAKER_OPEN_AGAIN);
+  REQUIRE(breaker.enter() == PGC_BREAKER_PROBE);
+  breaker.leave(PGC_FAULT_NONE, PGC_BREAKER_PROBE);
+  CHECK(breaker.turn == PGC_BREAKER_CLOSED);
+  breaker.leave(PGC_FAULT_NONE);
+  CHECK(breaker.turn == PGC_BREAKER_STAYS);
 }

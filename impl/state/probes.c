@@ -1,0 +1,46 @@
+/*
+ * probes.c - see probes.h: the places where the tracepoints are.
+ *
+ * SPDX-License-Identifier: MIT
+ * Copyright (c) 2026 the pgcache authors
+ */
+#include "state/probes.h"
+
+#ifdef PGC_USDT
+
+#include <string.h>
+
+#define _SDT_HAS_SEMAPHORES 1
+#include <sys/sdt.h>
+
+volatile unsigned short pgcache_operation_begin_semaphore;
+volatile unsigned short pgcache_operation_end_semaphore;
+volatile unsigned short pgcache_near_hit_semaphore;
+volatile unsigned short pgcache_breaker_semaphore;
+volatile unsigned short pgcache_listener_semaphore;
+
+void pgc_probe_near_hit(const char *namespace_name) {
+  STAP_PROBE1(pgcache, near_hit, namespace_name);
+}
+
+void pgc_probe_operation_begin(const pgcache_event *event) {
+  STAP_PROBE3(pgcache, operation_begin, event->operation, event->span_name, event->namespace_name);
+}
+
+void pgc_probe_operation_end(const pgcache_event *event) {
+  STAP_PROBE6(pgcache, operation_end, event->operation, event->outcome, event->source, event->duration_ns,
+              event->span_name, event->namespace_name);
+}
+
+void pgc_probe_state(const char *what, const char *state) {
+  if (pgcache_breaker_semaphore != 0 && strcmp(what, "breaker") == 0)
+    STAP_PROBE1(pgcache, breaker, state);
+  if (pgcache_listener_semaphore != 0 && strcmp(what, "listener") == 0)
+    STAP_PROBE1(pgcache, listener, state);
+}
+
+#else
+
+typedef int pgc_probes_are_not_built; /* C wants something in a file */
+
+#endif
