@@ -30,10 +30,10 @@ pgcache_status pgc_audience_admit(const pgc_audience *self, pgcache_error *error
 void pgc_observer_wants(const pgcache_observer *self, uint32_t *what, pgcache_level *level);
 
 /* Wakes whoever waits for an event. */
-void pgc_observers_wake(pgc_audience *self);
+void pgc_observers_wake(pgc_audience *audience);
 
 /* Puts a copy of the event into the queue of each observer who wants it. */
-void pgc_observers_tell(pgc_audience *self, const pgcache_event *event);
+void pgc_observers_tell(pgc_audience *audience, const pgcache_event *event);
 
 /* Whether it is for who wants `what`, of logs from `level` on. */
 bool pgc_event_is_wanted(const pgcache_event *event, uint32_t what, pgcache_level level);

@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/server.hpp"
 
+#include "pgcache_hooks.h"
+
 #include <cstddef>
 #include <cstring>
 
@@ -90,6 +92,35 @@ TEST_CASE("NULL where something is needed is INVALID, in every function", "[rule
   CHECK(pgcache_dependents(self, nullptr, nullptr, 0, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_dependents(self, &value, nullptr, 1, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_keys(nullptr, &value, 1, &size, nullptr, 0, nullptr, 0, nullptr, e) == PGCACHE_INVALID);
+  pgcache_observer *observer = reinterpret_cast<pgcache_observer *>(1);
+  CHECK(pgcache_observe(nullptr, &observer, PGCACHE_OBSERVE_LOG, PGCACHE_LEVEL_INFO, 1, e) == PGCACHE_INVALID);
+  CHECK(observer == nullptr);
+  CHECK(pgcache_observe(self, nullptr, PGCACHE_OBSERVE_LOG, PGCACHE_LEVEL_INFO, 1, e) == PGCACHE_INVALID);
+  CHECK(pgcache_observe(self, &observer, PGCACHE_OBSERVE_KEYS, PGCACHE_LEVEL_INFO, 1, e) == PGCACHE_INVALID);
+  CHECK(pgcache_observe(self, &observer, 1u << 7, PGCACHE_LEVEL_INFO, 1, e) == PGCACHE_INVALID);
+  CHECK(pgcache_observe(self, &observer, PGCACHE_OBSERVE_LOG, static_cast<pgcache_level>(5), 1, e) == PGCACHE_INVALID);
+  CHECK(pgcache_observe(self, &observer, PGCACHE_OBSERVE_LOG, PGCACHE_LEVEL_INFO, 0, e) == PGCACHE_INVALID);
+  const size_t beyond = PGCACHE_OBSERVER_ROOM_MAX + 1;
+  CHECK(pgcache_observe(self, &observer, PGCACHE_OBSERVE_LOG, PGCACHE_LEVEL_INFO, beyond, e) == PGCACHE_INVALID);
+  pgcache_event *event = reinterpret_cast<pgcache_event *>(1);
+  CHECK(pgcache_observer_next(nullptr, &event, 0, e) == PGCACHE_INVALID);
+  CHECK(event == nullptr);
+  REQUIRE(pgcache_observe(self, &observer, PGCACHE_OBSERVE_LOG, PGCACHE_LEVEL_INFO, 1, e) == PGCACHE_OK);
+  CHECK(pgcache_observer_next(observer, nullptr, 0, e) == PGCACHE_INVALID);
+  CHECK(pgcache_observer_next(observer, &event, -1, e) == PGCACHE_INVALID);
+  CHECK(pgcache_observer_dropped(nullptr) == 0);
+  pgcache_observer_free(observer);
+  pgcache_observer_free(nullptr);
+  pgcache_event_free(nullptr);
+  pgcache_provider provider = PGCACHE_PROVIDER_INIT;
+  CHECK(pgcache_add_provider(self, nullptr, e) == PGCACHE_INVALID);
+  CHECK(pgcache_add_provider(self, &provider, e) == PGCACHE_INVALID); /* it has no function */
+  provider.told = [](void *, const pgcache_event *) {};
+  CHECK(pgcache_add_provider(self, &provider, e) == PGCACHE_INVALID); /* and this one is told of nothing */
+  provider.what = PGCACHE_OBSERVE_LOG;
+  CHECK(pgcache_add_provider(nullptr, &provider, e) == PGCACHE_INVALID);
+  provider.struct_size = 0;
+  CHECK(pgcache_add_provider(self, &provider, e) == PGCACHE_INVALID);
   CHECK(pgcache_init(nullptr, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_upgrade(nullptr, nullptr, e) == PGCACHE_INVALID);
   pgcache *made = reinterpret_cast<pgcache *>(1);

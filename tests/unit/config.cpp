@@ -113,7 +113,9 @@ TEST_CASE("every setting is described completely", "[config]") {
                                        "near_absent_ms",
                                        "near_audit_ms",
                                        "listen_url",
-                                       "notify_channel"});
+                                       "notify_channel",
+                                       "slow_ms",
+                                       "log_keys"});
 }
 
 TEST_CASE("a default can be set and is what was described", "[config]") {
@@ -233,6 +235,8 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
       {"near_audit_ms", {"0", "86400000"}, {"-1", "86400001"}},
       {"listen_url", {"", "host=/tmp", "postgresql://h/d"}, {"x", "redis://h"}},
       {"notify_channel", {"", "abc_0", std::string(63, 'c')}, {"A", "a b", "a-b", "a\"", std::string(64, 'c')}},
+      {"slow_ms", {"0", "86400000"}, {"-1", "86400001", "1s"}},
+      {"log_keys", {"on", "off"}, {"", "true", "On"}},
       {"url",
        {"", "null:", "local:", "local:/x", "postgresql://h/d", "postgres://h", "host=/tmp", "dbname = 'x y'"},
        {"null:x", "local:x", "redis://h", "POSTGRES://h", "localhost", " ", "://"}},
@@ -401,7 +405,9 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
                                                                      {"near_absent_ms", "17"},
                                                                      {"near_audit_ms", "18"},
                                                                      {"listen_url", "host=/l"},
-                                                                     {"notify_channel", "chan"}};
+                                                                     {"notify_channel", "chan"},
+                                                                     {"slow_ms", "19"},
+                                                                     {"log_keys", "on"}};
     auto settings = all_settings();
     REQUIRE(values.size() == settings.size());
     for (size_t i = 0; i < settings.size(); i++) {
