@@ -916,6 +916,8 @@ typedef struct pgcache_counters {
   int64_t entries_touched;    /* entries noted as used because they were read while there is a limit */
   int64_t entries_evicted;    /* entries that this handle evicted to keep the limits */
   int64_t cleanup_failures;   /* walks of its janitors, and slices after writes, that failed */
+  int64_t summaries_published; /* see the setting publish_ms */
+  int64_t publish_failures;   /* summaries that could not be published, and were given up */
   /* Of the near cache, [rule:near]: */
   int64_t near_hits;             /* keys answered with a value that it held */
   int64_t near_absent_hits;      /* keys answered with the knowledge that there is no entry */
@@ -949,7 +951,7 @@ typedef struct pgcache_counters {
 } pgcache_counters;
 
 #define PGCACHE_COUNTERS_INIT { sizeof(pgcache_counters), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-                                0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+                                0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Reads the counters. Each is exact; together they are of slightly different moments.
    Out: out. Returns PGCACHE_OK or PGCACHE_INVALID (a pointer is NULL, or the struct_size is not set). Since 1.0. */
@@ -1038,9 +1040,13 @@ PGCACHE_API int64_t pgcache_snapshot_count_to(const pgcache_snapshot *self, size
 PGCACHE_API double pgcache_snapshot_percentile(const pgcache_snapshot *self, size_t index, double percent);
 
 /* Reads what the processes of this schema have published last, see the setting `publish_ms`: those that did within three times their
-   own interval.
-   Out: out, an array of room elements (1 to PGCACHE_BATCH_MAX), each owned by the caller; count, how many were set, fewer
-   than room if that was all; by their origins, in order. In: after, only origins behind this one (NULL: from the beginning).
+   own interval. From the first call of a process on that asks the store, its handle publishes its snapshot so often, by a thread of
+   its own and a connection of the pool, for one round trip; not on connections of the application. Roles that are kept to
+   namespaces can neither publish nor read (PGCACHE_DENIED): what is measured is of all namespaces. Summaries that are damaged, or
+   of another version of the library that this one cannot read, are left out.
+   Out: out, an array of room elements (1 to PGCACHE_BATCH_MAX), each owned by the caller, to be given to pgcache_snapshot_free();
+   count, how many were set, fewer than room if that was all; by their origins, in the order of their bytes.
+   In: after, only origins behind this one (NULL: from the beginning).
    Returns PGCACHE_OK or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_read_published(pgcache *self, pgcache_snapshot **out, size_t room, size_t *count, const char *after,
                                                   const pgcache_options *options, pgcache_error *error);

@@ -101,6 +101,8 @@ pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters *out, pgcac
       .entries_touched = pgc_counted(&counters->entries_touched),
       .entries_evicted = pgc_counted(&counters->entries_evicted),
       .cleanup_failures = pgc_counted(&counters->cleanup_failures),
+      .summaries_published = pgc_counted(&counters->summaries_published),
+      .publish_failures = pgc_counted(&counters->publish_failures),
       .loads = pgc_counted(&counters->loads),
       .load_waits = pgc_counted(&counters->load_waits),
       .load_stale = pgc_counted(&counters->load_stale),

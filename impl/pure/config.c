@@ -300,6 +300,8 @@ static const setting_row table[PGC_SETTING_COUNT] = {
     [PGC_SETTING_LOG_KEYS] = TEXT("log_keys", "PGCACHE_LOG_KEYS", "off", check_switch,
         "on or off",
         "With on, the words about slow operations name the key."),
+    [PGC_SETTING_PUBLISH_MS] = INTEGER_OR_ZERO("publish_ms", "PGCACHE_PUBLISH_MS", "0", 1000, 3600000,
+        "How often the process publishes what it measured, for `pgcache top` and the like, in milliseconds; 0: never."),
 };
 /* clang-format on */
 
@@ -490,6 +492,7 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   out->guarded = strcmp(text_of(config, PGC_SETTING_GUARD), "on") == 0;
   out->load_threads = (int)integer_of(config, PGC_SETTING_LOAD_THREADS);
   out->near_audit_ms = integer_of(config, PGC_SETTING_NEAR_AUDIT_MS);
+  out->publish_ms = integer_of(config, PGC_SETTING_PUBLISH_MS);
   strcpy(out->notify_channel, text_of(config, PGC_SETTING_NOTIFY_CHANNEL));
   out->slow_ms = integer_of(config, PGC_SETTING_SLOW_MS);
   out->log_keys = strcmp(text_of(config, PGC_SETTING_LOG_KEYS), "on") == 0;

@@ -67,6 +67,7 @@ typedef enum pgc_setting_id {
   PGC_SETTING_NOTIFY_CHANNEL,
   PGC_SETTING_SLOW_MS,
   PGC_SETTING_LOG_KEYS,
+  PGC_SETTING_PUBLISH_MS,
   PGC_SETTING_COUNT
 } pgc_setting_id;
 
@@ -125,6 +126,7 @@ typedef struct pgc_settings {
   int64_t slow_ms;        /* 0: never */
   bool log_keys;
   char notify_channel[PGC_CHANNEL_MAX + 1];
+  int64_t publish_ms; /* 0: never */
 } pgc_settings;
 
 /* Copies config into out. PGCACHE_OK, PGCACHE_BAD_SETTING (settings contradict each other) or PGCACHE_NO_MEMORY; out is

@@ -12,7 +12,8 @@ static const pgc_migration steps[] = {
     {1, pgc_sql_migrations_0001_tables},        {1, pgc_sql_migrations_0001_functions},
     {1, pgc_sql_migrations_0001_statements},    {1, pgc_sql_migrations_0001_api},
     {1, pgc_sql_migrations_0001_invalidations}, {1, pgc_sql_migrations_0001_watch},
-    {1, pgc_sql_migrations_0001_janitor},       {1, pgc_sql_migrations_0001_roles},
+    {1, pgc_sql_migrations_0001_janitor},       {1, pgc_sql_migrations_0001_summaries},
+    {1, pgc_sql_migrations_0001_roles},
 };
 
 pgc_migrations pgc_migrations_list(void) {

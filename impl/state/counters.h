@@ -23,6 +23,8 @@ typedef struct pgc_counters {
   pgc_counter entries_touched;
   pgc_counter entries_evicted;
   pgc_counter cleanup_failures;
+  pgc_counter summaries_published;
+  pgc_counter publish_failures;
   pgc_counter loads;
   pgc_counter load_waits;
   pgc_counter load_stale;

@@ -170,6 +170,10 @@ bool pgc_snapshot_failed(const pgcache_snapshot *self) {
   return self->failed;
 }
 
+const char *pgc_snapshot_origin(const pgcache_snapshot *self) {
+  return self->origin;
+}
+
 void pgc_snapshot_set_taken_at(pgcache_snapshot *self, int64_t taken_at_ms) {
   self->taken_at_ms = taken_at_ms;
 }

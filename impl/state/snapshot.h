@@ -48,6 +48,9 @@ void pgc_snapshot_free(pgcache_snapshot *self);
 /* See pgcache_snapshot_add(). False when out of memory; then nothing was added. */
 bool pgc_snapshot_merge(pgcache_snapshot *self, const pgcache_snapshot *other);
 
+/* See pgcache_snapshot_origin(). */
+const char *pgc_snapshot_origin(const pgcache_snapshot *self);
+
 /* Of one that was published the server knows better. */
 void pgc_snapshot_set_taken_at(pgcache_snapshot *self, int64_t taken_at_ms);
 

@@ -78,6 +78,8 @@ static pgcache_status null_run(pgc_store *base, pgc_op *op, pgcache_error *error
   case PGC_OP_KEYS:
   case PGC_OP_STATS:
   case PGC_OP_USAGE:
+  case PGC_OP_READ_SUMMARIES:
+  case PGC_OP_WRITE_SUMMARY:
   case PGC_OP_FLUSH_NAMESPACE:
   case PGC_OP_FLUSH_ALL:
   case PGC_OP_CLEANUP:

@@ -10,12 +10,14 @@
 
 #include "platform/memory.h"
 #include "pure/error.h"
+#include "state/snapshot.h"
 #include "store/channel.h"
 #include "store/pg_cleanup.h"
 #include "store/pg_doctor.h"
 #include "store/pg_maintenance.h"
 #include "store/pg_question.h"
 #include "store/pg_schema.h"
+#include "store/pg_summaries.h"
 
 /* One attempt: asks, sends and understands until there is an answer. */
 static pgcache_status operate_on_keys(pgc_session *session, pgc_op *op) {
@@ -100,6 +102,10 @@ pgcache_status pgc_pg_operate(pgc_session *session, pgc_op *op) {
     return pgc_pg_usage(session, op);
   case PGC_OP_DEPENDENTS:
     return pgc_pg_dependents(session, op);
+  case PGC_OP_READ_SUMMARIES:
+    return pgc_pg_read_summaries(session, op);
+  case PGC_OP_WRITE_SUMMARY:
+    return pgc_pg_write_summary(session, op);
   default: /* PGC_OP_INIT, PGC_OP_UPGRADE */
     break;
   }
@@ -125,6 +131,13 @@ void pgc_pg_drop_outputs(pgc_op *op) {
     while (op->u.list.count > 0) {
       pgcache_value **last = &op->u.list.found[--op->u.list.count];
       pgc_value_release(*last);
+      *last = NULL;
+    }
+  }
+  if (op->kind == PGC_OP_READ_SUMMARIES) {
+    while (op->u.summaries.count > 0) {
+      pgcache_snapshot **last = &op->u.summaries.found[--op->u.summaries.count];
+      pgc_snapshot_free(*last);
       *last = NULL;
     }
   }

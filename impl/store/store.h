@@ -27,7 +27,9 @@ typedef enum pgc_op_kind {
   PGC_OP_USAGE,
   PGC_OP_DEPENDENTS,
   PGC_OP_DOCTOR,
-  PGC_OP_BEGIN_LOAD, /* takes a lease perhaps, but can be repeated with the same token; the kinds behind it write */
+  PGC_OP_READ_SUMMARIES,
+  PGC_OP_WRITE_SUMMARY, /* of this process, see publisher.h; can be repeated, and so can the next */
+  PGC_OP_BEGIN_LOAD,    /* takes a lease perhaps, but can be repeated with the same token; the kinds behind it write */
   PGC_OP_PUT,
   PGC_OP_ADD,
   PGC_OP_REPLACE,
@@ -60,6 +62,10 @@ enum {
 };
 
 #define PGC_TOKEN_SIZE 16
+
+/* What the server takes of a summary, see 0001_summaries.sql. */
+#define PGC_ORIGIN_MAX 255
+#define PGC_SUMMARY_MAX 1048576
 
 /* Most digests that an entry depends on beside its own: with that of the tag * . */
 #define PGC_TAGS_MAX (PGCACHE_DEPENDENCIES_MAX + 1)
@@ -212,6 +218,17 @@ struct pgc_op {
       size_t found_size;    /* how far apart the elements lie */
       size_t limit, count;  /* count: out */
     } usage;
+    struct {
+      const char *origin;
+      int32_t interval_ms;
+      const void *bytes; /* see pgc_snapshot_pack() */
+      size_t size;
+    } summary;
+    struct {
+      const char *after;        /* NULL: from the beginning */
+      pgcache_snapshot **found; /* out: each for the op's maker */
+      size_t limit, count;      /* count: out */
+    } summaries;
   } u;
 };
 
@@ -241,6 +258,7 @@ static inline bool pgc_op_is_maintenance(pgc_op_kind kind) {
   case PGC_OP_CLEANUP:
   case PGC_OP_CLEAN_SLICE:
   case PGC_OP_USAGE:
+  case PGC_OP_READ_SUMMARIES:
   case PGC_OP_DEPENDENTS:
   case PGC_OP_INIT:
   case PGC_OP_UPGRADE:

@@ -115,7 +115,8 @@ TEST_CASE("every setting is described completely", "[config]") {
                                        "listen_url",
                                        "notify_channel",
                                        "slow_ms",
-                                       "log_keys"});
+                                       "log_keys",
+                                       "publish_ms"});
 }
 
 TEST_CASE("a default can be set and is what was described", "[config]") {
@@ -237,6 +238,7 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
       {"notify_channel", {"", "abc_0", std::string(63, 'c')}, {"A", "a b", "a-b", "a\"", std::string(64, 'c')}},
       {"slow_ms", {"0", "86400000"}, {"-1", "86400001", "1s"}},
       {"log_keys", {"on", "off"}, {"", "true", "On"}},
+      {"publish_ms", {"0", "1000", "3600000"}, {"1", "999", "3600001", "-1", ""}},
       {"url",
        {"", "null:", "local:", "local:/x", "postgresql://h/d", "postgres://h", "host=/tmp", "dbname = 'x y'"},
        {"null:x", "local:x", "redis://h", "POSTGRES://h", "localhost", " ", "://"}},
@@ -407,7 +409,8 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
                                                                      {"listen_url", "host=/l"},
                                                                      {"notify_channel", "chan"},
                                                                      {"slow_ms", "19"},
-                                                                     {"log_keys", "on"}};
+                                                                     {"log_keys", "on"},
+                                                                     {"publish_ms", "7000"}};
     auto settings = all_settings();
     REQUIRE(values.size() == settings.size());
     for (size_t i = 0; i < settings.size(); i++) {
@@ -505,6 +508,7 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.load_threads == 4);
     CHECK(std::string(settings.listen_url) == "");
     CHECK(std::string(settings.notify_channel) == "");
+    CHECK(settings.publish_ms == 0);
     pgc_settings_clear(&settings);
     CHECK(settings.url == nullptr);
     CHECK(settings.pool_max == 0);
@@ -546,7 +550,8 @@ TEST_CASE("settings are loaded in their types", "[config]") {
                                                             {"near_absent_ms", "60"},
                                                             {"near_audit_ms", "5000"},
                                                             {"listen_url", "host=/direct password=y"},
-                                                            {"notify_channel", "quiet"}};
+                                                            {"notify_channel", "quiet"},
+                                                            {"publish_ms", "10000"}};
     for (const auto &value : values)
       REQUIRE(pgcache_config_set(config, value.first, value.second, nullptr) == PGCACHE_OK);
     REQUIRE(pgc_settings_load(&settings, config, nullptr) == PGCACHE_OK);
@@ -580,6 +585,7 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(settings.near_audit_ms == 5000);
     CHECK(std::string(settings.listen_url) == "host=/direct password=y");
     CHECK(std::string(settings.notify_channel) == "quiet");
+    CHECK(settings.publish_ms == 10000);
     CHECK(settings.compression == PGC_CODEC_LZ4);
     CHECK(settings.compression_min_bytes == 12);
     CHECK(settings.encryption == PGC_ENCRYPTION_REQUIRED);

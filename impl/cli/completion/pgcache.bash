@@ -12,7 +12,7 @@ _pgcache() {
     --pool-idle-ms --async-connections --async-requests-max --async-bytes-max
     --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes
     --compression --compression-min-bytes --encryption --digests --keys --cleanup-share --cleanup-chance --access-stamp-ms
-    --guard --load-threads --near-max-bytes --near-max-entries --near-staleness-ms --near-absent-ms --near-audit-ms --listen-url --notify-channel'
+    --guard --load-threads --near-max-bytes --near-max-entries --near-staleness-ms --near-absent-ms --near-audit-ms --listen-url --notify-channel --publish-ms'
   local command='' local_command='' word index
   COMPREPLY=()
 
@@ -106,7 +106,7 @@ _pgcache() {
       --async-connections | --async-requests-max | --async-bytes-max | --breaker-failures | --breaker-pause-ms | --timeout-ms | \
       --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes | --compression-min-bytes | --keys | \
       --cleanup-share | --cleanup-chance | --access-stamp-ms | --load-threads | --near-max-bytes | --near-max-entries | --near-staleness-ms | \
-      --near-absent-ms | --near-audit-ms | --listen-url | --notify-channel | --max-entries | --max-bytes | \
+      --near-absent-ms | --near-audit-ms | --listen-url | --notify-channel | --publish-ms | --max-entries | --max-bytes | \
       --tag)
       return
       ;;

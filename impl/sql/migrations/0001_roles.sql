@@ -75,7 +75,7 @@ DECLARE
   internal CONSTANT name[] := '{note_keyed_digests,try_jsonb,granted_namespaces,make_restricted,grant_access,clean_slice,usage,set_limit,is_bounded,
                                 coldness,clean_part,plan_eviction,evict_part,trim_changes_older,truncate_changes,changes_size,
                                 tell_truncated,change_nonce,append_invalidations,append_own_invalidations,invalidations_cut,end_part,
-                                make_watch,make_own_watch}';
+                                make_watch,make_own_watch,write_summary,read_summaries}';
   owner CONSTANT name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = :'entries'::regclass);
   restricted CONSTANT name := left(owner, 52) || '_restricted';
   policy CONSTANT text := 'role ' || (SELECT r.oid FROM pg_roles r WHERE r.rolname = role);
@@ -104,13 +104,13 @@ BEGIN
   EXECUTE format('REVOKE ALL ON :"schema".entries, :"schema".entries_json, :"schema".marker, :"schema".cache,
                   :"schema".leases, :"schema".invalidations, :"schema".changes, :"schema".changes_0, :"schema".changes_1,
                   :"schema".changes_2, :"schema".relay, :"schema".trimming, :"schema".namespaces, :"schema".roles, :"schema".janitor,
-                  :"schema".tally, :"schema".eviction, :"schema".watched FROM %I', role);
+                  :"schema".tally, :"schema".eviction, :"schema".watched, :"schema".summaries FROM %I', role);
   EXECUTE format('REVOKE ALL ON SEQUENCE :"schema".version_seq FROM %I', role);
   EXECUTE format('DROP POLICY IF EXISTS %I ON :"schema".entries', policy);
   EXECUTE format('GRANT USAGE ON SCHEMA :"schema" TO %I', role);
   FOR f IN
     SELECT p.oid::regprocedure AS name, p.proname = ANY (api)
-           OR p.proname ~ CASE WHEN namespaces IS NULL THEN '^(library_|append_invalidations$|make_watch$|note_keyed_digests$|clean_slice$|usage$)'
+           OR p.proname ~ CASE WHEN namespaces IS NULL THEN '^(library_|append_invalidations$|make_watch$|note_keyed_digests$|clean_slice$|usage$|write_summary$|read_summaries$)'
                           ELSE '^(restricted_|append_own_invalidations$|make_own_watch$)' END AS granted
       FROM pg_proc p
      WHERE p.pronamespace = :'schema'::regnamespace AND pg_get_userbyid(p.proowner) IN (owner, restricted)
