@@ -9,6 +9,7 @@
 
 #include "operations/lent.h"
 #include "operations/loaders.h"
+#include "operations/measure.h"
 #include "operations/room.h"
 #include "platform/memory.h"
 #include "pure/address.h"
@@ -128,6 +129,7 @@ void pgcache_free(pgcache *self) {
     self->store->free(self->store);
   }
   pgc_audience_free(&self->audience);
+  pgc_measure_free(self);
   pgc_encoding_close(&self->encoding);
   pgc_settings_clear(&self->settings);
   pgc_free(self);
@@ -136,13 +138,13 @@ void pgcache_free(pgcache *self) {
 pgcache_status pgcache_init(pgcache *self, const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
   pgcache_status status = pgc_call_begin(&call, self, PGC_OP_INIT, options, error);
-  return status == PGCACHE_OK ? pgc_call_run(&call) : status;
+  return status == PGCACHE_OK ? pgc_measure_run(&call, PGC_OPERATION_INIT) : status;
 }
 
 pgcache_status pgcache_upgrade(pgcache *self, const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
   pgcache_status status = pgc_call_begin(&call, self, PGC_OP_UPGRADE, options, error);
-  return status == PGCACHE_OK ? pgc_call_run(&call) : status;
+  return status == PGCACHE_OK ? pgc_measure_run(&call, PGC_OPERATION_UPGRADE) : status;
 }
 
 pgcache_status pgcache_init_sql(pgcache_value **out, const pgcache_config *config, pgcache_error *error) {

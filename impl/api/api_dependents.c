@@ -6,6 +6,7 @@
  */
 #include "operations/call.h"
 #include "operations/dependencies.h"
+#include "operations/measure.h"
 #include "platform/memory.h"
 #include "pure/error.h"
 
@@ -27,7 +28,7 @@ pgcache_status pgcache_dependents(pgcache *self, pgcache_value **report, const p
   }
   status = pgc_call_set_dependents(&call, what, count, digests);
   if (status == PGCACHE_OK)
-    status = pgc_call_run(&call);
+    status = pgc_measure_run(&call, PGC_OPERATION_DEPENDENTS);
   *report = call.op.u.dependents.report;
   pgc_free(digests);
   return status;

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include "operations/call.h"
+#include "operations/measure.h"
 #include "pure/error.h"
 
 pgcache_status pgcache_doctor(pgcache *self, pgcache_value **report, const pgcache_options *options,
@@ -17,7 +17,7 @@ pgcache_status pgcache_doctor(pgcache *self, pgcache_value **report, const pgcac
   if (report == NULL)
     return pgc_fail(error, PGCACHE_INVALID, "report is NULL");
   call.op.u.doctor.pool_max = self->settings.pool_max;
-  status = pgc_call_run(&call);
+  status = pgc_measure_run(&call, PGC_OPERATION_DOCTOR);
   *report = call.op.u.doctor.report;
   return status;
 }

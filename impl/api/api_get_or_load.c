@@ -5,6 +5,7 @@
  * Copyright (c) 2026 the pgcache authors
  */
 #include "operations/loaders.h"
+#include "operations/measure.h"
 #include "platform/memory.h"
 #include "pure/error.h"
 
@@ -69,27 +70,45 @@ static pgcache_status load_in_time(pgcache *self, pgcache_value **out, pgcache_l
   return status;
 }
 
-static pgcache_status get_or_load(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
-                                  const pgcache_load_options *how, const pgcache_loader *loader,
-                                  const pgcache_options *options, pgcache_error *error) {
-  pgcache_load *load = NULL;
-  pgc_call call;
-  if (!pgc_error_ok(error) || loader->load == NULL) {
-    release(loader);
-    return !pgc_error_ok(error) ? PGCACHE_INVALID : pgc_fail(error, PGCACHE_INVALID, "the loader's function is NULL");
-  }
-  pgcache_status status = pgc_call_begin(&call, self, PGC_OP_BEGIN_LOAD, options, error); /* for its deadline */
-  if (status == PGCACHE_OK)
-    status = pgcache_load_begin(self, out, &load, key, key_len, how, options, error);
+/* What becomes of the answer: of a load that the caller got, the loader's business begins. */
+static pgcache_status go_on(pgc_call *call, pgcache_value **out, pgcache_status status, pgcache_load *load,
+                            const pgcache_loader *loader) {
   if (load == NULL) {
     release(loader);
     return status;
   }
   if (*out != NULL)
-    return refresh(self, out, status, load, loader);
+    return refresh(call->cache, out, status, load, loader);
+  call->measure.loaded = true;
   if (load->stale == NULL)
-    return load_here(out, load, loader, error);
-  return load_in_time(self, out, load, pgc_load_wait_until(&load->plan, call.op.deadline), loader, error);
+    return load_here(out, load, loader, call->error);
+  return load_in_time(call->cache, out, load, pgc_load_wait_until(&load->plan, call->op.deadline), loader, call->error);
+}
+
+static pgcache_status get_or_load(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
+                                  const pgcache_load_options *how, const pgcache_loader *loader,
+                                  const pgcache_options *options, pgcache_error *error) {
+  pgcache_load *load = NULL;
+  pgc_call call;
+  pgc_load_plan plan;
+  pgcache_status status = pgc_call_prepare(&call, self, PGC_OP_BEGIN_LOAD, options, error);
+  if (status == PGCACHE_OK && loader->load == NULL)
+    status = pgc_fail(error, PGCACHE_INVALID, "the loader's function is NULL");
+  if (status == PGCACHE_OK && out == NULL)
+    status = pgc_fail(error, PGCACHE_INVALID, "out is NULL");
+  if (status == PGCACHE_OK)
+    status = pgc_call_set_key(&call, key, key_len);
+  if (status == PGCACHE_OK)
+    status = pgc_load_set_plan(&call, &plan, how);
+  if (status != PGCACHE_OK) {
+    release(loader);
+    return status;
+  }
+  pgc_measure_begin(&call, PGC_OPERATION_GET_OR_LOAD);
+  status = pgc_load_run(&call, &plan, &load);
+  *out = call.key.found;
+  call.key.found = NULL; /* from here on it is the caller's alone */
+  return pgc_measure_end(&call, go_on(&call, out, status, load, loader));
 }
 
 pgcache_status pgcache_get_or_load(pgcache *self, pgcache_value **out, const void *key, size_t key_len,

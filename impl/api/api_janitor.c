@@ -8,6 +8,7 @@
 #include "operations/arguments.h"
 #include "operations/cleanup.h"
 #include "operations/janitor.h"
+#include "operations/measure.h"
 #include "pure/error.h"
 #include "pure/sizes.h"
 
@@ -21,9 +22,15 @@ pgcache_status pgcache_cleanup_some(pgcache *self, pgcache_cleanup_progress *pro
     status = pgc_call_check_progress(&call, &now, &size, progress, budget_ms);
   if (status != PGCACHE_OK)
     return status;
+  int64_t removed = now.removed;
+  pgc_measure_begin(&call, PGC_OPERATION_CLEANUP_SOME);
   status = pgc_clean_some(&call, &now, budget_ms);
   memcpy(progress, &now, size);
-  return status;
+  removed = now.removed - removed;
+  if (status == PGCACHE_OK && !now.busy)
+    pgc_measure_cleaned(self, removed, now.finished);
+  call.measure.number = removed;
+  return pgc_measure_end(&call, status);
 }
 
 pgcache_status pgcache_janitor_start(pgcache_janitor **out, pgcache *cache, int64_t interval_ms, pgcache_error *error) {
@@ -62,7 +69,7 @@ pgcache_status pgcache_set_limits(pgcache *self, pgcache_limit_scope scope, int6
   pgcache_status status = pgc_call_begin(&call, self, PGC_OP_SET_LIMITS, options, error);
   if (status == PGCACHE_OK)
     status = pgc_call_set_limits(&call, scope, max_entries, max_bytes);
-  return status == PGCACHE_OK ? pgc_call_run(&call) : status;
+  return status == PGCACHE_OK ? pgc_measure_run(&call, PGC_OPERATION_SET_LIMITS) : status;
 }
 
 pgcache_status pgcache_read_usage(pgcache *self, pgcache_usage *out, size_t out_len, size_t *count, const char *after,
@@ -88,7 +95,7 @@ pgcache_status pgcache_read_usage(pgcache *self, pgcache_usage *out, size_t out_
   }
   call.op.u.usage.found = out;
   call.op.u.usage.found_size = size;
-  status = pgc_call_run(&call);
+  status = pgc_measure_run(&call, PGC_OPERATION_READ_USAGE);
   if (status == PGCACHE_OK)
     *count = call.op.u.usage.count;
   return status;

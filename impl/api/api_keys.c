@@ -8,6 +8,7 @@
 #include "operations/arguments.h"
 #include "operations/copies.h"
 #include "operations/dependencies.h"
+#include "operations/measure.h"
 #include "pure/error.h"
 
 /* Checks the arguments that every operation on one key has. */
@@ -23,12 +24,15 @@ static pgcache_status read_key(pgc_call *call, pgcache *self, pgc_op_kind kind, 
   pgcache_status status = pgc_call_prepare(call, self, kind, options, error);
   if (status == PGCACHE_OK)
     status = pgc_call_set_key(call, key, key_len);
-  return status == PGCACHE_OK ? pgc_call_read(call) : status;
+  if (status != PGCACHE_OK)
+    return status;
+  pgc_measure_begin(call, kind == PGC_OP_GET ? PGC_OPERATION_GET : PGC_OPERATION_EXISTS);
+  return pgc_measure_end(call, pgc_call_read(call));
 }
 
 /* Hands a write over and passes the new version on. */
-static pgcache_status run_write(pgc_call *call, int64_t *version) {
-  pgcache_status status = pgc_call_run(call);
+static pgcache_status run_write(pgc_call *call, pgc_operation operation, int64_t *version) {
+  pgcache_status status = pgc_measure_run(call, operation);
   if (status == PGCACHE_OK && version != NULL)
     *version = call->key.version;
   return status;
@@ -40,7 +44,7 @@ static pgcache_status ask_store(pgcache *self, pgcache_value **out, const void *
   pgc_call call;
   pgcache_status status = begin(&call, self, PGC_OP_GET, key, key_len, options, error);
   if (status == PGCACHE_OK)
-    status = pgc_call_run(&call);
+    status = pgc_measure_run(&call, PGC_OPERATION_GET);
   *out = call.key.found;
   return status;
 }
@@ -97,9 +101,9 @@ pgcache_status pgcache_get_into(pgcache *self, void *buffer, size_t buffer_len, 
 }
 
 /* put, add, replace and compare_and_swap differ in the operation alone. */
-static pgcache_status store(pgcache *self, pgc_op_kind kind, int64_t *version, const void *key, size_t key_len,
-                            const void *value, size_t value_len, int32_t format, int64_t ttl_ms, int64_t expected,
-                            const pgcache_options *options, pgcache_error *error) {
+static pgcache_status store(pgcache *self, pgc_op_kind kind, pgc_operation operation, int64_t *version, const void *key,
+                            size_t key_len, const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
+                            int64_t expected, const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
   pgc_digest tags[PGC_TAGS_MAX];
   if (version != NULL)
@@ -113,39 +117,42 @@ static pgcache_status store(pgcache *self, pgc_op_kind kind, int64_t *version, c
     status = pgc_call_set_expected(&call, expected);
   if (status == PGCACHE_OK)
     status = pgc_call_set_dependencies(&call, tags);
-  return status == PGCACHE_OK ? run_write(&call, version) : status;
+  return status == PGCACHE_OK ? run_write(&call, operation, version) : status;
 }
 
 pgcache_status pgcache_put(pgcache *self, int64_t *version, const void *key, size_t key_len, const void *value,
                            size_t value_len, int32_t format, int64_t ttl_ms, const pgcache_options *options,
                            pgcache_error *error) {
-  return store(self, PGC_OP_PUT, version, key, key_len, value, value_len, format, ttl_ms, 0, options, error);
+  return store(self, PGC_OP_PUT, PGC_OPERATION_PUT, version, key, key_len, value, value_len, format, ttl_ms, 0, options,
+               error);
 }
 
 pgcache_status pgcache_add(pgcache *self, int64_t *version, const void *key, size_t key_len, const void *value,
                            size_t value_len, int32_t format, int64_t ttl_ms, const pgcache_options *options,
                            pgcache_error *error) {
-  return store(self, PGC_OP_ADD, version, key, key_len, value, value_len, format, ttl_ms, 0, options, error);
+  return store(self, PGC_OP_ADD, PGC_OPERATION_ADD, version, key, key_len, value, value_len, format, ttl_ms, 0, options,
+               error);
 }
 
 pgcache_status pgcache_replace(pgcache *self, int64_t *version, const void *key, size_t key_len, const void *value,
                                size_t value_len, int32_t format, int64_t ttl_ms, const pgcache_options *options,
                                pgcache_error *error) {
-  return store(self, PGC_OP_REPLACE, version, key, key_len, value, value_len, format, ttl_ms, 0, options, error);
+  return store(self, PGC_OP_REPLACE, PGC_OPERATION_REPLACE, version, key, key_len, value, value_len, format, ttl_ms, 0,
+               options, error);
 }
 
 pgcache_status pgcache_compare_and_swap(pgcache *self, int64_t *version, const void *key, size_t key_len,
                                         const void *value, size_t value_len, int32_t format, int64_t ttl_ms,
                                         int64_t expected, const pgcache_options *options, pgcache_error *error) {
-  return store(self, PGC_OP_COMPARE_AND_SWAP, version, key, key_len, value, value_len, format, ttl_ms, expected,
-               options, error);
+  return store(self, PGC_OP_COMPARE_AND_SWAP, PGC_OPERATION_COMPARE_AND_SWAP, version, key, key_len, value, value_len,
+               format, ttl_ms, expected, options, error);
 }
 
 pgcache_status pgcache_remove(pgcache *self, const void *key, size_t key_len, const pgcache_options *options,
                               pgcache_error *error) {
   pgc_call call;
   pgcache_status status = begin(&call, self, PGC_OP_REMOVE, key, key_len, options, error);
-  return status == PGCACHE_OK ? pgc_call_run(&call) : status;
+  return status == PGCACHE_OK ? pgc_measure_run(&call, PGC_OPERATION_REMOVE) : status;
 }
 
 pgcache_status pgcache_touch(pgcache *self, int64_t *version, const void *key, size_t key_len, int64_t ttl_ms,
@@ -156,7 +163,7 @@ pgcache_status pgcache_touch(pgcache *self, int64_t *version, const void *key, s
   pgcache_status status = begin(&call, self, PGC_OP_TOUCH, key, key_len, options, error);
   if (status == PGCACHE_OK)
     status = pgc_call_set_ttl(&call, ttl_ms);
-  return status == PGCACHE_OK ? run_write(&call, version) : status;
+  return status == PGCACHE_OK ? run_write(&call, PGC_OPERATION_TOUCH, version) : status;
 }
 
 pgcache_status pgcache_exists(pgcache *self, const void *key, size_t key_len, const pgcache_options *options,
@@ -179,7 +186,7 @@ pgcache_status pgcache_increment(pgcache *self, int64_t *counter, int64_t *versi
   if (status == PGCACHE_OK)
     status = pgc_call_set_increment(&call, delta, initial);
   if (status == PGCACHE_OK)
-    status = run_write(&call, version);
+    status = run_write(&call, PGC_OPERATION_INCREMENT, version);
   if (status == PGCACHE_OK && counter != NULL)
     *counter = call.op.u.increment.number;
   return status;

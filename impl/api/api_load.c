@@ -8,6 +8,7 @@
 
 #include "operations/dependencies.h"
 #include "operations/load.h"
+#include "operations/measure.h"
 #include "platform/sync.h"
 #include "pure/error.h"
 #include "pure/sizes.h"
@@ -41,18 +42,22 @@ pgcache_status pgcache_load_begin(pgcache *self, pgcache_value **out, pgcache_lo
     status = pgc_load_set_plan(&call, &plan, how);
   if (status != PGCACHE_OK)
     return status;
+  pgc_measure_begin(&call, PGC_OPERATION_LOAD_BEGIN);
   status = pgc_load_run(&call, &plan, load);
   *out = call.key.found;
-  return status;
+  return pgc_measure_end(&call, status);
 }
 
 /* With or without a value. */
-static pgcache_status fill(pgc_call *call, pgcache_load *load, int64_t *version, pgcache_status status) {
+static pgcache_status fill(pgc_call *call, pgcache_load *load, pgc_operation operation, int64_t *version,
+                           pgcache_status status) {
   pgc_digest tags[PGC_TAGS_MAX];
   if (status == PGCACHE_OK)
     status = pgc_call_set_dependencies(call, tags);
-  if (status == PGCACHE_OK)
-    status = pgc_load_fill(call, load);
+  if (status == PGCACHE_OK) {
+    pgc_measure_begin(call, operation);
+    status = pgc_measure_end(call, pgc_load_fill(call, load));
+  }
   if (status == PGCACHE_OK && version != NULL)
     *version = call->key.version;
   return status;
@@ -66,7 +71,7 @@ pgcache_status pgcache_load_fill(pgcache_load *load, int64_t *version, const voi
   pgcache_status status = pgc_load_begin_end(&call, load, PGC_OP_FILL_LOAD, options, error);
   if (status == PGCACHE_OK)
     status = pgc_load_set_value(&call, load, value, value_len, format);
-  return fill(&call, load, version, status);
+  return fill(&call, load, PGC_OPERATION_LOAD_FILL, version, status);
 }
 
 pgcache_status pgcache_load_fill_absent(pgcache_load *load, int64_t *version, const pgcache_options *options,
@@ -77,9 +82,11 @@ pgcache_status pgcache_load_fill_absent(pgcache_load *load, int64_t *version, co
   pgcache_status status = pgc_load_begin_end(&call, load, PGC_OP_FILL_LOAD, options, error);
   if (status == PGCACHE_OK)
     pgc_load_set_absent(&call, load);
-  if (status == PGCACHE_OK && load->plan.absent_ttl_ms == 0)
-    return pgc_load_give_back(load, options, error);
-  return fill(&call, load, version, status);
+  if (status == PGCACHE_OK && load->plan.absent_ttl_ms == 0) {
+    pgc_measure_begin(&call, PGC_OPERATION_LOAD_FILL_ABSENT);
+    return pgc_measure_end(&call, pgc_load_abandon(&call, load));
+  }
+  return fill(&call, load, PGC_OPERATION_LOAD_FILL_ABSENT, version, status);
 }
 
 pgcache_status pgcache_load_fail(pgcache_load *load, pgcache_value **out, const pgcache_options *options,
@@ -87,22 +94,39 @@ pgcache_status pgcache_load_fail(pgcache_load *load, pgcache_value **out, const 
   if (out == NULL)
     return pgc_fail(error, PGCACHE_INVALID, "out is NULL");
   *out = NULL;
-  return pgc_load_fail(load, out, options, error);
+  pgc_call call;
+  pgcache_status status = pgc_load_begin_end(&call, load, PGC_OP_END_LOAD, options, error);
+  if (status != PGCACHE_OK)
+    return status;
+  pgc_measure_begin(&call, PGC_OPERATION_LOAD_FAIL);
+  return pgc_measure_end(&call, pgc_load_fail(&call, load, out));
 }
 
 pgcache_status pgcache_load_abandon(pgcache_load *load, const pgcache_options *options, pgcache_error *error) {
-  return pgc_load_give_back(load, options, error);
+  pgc_call call;
+  pgcache_status status = pgc_load_begin_end(&call, load, PGC_OP_END_LOAD, options, error);
+  if (status != PGCACHE_OK)
+    return status;
+  pgc_measure_begin(&call, PGC_OPERATION_LOAD_ABANDON);
+  return pgc_measure_end(&call, pgc_load_abandon(&call, load));
 }
 
 pgcache_status pgcache_load_extend(pgcache_load *load, int64_t lease_ms, const pgcache_options *options,
                                    pgcache_error *error) {
-  return pgc_load_extend(load, lease_ms, options, error);
+  pgc_call call;
+  pgcache_status status = pgc_load_begin_end(&call, load, PGC_OP_EXTEND_LOAD, options, error);
+  if (status == PGCACHE_OK && (lease_ms < 1 || lease_ms > PGCACHE_LEASE_MAX))
+    status = pgc_fail(error, PGCACHE_INVALID, "lease_ms must be 1 to %d", PGCACHE_LEASE_MAX);
+  if (status != PGCACHE_OK)
+    return status;
+  pgc_measure_begin(&call, PGC_OPERATION_LOAD_EXTEND);
+  return pgc_measure_end(&call, pgc_load_extend(&call, load, lease_ms));
 }
 
 void pgcache_load_free(pgcache_load *load) {
   if (load == NULL)
     return;
   if (!load->ended && load->fork_generation == pgc_fork_generation())
-    (void)pgc_load_give_back(load, NULL, NULL);
+    (void)pgc_load_give_back(load);
   pgc_load_drop(load);
 }

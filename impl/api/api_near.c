@@ -5,6 +5,7 @@
  * Copyright (c) 2026 the pgcache authors
  */
 #include "operations/copies.h"
+#include "operations/measure.h"
 
 #include <pthread.h>
 
@@ -30,10 +31,13 @@ pgcache_status pgcache_peek(pgcache *self, pgcache_value **out, const void *key,
   status = pgc_call_set_key(&call, key, key_len);
   if (status == PGCACHE_OK)
     status = closed(self, error);
-  if (status == PGCACHE_OK)
-    status = pgc_copies_peek(&call) ? call.key.status : PGCACHE_MISS;
+  if (status != PGCACHE_OK)
+    return status;
+  pgc_measure_begin(&call, PGC_OPERATION_PEEK);
+  call.measure.source = PGC_FROM_NEAR;
+  status = pgc_copies_peek(&call) ? call.key.status : PGCACHE_MISS;
   *out = call.key.found;
-  return status;
+  return pgc_measure_end(&call, status);
 }
 
 pgcache_status pgcache_fence(pgcache *self, const pgcache_options *options, pgcache_error *error) {
@@ -45,7 +49,8 @@ pgcache_status pgcache_fence(pgcache *self, const pgcache_options *options, pgca
   if (status != PGCACHE_OK || self->borrows || self->store->fence == NULL)
     return status;
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
-  status = self->store->fence(self->store, call.op.deadline, error);
+  pgc_measure_begin(&call, PGC_OPERATION_FENCE);
+  status = pgc_measure_end(&call, self->store->fence(self->store, call.op.deadline, error));
   pthread_setcancelstate(cancellable, NULL);
   return status;
 }

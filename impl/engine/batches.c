@@ -177,6 +177,7 @@ static void end_key(pgc_engine *self, batch *back, size_t index, pgcache_status 
     twin = part->twin;
     part->key.version = key->found != NULL ? key->found->version : key->version;
     part->key.found = key->found;
+    part->key.stored_size = key->stored_size;
     part->key.tags = key->tags;
     part->key.tag_count = key->tag_count;
     if (twin != NULL && key->found != NULL)

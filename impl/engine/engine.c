@@ -260,6 +260,12 @@ void pgc_engine_hand_over(pgc_engine *self) {
   }
 }
 
+void pgc_engine_look(pgc_engine *self, pgc_engine_load *out) {
+  pthread_mutex_lock(&self->lock);
+  *out = (pgc_engine_load){self->incomplete, self->in_table - self->incomplete, self->bytes};
+  pthread_mutex_unlock(&self->lock);
+}
+
 int pgc_engine_event_fd(pgc_engine *self) {
   pthread_mutex_lock(&self->lock);
   self->fd_used = true;
@@ -279,10 +285,16 @@ static pgc_request *take_first(pgc_engine *self, pgc_requests *from) {
   return first;
 }
 
+static void tell_taken(const pgc_engine *self, pgc_request *request) {
+  if (request != NULL && self->limits.watch.taken != NULL)
+    self->limits.watch.taken(self->limits.watch.context, request);
+}
+
 pgcache_status pgc_engine_take(pgc_engine *self, pgc_request **out) {
   pthread_mutex_lock(&self->lock);
   *out = take_first(self, &self->complete);
   pthread_mutex_unlock(&self->lock);
+  tell_taken(self, *out);
   return *out != NULL ? PGCACHE_OK : PGCACHE_MISS;
 }
 
@@ -293,7 +305,8 @@ pgcache_status pgc_engine_submit_answered(pgc_engine *self, pgc_request *request
   pthread_mutex_lock(&self->lock);
   pgcache_status status = admit(self, request, id, error);
   if (status == PGCACHE_OK) {
-    (void)hand_over_one(self, request); /* somebody's: nobody else has its id yet */
+    pgc_engine_tell_completed(self, request); /* before anybody can take it */
+    (void)hand_over_one(self, request);       /* somebody's: nobody else has its id yet */
     show_event(self);
     if (self->dispatchers > 0 && self->with_callback.first != NULL)
       pthread_cond_broadcast(&self->dispatchable);
@@ -329,6 +342,7 @@ pgcache_status pgc_engine_wait(pgc_engine *self, pgc_request **out, uint64_t id,
     pthread_cond_destroy(&me.woken);
   }
   pthread_mutex_unlock(&self->lock);
+  tell_taken(self, *out);
   return status;
 }
 
@@ -346,6 +360,7 @@ pgcache_status pgc_engine_dispatch(pgc_engine *self, size_t *count, pgc_deadline
     if (first == NULL)
       break;
     pthread_mutex_unlock(&self->lock);
+    tell_taken(self, first);
     first->callback.call(first->callback.userdata, first);
     pgc_request_free(first);
     ++*count;
@@ -424,8 +439,10 @@ void pgc_engine_shutdown(pgc_engine *self) {
 void pgc_engine_free(pgc_engine *self) {
   pthread_join(self->thread, NULL);
   end_crews(self);
-  for (size_t i = 0; i < self->by_id_size; i++)
-    pgc_request_free(self->by_id[i]); /* complete, and never taken */
+  for (size_t i = 0; i < self->by_id_size; i++) { /* complete, and never taken */
+    tell_taken(self, self->by_id[i]);
+    pgc_request_free(self->by_id[i]);
+  }
   pthread_cond_destroy(&self->dispatchable);
   pthread_mutex_destroy(&self->lock);
   free_all(self);

@@ -11,6 +11,23 @@
 
 #include "engine/request.h"
 
+/* Who is told of requests; functions that are NULL are not called, and none may wait or use the engine. */
+typedef struct pgc_engine_watch {
+  /* A request has its outcome, and nobody has its completion yet. Once for each that was taken in, but of one that was given up while
+     parts of it were away its completion that went ahead is told of instead. */
+  void (*completed)(void *context, pgc_request *request);
+  /* Its completion was taken, or is freed with the engine: before its callback is called. Once for each that is not discarded. */
+  void (*taken)(void *context, pgc_request *request);
+  void *context;
+} pgc_engine_watch;
+
+/* What is in an engine. */
+typedef struct pgc_engine_load {
+  size_t under_way; /* requests without an outcome */
+  size_t untaken;   /* completions */
+  size_t bytes;     /* of all these */
+} pgc_engine_load;
+
 typedef struct pgc_engine_limits {
   int connections; /* 1 to 64 */
   size_t requests_max, bytes_max;
@@ -20,6 +37,7 @@ typedef struct pgc_engine_limits {
   pgcache_status (*decode)(const pgc_op *op, const pgc_op_key *key, const pgc_stored *stored, pgcache_value **value,
                            pgcache_error *error);
   const void *decoder; /* must outlive the engine */
+  pgc_engine_watch watch;
 } pgc_engine_limits;
 
 /* Starts an engine with its thread. store: must outlive it. PGCACHE_OK, PGCACHE_NO_MEMORY (memory, threads, descriptors). */
@@ -37,6 +55,8 @@ pgcache_status pgc_engine_submit_answered(pgc_engine *self, pgc_request *request
 /* Something became of this digest, NULL: perhaps of all: wakes the parts that sleep on it, see pgc_guide. Never waits, and
    is never lost: what is put to sleep after the call was asked after it, too. */
 void pgc_engine_rouse(pgc_engine *self, const pgc_digest *digest);
+
+void pgc_engine_look(pgc_engine *self, pgc_engine_load *out);
 
 /* See pgcache_event_fd(), pgcache_cancel(), pgcache_take(), pgcache_wait(), pgcache_dispatch(). */
 int pgc_engine_event_fd(pgc_engine *self);

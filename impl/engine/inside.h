@@ -298,6 +298,8 @@ void pgc_part_answered(pgc_engine *self, pgc_part *part, pgcache_status status, 
 void pgc_part_make_ready(pgc_engine *self, pgc_part *part, bool first);
 /* A request has its outcome. */
 void pgc_request_over(pgc_engine *self, pgc_request *request);
+/* Tells the watch of it. */
+void pgc_engine_tell_completed(const pgc_engine *self, pgc_request *request);
 /* The end of a request without parts. */
 void pgc_request_end(pgc_engine *self, pgc_request *request, pgcache_status status, const pgcache_error *error);
 /* PGCACHE_TIMEOUT or PGCACHE_CANCELLED, [rule:late]: its completion comes at once, if memory allows. */

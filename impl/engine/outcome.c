@@ -41,7 +41,13 @@ void pgc_part_admit(pgc_engine *self, pgc_part *part) {
   }
 }
 
+void pgc_engine_tell_completed(const pgc_engine *self, pgc_request *request) {
+  if (self->limits.watch.completed != NULL)
+    self->limits.watch.completed(self->limits.watch.context, request);
+}
+
 void pgc_request_over(pgc_engine *self, pgc_request *request) {
+  pgc_engine_tell_completed(self, request);
   if (request->timed)
     pgc_timers_remove(&self->timers, request);
   request->timed = false;
@@ -169,6 +175,9 @@ static void complete_ahead(pgc_engine *self, pgc_request *request, pgcache_statu
     ahead->drop_load = request->drop_load;
     request->load = NULL;
   }
+  ahead->measured = request->measured;
+  request->measured = (pgc_request_measure){0};
+  pgc_engine_tell_completed(self, ahead);
   pthread_mutex_lock(&self->lock);
   ahead->id = request->id;
   ahead->waiter = request->waiter;

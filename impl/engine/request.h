@@ -11,6 +11,8 @@
 
 #include "pgcache.h"
 #include "pgcache_hooks.h"
+#include "state/audience.h"
+#include "state/meters.h"
 #include "store/store.h"
 
 typedef struct pgcache_completion pgc_request;
@@ -63,6 +65,16 @@ typedef struct pgc_guide {
   void (*let_go)(pgc_request *self);
 } pgc_guide;
 
+/* What is measured of a request, by its maker and by the engine's watch. */
+typedef struct pgc_request_measure {
+  bool begun; /* it is measured */
+  bool near;  /* the near cache answered all of it */
+  pgc_operation operation;
+  int span; /* its number, see state/meters.h */
+  int64_t began_ns, duration_ns;
+  pgc_attended *attended; /* NULL: nobody is told */
+} pgc_request_measure;
+
 struct pgcache_completion {
   /* ---- Set by the maker. ---- */
   uint64_t token;
@@ -93,7 +105,8 @@ struct pgcache_completion {
   void *load_context;     /* for what is done about loads */
   size_t bytes;           /* what it counts against async_bytes_max */
   bool discarded;         /* nobody wants its completion */
-  bool owed;              /* it is let in beyond the limits: what was let in before makes it necessary */
+  pgc_request_measure measured;
+  bool owed; /* it is let in beyond the limits: what was let in before makes it necessary */
 
   /* ---- Outputs. ---- */
   uint64_t id;

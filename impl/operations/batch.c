@@ -11,6 +11,7 @@
 
 #include "operations/copies.h"
 #include "operations/dependencies.h"
+#include "operations/measure.h"
 #include "platform/memory.h"
 #include "pure/error.h"
 #include "pure/sizes.h"
@@ -245,6 +246,47 @@ static pgcache_status ask_store(pgc_call *call, pgcache_item *items, size_t coun
   return status;
 }
 
+/* How many items have each outcome; of reads those that the near cache has answered are counted apart, first. */
+static void count_items(pgc_call *call, const pgcache_item *items, size_t count, pgc_answerer source) {
+  pgc_measure *measure = &call->measure;
+  bool near = source == PGC_FROM_NEAR;
+  int64_t hits = 0, misses = 0;
+  for (size_t i = 0; i < count; i++) {
+    const pgcache_item *item = pgc_item_at(items, i);
+    hits += near ? item->result != NULL : item->status == PGCACHE_OK;
+    misses += item->status == PGCACHE_MISS;
+  }
+  measure->number = hits;
+  measure->hits[source] = near ? hits : hits - measure->hits[PGC_FROM_NEAR];
+  measure->misses[source] = near ? misses : misses - measure->misses[PGC_FROM_NEAR];
+}
+
+static pgcache_status run(pgc_call *call, pgcache_item *items, size_t count) {
+  size_t answered = call->op.kind == PGC_OP_GET_MANY ? pgc_copies_answer_items(call, items, count) : 0;
+  answered = answer_duplicates_alike(call, items, count, answered);
+  if (answered == SIZE_MAX) {
+    pgcache_status status = pgc_fail_memory(call->error);
+    fail_unanswered(items, count, status);
+    return status;
+  }
+  if (answered > 0)
+    count_items(call, items, count, PGC_FROM_NEAR);
+  if (answered == count) {
+    call->measure.source = PGC_FROM_NEAR;
+    return PGCACHE_OK;
+  }
+  pgc_call_start(call);
+  pgcache_status status = ask_store(call, items, count, answered);
+  count_items(call, items, count, PGC_FROM_STORE);
+  return status;
+}
+
+static pgc_operation operation_of(pgc_op_kind kind) {
+  return kind == PGC_OP_GET_MANY   ? PGC_OPERATION_GET_MANY
+         : kind == PGC_OP_PUT_MANY ? PGC_OPERATION_PUT_MANY
+                                   : PGC_OPERATION_REMOVE_MANY;
+}
+
 pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *items, size_t count,
                              const pgcache_options *options, pgcache_error *error) {
   pgc_call begun, *call = &begun;
@@ -264,15 +306,7 @@ pgcache_status pgc_batch_run(pgcache *cache, pgc_op_kind kind, pgcache_item *ite
     reset_outputs(items, count, status);
     return status;
   }
-  size_t answered = kind == PGC_OP_GET_MANY ? pgc_copies_answer_items(call, items, count) : 0;
-  answered = answer_duplicates_alike(call, items, count, answered);
-  if (answered == SIZE_MAX) {
-    status = pgc_fail_memory(call->error);
-    fail_unanswered(items, count, status);
-    return status;
-  }
-  if (answered == count)
-    return PGCACHE_OK;
-  pgc_call_start(call);
-  return ask_store(call, items, count, answered);
+  call->measure.began_ns = pgc_monotonic_ns();
+  pgc_measure_begin_many(call, operation_of(kind), count);
+  return pgc_measure_end(call, run(call, items, count));
 }

@@ -11,6 +11,7 @@
 
 #include "operations/cleanup.h"
 #include "operations/copies.h"
+#include "operations/measure.h"
 #include "platform/memory.h"
 #include "pure/error.h"
 #include "pure/sizes.h"
@@ -75,6 +76,7 @@ pgcache_status pgc_call_prepare(pgc_call *call, pgcache *cache, pgc_op_kind kind
   call->deadline_ms = read.deadline_ms;
   call->read_mode = read.read_mode;
   call->op.namespace_name = read.namespace_name != NULL ? read.namespace_name : settings->namespace_name;
+  call->span_name = read.span_name != NULL ? read.span_name : "";
   call->token = read.token;
   call->callback = read.callback;
   call->dependencies = read.dependencies;
@@ -86,7 +88,10 @@ pgcache_status pgc_call_prepare(pgc_call *call, pgcache *cache, pgc_op_kind kind
 }
 
 void pgc_call_start(pgc_call *call) {
-  call->op.deadline = pgc_deadline_in(call->deadline_ms);
+  int64_t now_ns = pgc_monotonic_ns();
+  if (call->measure.began_ns == 0)
+    call->measure.began_ns = now_ns;
+  call->op.deadline = pgc_deadline_from(now_ns / 1000, call->deadline_ms);
 }
 
 pgcache_status pgc_call_begin(pgc_call *call, pgcache *cache, pgc_op_kind kind, const pgcache_options *options,
@@ -172,6 +177,8 @@ static pgcache_status run(pgc_call *call, pgcache_error *error) {
   pgcache_status status = pgc_op_stores(call->op.kind) ? encode_all(call, error) : PGCACHE_OK;
   if (status == PGCACHE_OK)
     status = call->cache->store->run(call->cache->store, &call->op, error);
+  if (call->measure.begun && status >= 0)
+    pgc_measure_values(call, status);
   if (near != NULL)
     pgc_copies_end(near, call, status);
   drop_burden(call);
@@ -202,8 +209,10 @@ pgcache_status pgc_call_run(pgc_call *call) {
 }
 
 pgcache_status pgc_call_read(pgc_call *call) {
-  if (pgc_copies_answer(call))
+  if (pgc_copies_answer(call)) {
+    call->measure.source = PGC_FROM_NEAR;
     return call->key.status;
+  }
   pgc_call_start(call);
   return pgc_call_run(call);
 }

@@ -10,25 +10,43 @@
 #include "pgcache.h"
 #include "operations/encoding.h"
 #include "state/audience.h"
+#include "state/meters.h"
 #include "store/store.h"
 
-typedef struct pgc_office pgc_office;   /* where the handle's janitors meet, see janitor.c */
-typedef struct pgc_room pgc_room;       /* where its engine is, see room.c */
-typedef struct pgc_loaders pgc_loaders; /* the threads that call loaders, see loaders.c */
+typedef struct pgc_office pgc_office;       /* where the handle's janitors meet, see janitor.c */
+typedef struct pgc_room pgc_room;           /* where its engine is, see room.c */
+typedef struct pgc_loaders pgc_loaders;     /* the threads that call loaders, see loaders.c */
+typedef struct pgc_measuring pgc_measuring; /* what is measured, see measure.c */
 
 struct pgcache {
   pgc_store *store;
-  pgc_store *lent;      /* see lent.h; NULL until it was needed */
-  bool borrows;         /* the application's connections */
-  bool closed;          /* was shut down; this and the next two through __atomic functions */
-  bool single;          /* works on the one connection that the application gave it */
-  pgc_office *office;   /* NULL until there was a janitor */
-  pgc_room *room;       /* NULL until there was a request */
-  pgc_loaders *loaders; /* NULL until one was needed */
+  pgc_store *lent;          /* see lent.h; NULL until it was needed */
+  bool borrows;             /* the application's connections */
+  bool closed;              /* was shut down; this and the next two through __atomic functions */
+  bool single;              /* works on the one connection that the application gave it */
+  pgc_office *office;       /* NULL until there was a janitor */
+  pgc_room *room;           /* NULL until there was a request */
+  pgc_loaders *loaders;     /* NULL until one was needed */
+  pgc_measuring *measuring; /* NULL until something was */
   pgc_settings settings;
   pgc_encoding encoding;
   pgc_audience audience; /* who is told of events */
 };
+
+/* What is measured of a call; see measure.h. */
+typedef struct pgc_measure {
+  bool begun; /* it is measured */
+  pgc_operation operation;
+  pgc_answerer source;
+  bool sampled;     /* its time was taken by chance, see pgc_measure_is_timed() */
+  bool loaded;      /* what get_or_load gives was not there */
+  int64_t began_ns; /* on pgc_monotonic_ns()'s clock; 0: not taken */
+  size_t key_count;
+  int64_t hits[PGC_ANSWERERS], misses[PGC_ANSWERERS]; /* of an operation on many keys */
+  int64_t bytes;                                      /* of values, as stored; -1: there was none */
+  int64_t number;                                     /* see pgcache_event */
+  pgc_attendance attended;
+} pgc_measure;
 
 typedef struct pgc_call {
   pgcache *cache;
@@ -37,6 +55,8 @@ typedef struct pgc_call {
   pgc_op_key key; /* of a single-key operation: op.keys points here */
   pgcache_read_mode read_mode;
   int64_t deadline_ms;
+  const char *span_name; /* "": none */
+  pgc_measure measure;
   uint64_t token; /* of the options, for requests alone */
   const pgcache_callback *callback;
   const pgcache_dependency *dependencies; /* of the options, not checked: see dependencies.h */

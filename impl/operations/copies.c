@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "operations/measure.h"
 #include "pure/error.h"
 #include "pure/sizes.h"
 
@@ -74,12 +75,15 @@ pgc_copies_got pgc_copies_get(pgcache *cache, pgcache_value **out, const void *k
   if (cache == NULL || key == NULL || key_len - 1 >= PGCACHE_KEY_MAX || !are_plain(options) || !pgc_error_ok(error) ||
       __atomic_load_n(&cache->closed, __ATOMIC_RELAXED))
     return PGC_COPIES_NOT_ASKED;
-  pgc_near *near = pgc_copies_of(cache, true);
+  pgc_near *near = (pgc_audience_attends(&cache->audience) & PGC_ATTENDS_ALL) == 0 ? pgc_copies_of(cache, true) : NULL;
   if (near == NULL)
     return PGC_COPIES_NOT_ASKED;
+  int64_t began_ns = pgc_measure_is_timed() ? pgc_monotonic_ns() : 0;
   pgc_near_key name = pgc_near_key_of(near, cache->settings.namespace_name, key, key_len);
   pgc_near_prefetch(near, &name);
-  pgc_near_answer answer = pgc_near_find(near, &name, pgc_now_us(), out);
+  pgc_near_answer answer = pgc_near_find_plain(near, &name, pgc_now_us(), out);
+  if (began_ns != 0 && answer != PGC_NEAR_NOTHING)
+    pgc_measure_near(cache, answer == PGC_NEAR_HIT ? PGCACHE_OK : PGCACHE_MISS, began_ns);
   return answer == PGC_NEAR_HIT ? PGC_COPIES_HIT : answer == PGC_NEAR_ABSENT ? PGC_COPIES_ABSENT : PGC_COPIES_NOTHING;
 }
 

@@ -79,7 +79,7 @@ void pgc_load_begins(pgcache_load *self, int64_t asked_us, pgcache_value *stale,
 /* The same where the server failed, [rule:on_error]. */
 void pgc_load_begins_hollow(pgcache_load *self);
 
-/* pgcache_load_begin(). *load: NULL, unless the caller has the lease. call->key.found: the value, if there is one. */
+/* pgcache_load_begin(), not measured. *load: NULL, unless the caller has the lease. call->key.found: the value, if there is one. */
 pgcache_status pgc_load_run(pgc_call *call, const pgc_load_plan *plan, pgcache_load **load);
 
 /* ---- Ending ---- */
@@ -108,13 +108,16 @@ pgc_flight *pgc_load_end(pgcache_load *self);
 void pgc_load_land(pgcache *cache, const pgc_digest *digest, pgc_flight *flight, pgc_op_kind kind,
                    pgcache_status status, pgcache_value *value);
 
-/* Each is what its exported function is. */
+/* Each is what its exported function is, but for the measuring. call: begun for it with pgc_load_begin_end(). */
 pgcache_status pgc_load_fill(pgc_call *call, pgcache_load *self);
-pgcache_status pgc_load_give_back(pgcache_load *self, const pgcache_options *options, pgcache_error *error);
-pgcache_status pgc_load_fail(pgcache_load *self, pgcache_value **out, const pgcache_options *options,
-                             pgcache_error *error);
-pgcache_status pgc_load_extend(pgcache_load *self, int64_t lease_ms, const pgcache_options *options,
-                               pgcache_error *error);
+pgcache_status pgc_load_abandon(pgc_call *call, pgcache_load *self);
+pgcache_status pgc_load_fail(pgc_call *call, pgcache_load *self, pgcache_value **out);
+pgcache_status pgc_load_extend(pgc_call *call, pgcache_load *self, int64_t lease_ms);
+
+/* Beside what somebody calls: abandons a load, or fails it, with a call of its own. options: NULL, or the deadline. */
+pgcache_status pgc_load_give_back(pgcache_load *self);
+pgcache_status pgc_load_give_up(pgcache_load *self, pgcache_value **out, const pgcache_options *options,
+                                pgcache_error *error);
 
 /* Frees a load that has ended, or has not begun. NULL is a no-op. */
 void pgc_load_drop(pgcache_load *self);

@@ -42,7 +42,7 @@ static pgcache_status ask(quest *self, bool early, pgcache_error *failure) {
   call->error = callers;
   if (status < 0 && call->op.u.load.leased) { /* what came with the lease could not be taken in */
     pgc_load_begins(self->load, self->asked_us, NULL, NULL);
-    (void)pgc_load_give_back(self->load, NULL, NULL);
+    (void)pgc_load_give_back(self->load);
   }
   return status;
 }
@@ -221,8 +221,10 @@ static pgcache_status ask_or_wait(quest *self) {
 
 pgcache_status pgc_load_run(pgc_call *call, const pgc_load_plan *plan, pgcache_load **load) {
   bool early = false, near = find_near(call, plan, &early);
-  if (near && !early)
+  if (near && !early) {
+    call->measure.source = PGC_FROM_NEAR;
     return PGCACHE_OK;
+  }
   pgc_call_start(call);
   pgc_call_take_digest(call);
   quest self = {.call = call, .plan = plan, .load = pgc_load_new(call, plan)};

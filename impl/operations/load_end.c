@@ -156,10 +156,14 @@ static pgcache_status end_with_nothing(pgc_call *call, pgcache_load *self, int64
   return status;
 }
 
-pgcache_status pgc_load_give_back(pgcache_load *self, const pgcache_options *options, pgcache_error *error) {
+pgcache_status pgc_load_abandon(pgc_call *call, pgcache_load *self) {
+  return end_with_nothing(call, self, 0);
+}
+
+pgcache_status pgc_load_give_back(pgcache_load *self) {
   pgc_call call;
-  pgcache_status status = pgc_load_begin_end(&call, self, PGC_OP_END_LOAD, options, error);
-  return status == PGCACHE_OK ? end_with_nothing(&call, self, 0) : status;
+  pgcache_status status = pgc_load_begin_end(&call, self, PGC_OP_END_LOAD, NULL, NULL);
+  return status == PGCACHE_OK ? pgc_load_abandon(&call, self) : status;
 }
 
 /* What may stand in may have been invalidated since the load began, or filled by somebody else: the store is asked with the
@@ -178,32 +182,29 @@ static void look_again(pgc_call *call, pgcache_load *self) {
   call->key.found = NULL;
 }
 
-pgcache_status pgc_load_fail(pgcache_load *self, pgcache_value **out, const pgcache_options *options,
-                             pgcache_error *error) {
-  pgc_call call;
-  pgcache_status status = pgc_load_begin_end(&call, self, PGC_OP_END_LOAD, options, error);
-  if (status != PGCACHE_OK)
-    return status;
+pgcache_status pgc_load_fail(pgc_call *call, pgcache_load *self, pgcache_value **out) {
   pgc_count(&self->cache->store->counters.load_failures);
   if (self->stale != NULL)
-    look_again(&call, self);
-  status = end_with_nothing(&call, self, self->stale != NULL ? self->plan.throttle_ms : 0);
+    look_again(call, self);
+  pgcache_status status = end_with_nothing(call, self, self->stale != NULL ? self->plan.throttle_ms : 0);
   *out = self->stale;
   self->stale = NULL;
   return status != PGCACHE_OK ? status : *out != NULL ? PGCACHE_STALE : PGCACHE_MISS;
 }
 
-pgcache_status pgc_load_extend(pgcache_load *self, int64_t lease_ms, const pgcache_options *options,
-                               pgcache_error *error) {
+pgcache_status pgc_load_give_up(pgcache_load *self, pgcache_value **out, const pgcache_options *options,
+                                pgcache_error *error) {
   pgc_call call;
-  pgcache_status status = pgc_load_begin_end(&call, self, PGC_OP_EXTEND_LOAD, options, error);
-  if (status == PGCACHE_OK && (lease_ms < 1 || lease_ms > PGCACHE_LEASE_MAX))
-    status = pgc_fail(error, PGCACHE_INVALID, "lease_ms must be 1 to %d", PGCACHE_LEASE_MAX);
-  if (status != PGCACHE_OK || self->hollow)
-    return status;
+  pgcache_status status = pgc_load_begin_end(&call, self, PGC_OP_END_LOAD, options, error);
+  return status == PGCACHE_OK ? pgc_load_fail(&call, self, out) : status;
+}
+
+pgcache_status pgc_load_extend(pgc_call *call, pgcache_load *self, int64_t lease_ms) {
+  if (self->hollow)
+    return PGCACHE_OK;
   int64_t asked_us = pgc_monotonic_us();
-  call.op.u.load.lease_ms = lease_ms;
-  status = pgc_call_run(&call);
+  call->op.u.load.lease_ms = lease_ms;
+  pgcache_status status = pgc_call_run(call);
   if (status == PGCACHE_OK && self->flight != NULL)
     pgc_flight_lead_until(self->flight, asked_us + lease_ms * 1000);
   if (status == PGCACHE_REFUSED)

@@ -119,7 +119,7 @@ bool pgc_load_submit_give_back(pgcache_load *load) {
 static pgcache_status run_fail(pgc_request *request, pgcache_error *error) {
   pgcache_options options = PGCACHE_OPTIONS_INIT;
   options.deadline_ms = pgc_deadline_left_ms(request->deadline);
-  pgcache_status status = pgc_load_fail(request->load, &request->values[0], &options, error);
+  pgcache_status status = pgc_load_give_up(request->load, &request->values[0], &options, error);
   request->count = request->values[0] != NULL;
   return status;
 }

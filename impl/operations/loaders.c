@@ -77,11 +77,11 @@ pgcache_status pgc_loader_run(pgcache_load *load, const pgcache_loader *loader, 
   if (failed && status >= 0)
     status = pgc_fail(&theirs, PGCACHE_INVALID, "the loader returned without having ended the load");
   if (failed)
-    (void)pgc_load_fail(load, value, NULL, NULL);
+    (void)pgc_load_give_up(load, value, NULL, NULL);
   if (*value != NULL)
     return PGCACHE_STALE;
   if (!load->ended) /* what it loaded is not what can be stored */
-    (void)pgc_load_give_back(load, NULL, NULL);
+    (void)pgc_load_give_back(load);
   if (load->kept != NULL) {
     *value = load->kept;
     load->kept = NULL;

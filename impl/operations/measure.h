@@ -22,14 +22,17 @@
    that of a single-key read is then taken only if it is needed. */
 void pgc_measure_begin(pgc_call *call, pgc_operation operation);
 
+/* The same of an operation on so many keys, whose hits and misses are counted in call->measure. */
+void pgc_measure_begin_many(pgc_call *call, pgc_operation operation, size_t key_count);
+
 /* It ended with this status, which it returns. */
 pgcache_status pgc_measure_end(pgc_call *call, pgcache_status status);
 
 /* Begins, runs and ends it. */
 pgcache_status pgc_measure_run(pgc_call *call, pgc_operation operation);
 
-/* For pgc_call_run(): the store has answered an operation on keys, whose values were read or written. */
-void pgc_measure_values(pgc_call *call);
+/* For pgc_call_run(): the store has answered an operation with this status, which is not an error. */
+void pgc_measure_values(pgc_call *call, pgcache_status status);
 
 /* ---- Hits of the near cache that are no calls, see pgc_copies_get() ---- */
 
@@ -55,6 +58,9 @@ void pgc_measure_taken(void *cache, pgc_request *request);
 
 /* ---- What is measured beside operations ---- */
 
+/* A flush removed so many entries. */
+void pgc_measure_flushed(pgcache *cache, int64_t removed);
+
 /* A cleanup, or a walk of a janitor, removed so many entries; whole: it passed everything. */
 void pgc_measure_cleaned(pgcache *cache, int64_t removed, bool whole);
 
@@ -62,9 +68,7 @@ void pgc_measure_cleaned(pgcache *cache, int64_t removed, bool whole);
 void pgc_measure_mute(void);
 void pgc_measure_unmute(void);
 
-/* The meters of this process, which begin at 0 in a forked child. NULL when out of memory. */
-typedef struct pgc_measuring pgc_measuring;
-pgc_meters *pgc_measure_meters(pgcache *cache);
+/* The handle goes. */
 void pgc_measure_free(pgcache *cache);
 
 #endif

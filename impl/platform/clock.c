@@ -22,15 +22,24 @@ int64_t pgc_monotonic_us(void) {
   return read_clock_us(CLOCK_MONOTONIC);
 }
 
+int64_t pgc_monotonic_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 int64_t pgc_wall_us(void) {
   return read_clock_us(CLOCK_REALTIME);
 }
 
-pgc_deadline pgc_deadline_in(int64_t timeout_ms) {
-  int64_t now = pgc_monotonic_us();
-  if (timeout_ms >= (PGC_NO_DEADLINE - now) / 1000)
+pgc_deadline pgc_deadline_from(int64_t now_us, int64_t timeout_ms) {
+  if (timeout_ms >= (PGC_NO_DEADLINE - now_us) / 1000)
     return PGC_NO_DEADLINE;
-  return now + timeout_ms * 1000;
+  return now_us + timeout_ms * 1000;
+}
+
+pgc_deadline pgc_deadline_in(int64_t timeout_ms) {
+  return pgc_deadline_from(pgc_monotonic_us(), timeout_ms);
 }
 
 int64_t pgc_deadline_left_ms(pgc_deadline deadline) {

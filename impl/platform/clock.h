@@ -16,6 +16,9 @@ int64_t pgc_now_us(void);
    CLOCK_MONOTONIC_COARSE would not do: on a virtual machine that gets no CPU it lags by tens of milliseconds. */
 int64_t pgc_monotonic_us(void);
 
+/* The same clock in nanoseconds: for how long something took. */
+int64_t pgc_monotonic_ns(void);
+
 /* Microseconds since 1970 on the wall clock, which may be wrong and may jump: for the doctor, who tells people. */
 int64_t pgc_wall_us(void);
 
@@ -25,6 +28,9 @@ typedef int64_t pgc_deadline;
 
 /* The deadline that lies timeout_ms (>= 0) from now; saturates. */
 pgc_deadline pgc_deadline_in(int64_t timeout_ms);
+
+/* The same from another moment of that clock than now. */
+pgc_deadline pgc_deadline_from(int64_t now_us, int64_t timeout_ms);
 
 /* Milliseconds to the deadline as poll() takes them: rounded up, 0 when it has passed, -1 for none. */
 int pgc_deadline_poll_ms(pgc_deadline deadline);

@@ -47,3 +47,13 @@ char *pgc_strdup(const char *text) {
     memcpy(copy, text, size);
   return copy;
 }
+
+static bool none_to_spare;
+
+void *pgc_alloc_spare(size_t size) {
+  return none_to_spare ? NULL : calloc(1, size);
+}
+
+void pgc_memory_set_spare(bool none) {
+  none_to_spare = none;
+}

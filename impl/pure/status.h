@@ -13,4 +13,7 @@
 const char *pgc_status_name(pgcache_status status);
 const char *pgc_status_text(pgcache_status status);
 
+/* The name in small letters without PGCACHE_: as an outcome, [rule:outcomes]. */
+const char *pgc_status_outcome(pgcache_status status);
+
 #endif

@@ -8,6 +8,7 @@
 #ifndef PGC_STATE_COUNTERS_H
 #define PGC_STATE_COUNTERS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef int64_t pgc_counter; /* through the functions below only; C++ includes this, too, and has no C11 atomics */
@@ -50,6 +51,14 @@ static inline void pgc_count_more(pgc_counter *counter, int64_t number) {
 
 static inline int64_t pgc_counted(const pgc_counter *counter) {
   return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+/* All of them, which are nothing but pgc_counters. */
+static inline void pgc_counters_read(pgc_counters *out, const pgc_counters *counters) {
+  const pgc_counter *from = (const pgc_counter *)counters;
+  pgc_counter *to = (pgc_counter *)out;
+  for (size_t i = 0; i < sizeof *out / sizeof *to; i++)
+    to[i] = pgc_counted(&from[i]);
 }
 
 #endif

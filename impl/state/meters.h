@@ -15,7 +15,7 @@
 #include "state/histogram.h"
 #include "pgcache.h"
 
-/* What is measured, [rule:measured]. A name that is added goes to the end of the list in meters.c, too. */
+/* What is measured, [rule:measured]. The names stand in meters.c, in the same order. */
 typedef enum pgc_operation {
   PGC_OPERATION_GET,
   PGC_OPERATION_GET_MANY,
@@ -58,29 +58,39 @@ typedef enum pgc_operation {
 /* As in the header without pgcache_. */
 const char *pgc_operation_name(pgc_operation operation);
 
-/* Whether it looks for entries, so that there are hits and misses. */
-bool pgc_operation_looks(pgc_operation operation);
+/* Whether it looks for entries, so that there are hits and misses: those that come first. */
+static inline bool pgc_operation_looks(pgc_operation operation) {
+  return operation <= PGC_OPERATION_LOAD_BEGIN;
+}
+
+/* A pgcache_status, or that what was looked for was there. */
+typedef int pgc_outcome;
+#define PGC_OUTCOME_HIT 64
 
 /* [rule:outcomes]. */
-const char *pgc_outcome_name(pgc_operation operation, pgcache_status status);
+const char *pgc_outcome_name(pgc_outcome outcome);
 
 typedef enum pgc_answerer { PGC_FROM_STORE, PGC_FROM_NEAR, PGC_ANSWERERS } pgc_answerer;
 const char *pgc_answerer_name(pgc_answerer source);
 
-/* Most cells: of about 5 KiB each. So many that have span names of their own; what would need more counts as span "other"; and
-   in all, which is more than there are without span names. */
+/* Most cells, of about 5 KiB each: so many that have span names of their own, what would need more counts as span "other"; and
+   in all. */
 #define PGC_CELLS_OF_SPANS_MAX 768
 #define PGC_CELLS_MAX 1024
 
 /* What a histogram is of. */
 typedef enum pgc_measured { PGC_DURATIONS, PGC_SIZES, PGC_ENTRIES } pgc_measured;
 
-typedef struct pgc_cell {
+typedef struct pgc_cell_name {
   pgc_measured measured;
   pgc_operation operation;
-  pgcache_status outcome; /* this and the next: of durations */
+  pgc_outcome outcome; /* this and the next: of durations */
   pgc_answerer source;
   int span;
+} pgc_cell_name;
+
+typedef struct pgc_cell {
+  pgc_cell_name of;
   pgc_counter hits[PGC_ANSWERERS], misses[PGC_ANSWERERS]; /* keys, of durations */
   pgc_histogram histogram;                                /* nanoseconds, bytes, entries */
 } pgc_cell;
@@ -98,13 +108,11 @@ void pgc_meters_free(pgc_meters *self);
 int pgc_meters_span(pgc_meters *self, const char *name);
 const char *pgc_meters_span_name(const pgc_meters *self, int span);
 
-/* The cell of these, made if there is none; outcome and source are of durations alone. NULL: memory is out, or all cells are in
-   use; that is counted. */
-pgc_cell *pgc_meters_cell(pgc_meters *self, pgc_measured measured, pgc_operation operation, pgcache_status outcome,
-                          pgc_answerer source, int span);
+/* The cell of that name, made if there is none. NULL: memory is out, or all cells are in use; that is counted. */
+pgc_cell *pgc_meters_cell(pgc_meters *self, const pgc_cell_name *of);
 
-/* The cells that there are, by number from 0 on; NULL: no more. What is added meanwhile is seen or not. */
-const pgc_cell *pgc_meters_cell_at(const pgc_meters *self, size_t number);
+/* The cells that there are, sorted by what they are of; how many. What is added meanwhile is seen or not. */
+size_t pgc_meters_list(const pgc_meters *self, const pgc_cell *cells[PGC_CELLS_MAX]);
 
 /* Measurements that found no cell. */
 int64_t pgc_meters_lost(const pgc_meters *self);

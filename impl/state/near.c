@@ -58,7 +58,8 @@ static void count(int64_t *counter) {
   __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
-pgc_near_answer pgc_near_find(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out) {
+static inline pgc_near_answer find(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out,
+                                   bool plain) {
   pgc_near_stripe *stripe = stripe_of(self);
   /* First: what was applied before this proof is then seen below. Later, an old entry could pass on a new proof. */
   int64_t valid_until_us = pgc_near_valid_until(self);
@@ -74,9 +75,20 @@ pgc_near_answer pgc_near_find(pgc_near *self, const pgc_near_key *key, int64_t n
     count(&stripe->misses);
     return PGC_NEAR_NOTHING;
   }
-  count(value != NULL ? &stripe->hits : &stripe->absent_hits);
+  if (plain)
+    count(value != NULL ? &stripe->plain_hits : &stripe->plain_absent_hits);
+  else
+    count(value != NULL ? &stripe->hits : &stripe->absent_hits);
   *out = value;
   return value != NULL ? PGC_NEAR_HIT : PGC_NEAR_ABSENT;
+}
+
+pgc_near_answer pgc_near_find(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out) {
+  return find(self, key, now_us, out, false);
+}
+
+pgc_near_answer pgc_near_find_plain(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out) {
+  return find(self, key, now_us, out, true);
 }
 
 void pgc_near_prove(pgc_near *self, int64_t sent_us) {

@@ -60,6 +60,7 @@ typedef enum pgc_near_flush_reason {
 /* What it has counted; each exact, together of slightly different moments. */
 typedef struct pgc_near_counts {
   int64_t hits, absent_hits, misses, fills, fills_refused, invalidations, evictions, lapses;
+  int64_t plain_hits, plain_absent_hits; /* of these, those of pgc_near_find_plain() */
   int64_t flushes[PGC_NEAR_FLUSH_REASONS];
   int64_t entries, bytes; /* that it holds now; bytes with all overhead */
 } pgc_near_counts;
@@ -84,6 +85,9 @@ void pgc_near_prefetch(const pgc_near *near, const pgc_near_key *key);
 /* Looks a key up. HIT: *out holds a reference, for the caller to give back. Expired entries, entries one of whose digests
    has been invalidated, and everything past valid_until are NOTHING. Counts; a lapse when only valid_until was past. */
 pgc_near_answer pgc_near_find(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out);
+
+/* The same, of which is counted how much it answered, too: for who counts nothing else. */
+pgc_near_answer pgc_near_find_plain(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out);
 
 /* To be called before a read or write of this key is sent. */
 pgc_near_ticket pgc_near_begin(pgc_near *self, const pgc_digest *digest);

@@ -145,6 +145,7 @@ typedef struct pgc_near_shard {
 typedef struct pgc_near_stripe {
   alignas(PGC_CACHE_LINE) int64_t hits;
   int64_t absent_hits, misses, lapses;
+  int64_t plain_hits, plain_absent_hits; /* beside the others */
 } pgc_near_stripe;
 
 #define PGC_NEAR_STRIPES 32

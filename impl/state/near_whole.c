@@ -182,7 +182,11 @@ void pgc_near_count(pgc_near *self, pgc_near_counts *out) {
     out->absent_hits += __atomic_load_n(&self->stripes[i].absent_hits, __ATOMIC_RELAXED);
     out->misses += __atomic_load_n(&self->stripes[i].misses, __ATOMIC_RELAXED);
     out->lapses += __atomic_load_n(&self->stripes[i].lapses, __ATOMIC_RELAXED);
+    out->plain_hits += __atomic_load_n(&self->stripes[i].plain_hits, __ATOMIC_RELAXED);
+    out->plain_absent_hits += __atomic_load_n(&self->stripes[i].plain_absent_hits, __ATOMIC_RELAXED);
   }
+  out->hits += out->plain_hits;
+  out->absent_hits += out->plain_absent_hits;
   for (int i = 0; i < PGC_NEAR_FLUSH_REASONS; i++)
     out->flushes[i] = __atomic_load_n(&self->flushed[i], __ATOMIC_RELAXED);
   for (uint32_t i = 0; i < self->shard_count; i++) {

@@ -218,9 +218,9 @@ static void borrowed_free(pgc_source *base) {
   pgc_free(self);
 }
 
-static void borrowed_count(pgc_source *base, int *open, int *idle) {
+static void borrowed_count(pgc_source *base, int *open, int *idle, int *waiting) {
   (void)base;
-  *open = *idle = 0;
+  *open = *idle = *waiting = 0;
 }
 
 /* ---- After a fork ---- */

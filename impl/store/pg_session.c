@@ -298,6 +298,7 @@ pgcache_status pgc_session_entry(pgc_session *self, PGresult **given, const pgc_
     return pgc_fail_memory(self->error);
   made->load_ms = load_ms > 0 ? load_ms : 0;
   key->found = with_head(made, &head, sent_us);
+  key->stored_size = size;
   return PGCACHE_OK;
 }
 

@@ -231,8 +231,8 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
     return PGCACHE_UNAVAILABLE;
 
   if (op->kind == PGC_OP_DOCTOR) {
-    int idle;
-    here->source->count(here->source, &op->u.doctor.pool_open, &idle);
+    int idle, waiting;
+    here->source->count(here->source, &op->u.doctor.pool_open, &idle, &waiting);
     op->u.doctor.near_max_bytes = self->settings->near_max_bytes;
     op->u.doctor.listens_elsewhere = self->settings->listen_url[0] != '\0';
     op->u.doctor.listener = pgc_listener_is_started(here->near.listener) ? here->near.listener : NULL;
@@ -258,8 +258,8 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
   if (status < 0)
     return pgc_fail_sql(error, status, failure.sqlstate, "%s", failure.message);
   if (op->kind == PGC_OP_STATS) {
-    int open, idle;
-    here->source->count(here->source, &open, &idle);
+    int open, idle, waiting;
+    here->source->count(here->source, &open, &idle, &waiting);
     op->u.stats->pool_open = open;
     op->u.stats->pool_idle = idle;
   }
@@ -281,6 +281,16 @@ static void pg_shutdown(pgc_store *base) {
 static pgc_flights *pg_flights(pgc_store *base) {
   pgc_process *here = pgc_pg_process((pgc_pg_store *)base);
   return here != NULL ? here->flights : NULL;
+}
+
+static void pg_look(pgc_store *base, pgc_store_look *out) {
+  pgc_pg_store *self = (pgc_pg_store *)base;
+  pgc_process *here = pgc_pg_process(self);
+  if (here == NULL)
+    return;
+  here->source->count(here->source, &out->pool_open, &out->pool_idle, &out->pool_waiting);
+  out->pool_max = self->settings->pool_max;
+  out->breaker_open = pgc_breaker_is_open(&here->breaker);
 }
 
 static void pg_free(pgc_store *base) {
@@ -361,6 +371,7 @@ pgcache_status pgc_pg_store_new(pgc_store **out, const char *conninfo, const cha
   if (settings->near_max_bytes > 0) /* else reads do not look for one */
     self->base.near = pgc_pg_near_of;
   self->base.fence = pgc_pg_fence;
+  self->base.look = pg_look;
   return complete(out, self, pgc_pool_new(&plan, &limits, &self->base.counters), flights, near,
                   settings->access_stamp_ms * 1000, settings->breaker_failures, settings->breaker_pause_ms, error);
 }

@@ -293,11 +293,12 @@ static void pool_free(pgc_source *base) {
   pgc_pool_release_reference(self);
 }
 
-static void pool_count(pgc_source *base, int *open, int *idle) {
+static void pool_count(pgc_source *base, int *open, int *idle, int *waiting) {
   pgc_pool *self = (pgc_pool *)base;
   pthread_mutex_lock(&self->mutex);
   *open = self->open;
   *idle = self->idle_count;
+  *waiting = self->waiting;
   pthread_mutex_unlock(&self->mutex);
 }
 

@@ -33,8 +33,8 @@ struct pgc_source {
   bool (*closed)(const pgc_source *self);
   /* Shuts down and lets go. All connections have been given back. */
   void (*free)(pgc_source *self);
-  /* The connections that are the handle's own. */
-  void (*count)(pgc_source *self, int *open, int *idle);
+  /* The connections that are the handle's own, and how many wait for one. */
+  void (*count)(pgc_source *self, int *open, int *idle, int *waiting);
   /* In a forked child: what takes this one's place, without taking any lock, because at the fork any of them may have been
      held. The parent's stays allocated. NULL when out of memory. */
   pgc_source *(*new_after_fork)(pgc_source *parents);

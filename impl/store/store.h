@@ -116,6 +116,7 @@ typedef struct pgc_op_key {
   pgcache_status status; /* out: PGCACHE_OK, PGCACHE_MISS */
   int64_t version;       /* out */
   pgcache_value *found;  /* out: one reference, for the op's maker */
+  size_t stored_size;    /* out: of what was found, in its row */
   pgc_digest *tags;      /* out of reads: what it depends on beside its own digest; pgc_alloc'd, for the op's maker */
   size_t tag_count;      /* more than PGC_NEAR_TAGS_MAX: so many that `tags` is NULL, and no copy may be kept */
 } pgc_op_key;
@@ -278,6 +279,12 @@ static inline bool pgc_failure_is_miss(pgcache_status status) {
 typedef struct pgc_store pgc_store;
 struct pgc_channel;
 
+/* How a store is now. */
+typedef struct pgc_store_look {
+  int pool_max, pool_open, pool_idle, pool_waiting; /* connections, and who waits for one */
+  bool breaker_open;
+} pgc_store_look;
+
 struct pgc_store {
   /* Runs one operation and returns when it is done or its deadline has passed. Any thread. */
   pgcache_status (*run)(pgc_store *self, pgc_op *op, pgcache_error *error);
@@ -301,6 +308,8 @@ struct pgc_store {
   pgc_flights *(*flights)(pgc_store *self);
   /* See pgc_listener_fence(); PGCACHE_OK at once without a near cache. */
   pgcache_status (*fence)(pgc_store *self, pgc_deadline deadline, pgcache_error *error);
+  /* How it is now; asks no server. NULL: there is nothing to tell. Any thread. */
+  void (*look)(pgc_store *self, pgc_store_look *out);
   /* Wakes every run() and open_channel(), and makes them and all later ones give PGCACHE_CLOSED; channels break. Any
      thread, repeatedly. */
   void (*shutdown)(pgc_store *self);

@@ -92,6 +92,16 @@ TEST_CASE("NULL where something is needed is INVALID, in every function", "[rule
   CHECK(pgcache_dependents(self, nullptr, nullptr, 0, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_dependents(self, &value, nullptr, 1, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_keys(nullptr, &value, 1, &size, nullptr, 0, nullptr, 0, nullptr, e) == PGCACHE_INVALID);
+  pgcache_snapshot *snapshot = reinterpret_cast<pgcache_snapshot *>(1);
+  CHECK(pgcache_stats_snapshot(nullptr, &snapshot, e) == PGCACHE_INVALID);
+  CHECK(snapshot == nullptr);
+  CHECK(pgcache_stats_snapshot(self, nullptr, e) == PGCACHE_INVALID);
+  CHECK(pgcache_snapshot_add(nullptr, nullptr, e) == PGCACHE_INVALID);
+  REQUIRE(pgcache_stats_snapshot(self, &snapshot, e) == PGCACHE_OK);
+  CHECK(pgcache_snapshot_add(nullptr, snapshot, e) == PGCACHE_INVALID);
+  CHECK(pgcache_snapshot_add(snapshot, nullptr, e) == PGCACHE_INVALID);
+  pgcache_snapshot_free(snapshot);
+  pgcache_snapshot_free(nullptr);
   pgcache_observer *observer = reinterpret_cast<pgcache_observer *>(1);
   CHECK(pgcache_observe(nullptr, &observer, PGCACHE_OBSERVE_LOG, PGCACHE_LEVEL_INFO, 1, e) == PGCACHE_INVALID);
   CHECK(observer == nullptr);
