@@ -125,7 +125,7 @@ HARDENING_CFLAGS :=
 SHARED_LDFLAGS := $(filter-out %defs,$(SHARED_LDFLAGS))
 endif
 
-INCLUDES := -Iimpl -Iabi -Iinstrumentation/prometheus -I$(B)/gen
+INCLUDES := -Iimpl -Iabi -Iinstrumentation/prometheus -Iinstrumentation/spans -I$(B)/gen
 ALL_CPPFLAGS := $(INCLUDES) -D_GNU_SOURCE $(if $(filter 0,$(USDT)),,$(USDT_CPPFLAGS)) $(PQ_CFLAGS) $(SODIUM_CFLAGS) \
   $(CPPFLAGS)
 ALL_CFLAGS := -std=c11 $(WARNINGS) $(if $(WERROR),-Werror) -fvisibility=hidden -fPIC -pthread $(HARDENING_CFLAGS) \
@@ -268,12 +268,14 @@ $(B)/hiredis: FORCE
 
 # ---- Tests -----------------------------------------------------------------------------------------------------------------------
 
+SPANS := $(B)/obj/instrumentation/spans/spans.o
 # One program for each suite; a suite without a main.cpp of its own takes that of tests/support.
 # THREADS_ONLY=1 leaves out the files of tests that have none with the tag [threads], for TSan.
 suite_sources = $(sort $(if $(THREADS_ONLY),$(shell grep -le '\[threads\]' tests/$(1)/*.cpp; grep -Le '^TEST_CASE' tests/$(1)/*.cpp), \
   $(wildcard tests/$(1)/*.cpp)))
 suite_objects = $(patsubst %.cpp,$(B)/obj/%.o,$(call suite_sources,$(1))) \
-  $(if $(wildcard tests/$(1)/main.cpp),,$(SUPPORT_MAIN)) $(if $(filter-out unit,$(1)),$(SUPPORT_OBJECTS))
+  $(if $(wildcard tests/$(1)/main.cpp),,$(SUPPORT_MAIN)) $(if $(filter-out unit,$(1)),$(SUPPORT_OBJECTS)) \
+  $(if $(filter store,$(1)),$(SPANS))
 define suite_rule
 $(B)/tests/$(1): $(call suite_objects,$(1)) $(COUNT_EXITS) $(suite_static_$(1)) $(STATIC)
 	@mkdir -p $$(@D)
@@ -412,6 +414,7 @@ light-checks: all
 	ci/check-layers
 	ci/check-workplace
 	ci/check-settings-doc
+	ci/check-probes
 
 # ---- Fuzzing ---------------------------------------------------------------------------------------------------------------------
 

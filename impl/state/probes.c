@@ -19,24 +19,38 @@ volatile unsigned short pgcache_near_hit_semaphore;
 volatile unsigned short pgcache_breaker_semaphore;
 volatile unsigned short pgcache_listener_semaphore;
 
+/* Tracers read texts where they are, but only if the page is in memory; that of a literal may never have been touched. */
+static const char *present(const char *text) {
+  (void)*(const volatile char *)text;
+  return text;
+}
+
 void pgc_probe_near_hit(const char *namespace_name) {
-  STAP_PROBE1(pgcache, near_hit, namespace_name);
+  STAP_PROBE1(pgcache, near_hit, present(namespace_name));
 }
 
 void pgc_probe_operation_begin(const pgcache_event *event) {
-  STAP_PROBE3(pgcache, operation_begin, event->operation, event->span_name, event->namespace_name);
+  if (pgcache_operation_begin_semaphore == 0)
+    return;
+  STAP_PROBE3(pgcache, operation_begin, present(event->operation), present(event->span_name),
+              present(event->namespace_name));
 }
 
 void pgc_probe_operation_end(const pgcache_event *event) {
-  STAP_PROBE6(pgcache, operation_end, event->operation, event->outcome, event->source, event->duration_ns,
-              event->span_name, event->namespace_name);
+  if (pgcache_near_hit_semaphore != 0 && strcmp(event->operation, "get") == 0 && strcmp(event->outcome, "hit") == 0 &&
+      strcmp(event->source, "near") == 0)
+    pgc_probe_near_hit(event->namespace_name); /* one that was told of, and so did not go the shortest way */
+  if (pgcache_operation_end_semaphore == 0)
+    return;
+  STAP_PROBE6(pgcache, operation_end, present(event->operation), present(event->outcome), present(event->source),
+              event->duration_ns, present(event->span_name), present(event->namespace_name));
 }
 
 void pgc_probe_state(const char *what, const char *state) {
   if (pgcache_breaker_semaphore != 0 && strcmp(what, "breaker") == 0)
-    STAP_PROBE1(pgcache, breaker, state);
+    STAP_PROBE1(pgcache, breaker, present(state));
   if (pgcache_listener_semaphore != 0 && strcmp(what, "listener") == 0)
-    STAP_PROBE1(pgcache, listener, state);
+    STAP_PROBE1(pgcache, listener, present(state));
 }
 
 #else
