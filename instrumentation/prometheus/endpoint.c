@@ -265,7 +265,7 @@ static bool is_taken(const pgcache_prometheus_server *self, const char *name) {
   return false;
 }
 
-static pgcache_status add(pgcache_prometheus_server *self, pgcache *cache, char *name, pgcache_error *error) {
+static pgcache_status add(pgcache_prometheus_server *self, pgcache *cache, const char *name, pgcache_error *error) {
   if (place_of(self, cache) < self->count)
     return pgc_words_fail(error, PGCACHE_INVALID, "the handle is served already");
   if (is_taken(self, name))
@@ -273,7 +273,11 @@ static pgcache_status add(pgcache_prometheus_server *self, pgcache *cache, char 
   if (self->count == PGCACHE_PROMETHEUS_HANDLES_MAX)
     return pgc_words_fail(error, PGCACHE_QUEUE_FULL, "the endpoint serves %d handles already",
                           PGCACHE_PROMETHEUS_HANDLES_MAX);
-  self->list[self->count++] = (served){cache, name};
+  served *place = &self->list[self->count];
+  *place = (served){cache, name != NULL ? strdup(name) : NULL};
+  if (name != NULL && place->name == NULL)
+    return pgc_words_fail(error, PGCACHE_NO_MEMORY, "out of memory for a name");
+  self->count++;
   return PGCACHE_OK;
 }
 
@@ -282,14 +286,9 @@ pgcache_status pgcache_prometheus_serve(pgcache_prometheus_server *self, pgcache
   pgcache_status status = check(self, cache, error);
   if (status != PGCACHE_OK)
     return status;
-  char *copy = name != NULL ? strdup(name) : NULL;
-  if (name != NULL && copy == NULL)
-    return pgc_words_fail(error, PGCACHE_NO_MEMORY, "out of memory for a name");
   pthread_mutex_lock(&self->lock);
-  status = add(self, cache, copy, error);
+  status = add(self, cache, name, error);
   pthread_mutex_unlock(&self->lock);
-  if (status != PGCACHE_OK)
-    free(copy);
   return status;
 }
 

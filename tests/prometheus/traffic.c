@@ -48,8 +48,8 @@ static void use_keys(pgcache *cache, int round, pgcache_options *options, pgcach
     pgcache_value_free(value);
     if (i % 4 == 0)
       expect("put",
-             pgcache_put(cache, NULL, key, length, bytes, (size_t)(round * 977 % (int)sizeof bytes), PGCACHE_FORMAT_BYTES,
-                         60000, options, error),
+             pgcache_put(cache, NULL, key, length, bytes, (size_t)(round * 977 % (int)sizeof bytes),
+                         PGCACHE_FORMAT_BYTES, 60000, options, error),
              error);
     if (i == 5)
       expect("remove", pgcache_remove(cache, key, length, options, error), error);
@@ -101,8 +101,9 @@ static void maintain(pgcache *cache, pgcache_error *error) {
   pgcache_value *value = NULL;
   passing.namespace_name = "passing";
   passing.span_name = "list";
-  for (char key = 'a'; key < 'g'; key++)
-    expect("put", pgcache_put(cache, NULL, &key, 1, "x", 1, PGCACHE_FORMAT_BYTES, 60000, &passing, error), error);
+  for (int i = 0; i < 6; i++)
+    expect("put", pgcache_put(cache, NULL, &"abcdef"[i], 1, "x", 1, PGCACHE_FORMAT_BYTES, 60000, &passing, error),
+           error);
   expect("flush", pgcache_flush(cache, &removed, PGCACHE_FLUSH_NAMESPACE, &passing, error), error);
   expect("put", pgcache_put(cache, NULL, "short", 5, "x", 1, PGCACHE_FORMAT_BYTES, 1, &passing, error), error);
   expect("cleanup", pgcache_cleanup(cache, &removed, NULL, error), error);
@@ -134,8 +135,7 @@ static void run(pgcache *cache, pgcache_error *error) {
 static pgcache *open_cache(const char *url, pgcache_error *error) {
   pgcache_config *config = NULL;
   pgcache *cache = NULL;
-  if (pgcache_config_new(&config, error) == PGCACHE_OK &&
-      pgcache_config_set(config, "url", url, error) == PGCACHE_OK)
+  if (pgcache_config_new(&config, error) == PGCACHE_OK && pgcache_config_set(config, "url", url, error) == PGCACHE_OK)
     (void)pgcache_new(&cache, config, error);
   pgcache_config_free(config);
   return cache;
