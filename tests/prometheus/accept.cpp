@@ -10,6 +10,9 @@ extern "C" {
 #include "accept.h"
 }
 
+#include <memory>
+#include <random>
+
 TEST_CASE("A scraper gets OpenMetrics if it names it, and wants it no less than text", "[accept]") {
   for (const char *header : {
            /* Prometheus itself. */
@@ -57,5 +60,35 @@ TEST_CASE("Everybody else gets text", "[accept]") {
        }) {
     INFO(header);
     CHECK(pgc_accept_format(header) == PGCACHE_PROMETHEUS_TEXT);
+  }
+}
+
+TEST_CASE("Any bytes are a header, and are read up to their NUL", "[accept]") {
+  const std::string pieces[] = {"application/openmetrics-text",
+                                "text/plain",
+                                "*/*",
+                                ";",
+                                ",",
+                                "q=",
+                                "version=",
+                                "1.0.0",
+                                "0",
+                                ".",
+                                "9",
+                                " ",
+                                "\t",
+                                "=",
+                                "\xff"};
+  std::mt19937 random(7);
+  for (int i = 0; i < 20000; i++) {
+    std::string header;
+    for (unsigned count = random() % 12; count > 0; count--)
+      header += pieces[random() % std::size(pieces)];
+    /* As long as it is, so that ASan sees a step beyond. */
+    const auto exact = std::make_unique<char[]>(header.size() + 1);
+    header.copy(exact.get(), header.size());
+    const pgcache_prometheus_format format = pgc_accept_format(exact.get());
+    if (header.find("application/openmetrics-text") == std::string::npos)
+      CHECK(format == PGCACHE_PROMETHEUS_TEXT);
   }
 }
