@@ -90,8 +90,6 @@ PROMETHEUS_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard instrumentat
 PROMETHEUS := $(B)/libpgcache-prometheus.so.$(VERSION)
 PROMETHEUS_LINKS := $(B)/libpgcache-prometheus.so.$(SOVERSION) $(B)/libpgcache-prometheus.so
 PROMETHEUS_STATIC := $(B)/libpgcache-prometheus.a
-# TEMPORARY: until the library has snapshots
-MICROHTTPD_LIBS := $(if $(wildcard impl/api/api_snapshot.c),$(MICROHTTPD_LIBS))
 PROMETHEUS_ALL := $(if $(MICROHTTPD_LIBS),$(PROMETHEUS) $(PROMETHEUS_LINKS) $(PROMETHEUS_STATIC) $(B)/pgcache-prometheus.pc)
 # A suite is a folder of tests/ with Catch2 tests; it becomes one program. tests/support helps those that need a server.
 SUITES := $(foreach suite,unit store async near loads faults $(if $(MICROHTTPD_LIBS),prometheus),$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
@@ -325,7 +323,7 @@ $(B)/planted/%: $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $(LIB_OBJECTS) Makefile
 	  $(CXX) $(ALL_LDFLAGS) -o $@ $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $$objects $(LIBS) -ldl
 
 .PHONY: tests test-unit test-store test-async test-near test-loads test-roles test-pooler test-near-store test-cli test-faults test-prometheus soak harness staleness loads histories
-tests: $(SUITES:%=$(B)/tests/%) $(if $(wildcard tests/prometheus/traffic.c),$(if $(MICROHTTPD_LIBS),$(B)/tests/prometheus-traffic)) $(B)/tests/soak $(B)/tests/harness $(B)/tests/histories $(EXAMPLES)
+tests: $(SUITES:%=$(B)/tests/%) $(if $(MICROHTTPD_LIBS),$(B)/tests/prometheus-traffic) $(B)/tests/soak $(B)/tests/harness $(B)/tests/histories $(EXAMPLES)
 
 # ARGS go to the test program: make test-store ARGS='[A07]'
 test-unit: $(B)/tests/unit
