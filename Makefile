@@ -78,9 +78,9 @@ LIB_SOURCES := $(sort $(wildcard $(foreach layer,platform pure state store engin
 SQL_FILES := $(sort $(wildcard impl/sql/*.sql impl/sql/*/*.sql))
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(B)/obj/%.o) $(B)/obj/gen/pgc_sql.o
 CLI_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard impl/cli/*.c)))
-# What the command shares with the library beside the public interface: reading addresses.
+# What the command shares with the library beside the public interface: reading addresses; and with libpgcache-prometheus: its text.
 CLI_INTERNAL := $(filter $(B)/obj/impl/pure/address.o $(B)/obj/impl/pure/error.o $(B)/obj/impl/platform/memory.o, \
-  $(LIB_OBJECTS))
+  $(LIB_OBJECTS)) $(B)/obj/instrumentation/prometheus/exposition.o $(B)/obj/instrumentation/prometheus/words.o
 EXAMPLES := $(patsubst abi/examples/%.c,$(B)/examples/%,$(sort $(wildcard abi/examples/*.c)))
 BENCH_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/bench/*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
@@ -214,12 +214,12 @@ $(PROMETHEUS_STATIC): $(PROMETHEUS_OBJECTS)
 
 $(B)/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(COUNT_EXITS) $(SHARED_LINKS)
 	$(SAY) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) $(COUNT_EXITS_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(filter %.o,$^) -L$(B) -lpgcache
+	$(Q)$(CC) $(ALL_LDFLAGS) $(COUNT_EXITS_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(filter %.o,$^) -L$(B) -lpgcache -lm
 # The same without the build tree's search path.
 $(B)/install/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(SHARED_LINKS)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(CLI_OBJECTS) $(CLI_INTERNAL) -L$(B) -lpgcache
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(CLI_OBJECTS) $(CLI_INTERNAL) -L$(B) -lpgcache -lm
 
 $(B)/pgcache.pc: pgcache.pc.in abi/pgcache.h Makefile FORCE
 	@mkdir -p $(B)

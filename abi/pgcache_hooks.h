@@ -32,8 +32,8 @@
  *   [rule:refused]  Refused untouched: a connection that is NULL, busy (a statement, COPY, results not yet read), in
  *                   pipeline mode or in a failed transaction (PGCACHE_INVALID), broken (PGCACHE_UNAVAILABLE), of a server
  *                   before PostgreSQL 15 (PGCACHE_SERVER_TOO_OLD).
- *   [rule:unused]   The settings prepared, url and those of pool and breaker have no effect, but for the url `null:`, which
- *                   makes a handle that stores nothing and never asks for a connection. pool_open and pool_idle of
+ *   [rule:unused]   The settings prepared, url, publish_ms and those of pool and breaker have no effect, but for the url `null:`,
+ *                   which makes a handle that stores nothing and never asks for a connection. pool_open and pool_idle of
  *                   pgcache_stats() and the counters of connections are 0.
  *   pgcache_janitor_start() refuses a handle of pgcache_new_on_connection() (PGCACHE_INVALID): its thread would use the
  *   connection at any time.

@@ -10,6 +10,7 @@
 #include "operations/lent.h"
 #include "operations/loaders.h"
 #include "operations/measure.h"
+#include "operations/publisher.h"
 #include "operations/room.h"
 #include "platform/memory.h"
 #include "pure/address.h"
@@ -34,9 +35,11 @@ static pgcache_status open_store(pgcache *self, const origin *from, pgcache_erro
   if (borrowing && strcmp(self->settings.url, "null:") != 0) {
     self->borrows = true;
     self->settings.cleanup_chance = 0; /* a slice would hold its locks until the end of the application's transaction */
+    self->settings.publish_ms = 0;     /* nobody can know when its thread is at the application's connections */
     self->single = from->connection != NULL;
     status = pgc_borrowing_store_new(&self->store, from->connection, from->hooks, &self->settings, error);
   } else if (address.kind == PGC_ADDRESS_NULL) {
+    self->settings.publish_ms = 0;
     self->store = pgc_null_store_new();
     if (self->store == NULL)
       status = pgc_fail_memory(error);
@@ -111,6 +114,7 @@ void pgcache_shutdown(pgcache *self) {
   if (self == NULL)
     return;
   pgc_janitors_end(self);
+  pgc_publisher_end(self);
   self->store->shutdown(self->store);
   pgc_room_close(self);
   pgc_loaders_close(self);
@@ -123,6 +127,7 @@ void pgcache_free(pgcache *self) {
   if (self->store != NULL) {
     pgcache_shutdown(self);
     pgc_janitors_leave(self);
+    pgc_publisher_free(self);
     pgc_loaders_free(self);
     pgc_room_free(self);
     pgc_lent_free(self);

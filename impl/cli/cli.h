@@ -55,6 +55,9 @@ typedef enum option_id {
   OPTION_STALE,
   OPTION_FAIL_SAFE,
   OPTION_WAIT,
+  OPTION_INTERVAL,
+  OPTION_TIMES,
+  OPTION_PROMETHEUS,
   OPTION_COUNT
 } option_id;
 
@@ -134,6 +137,9 @@ int command_cleanup(cli_session *session);
 int command_limit(cli_session *session);
 int command_usage(cli_session *session);
 int command_stats(cli_session *session);
+
+/* top.c */
+int command_top(cli_session *session);
 
 /* doctor.c */
 int command_doctor(cli_session *session);

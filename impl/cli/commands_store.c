@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "exposition.h"
 #include "options.h"
 #include "output.h"
 #include "platform/memory.h"
@@ -294,6 +295,11 @@ static void print_stats(const pgcache_store_stats *stats) {
 }
 
 int command_stats(cli_session *session) {
+  bool prometheus = cli_given(session, OPTION_PROMETHEUS);
+  if (prometheus && out_is_json()) {
+    out_error("--prometheus and --json are two forms; give one of them");
+    return CLI_USAGE;
+  }
   int code = session_open(session);
   if (code != CLI_OK)
     return code;
@@ -304,6 +310,8 @@ int command_stats(cli_session *session) {
   watch_end();
   if (status < 0)
     return out_failure(status, &error);
+  if (prometheus)
+    return exposition_print(session, &stats);
   if (out_for_people())
     print_stats_table(&stats);
   else

@@ -76,8 +76,13 @@ const cli_command cli_commands[] = {
      "One line each: namespace, entries, bytes, expired rows, and the limits (0: none), with tabs between them; the first\n"
      "line, without a name, is for all together. Reads the whole table.",
      0, 0, 0, true, command_usage},
-    {"stats", "", "show figures of the store", "Reads the whole table.",
-     0, 0, 0, true, command_stats},
+    {"stats", "", "show figures of the store",
+     "Reads the whole table. With --prometheus for a scraper, and with what processes publish, see the setting publish_ms.",
+     OPTION_BIT(OPTION_PROMETHEUS), 0, 0, true, command_stats},
+    {"top", "", "watch what all processes do with the cache",
+     "On a terminal a screen, until q is pressed; else lines: a word, and what it stands for, with tabs in between, and an\n"
+     "empty line behind each reading. It shows the processes that publish, see the setting publish_ms.",
+     OPTION_BIT(OPTION_INTERVAL) | OPTION_BIT(OPTION_TIMES), 0, 0, true, command_top},
     {"doctor", "", "examine the cache and the server, and say what is wrong",
      "A line for each thing it looked at: severity, check, finding, evidence and remedy, with tabs in between.\n"
      "Exit 4: the worst is a warning. Exit 5: it is an error, or nothing could be examined.",
@@ -126,6 +131,8 @@ int session_configure(cli_session *session) {
   /* A command asks once: to listen would cost it a connection. The doctor says what it would be like for an application. */
   if (status == PGCACHE_OK && session->command->run != command_doctor)
     status = pgcache_config_set(session->config, "near_max_bytes", "0", &error);
+  if (status == PGCACHE_OK)
+    status = pgcache_config_set(session->config, "publish_ms", "0", &error); /* nor is it what people want to see */
   if (status != PGCACHE_OK)
     return out_failure(status, &error);
   for (size_t index = 0; index < session->setting_count; index += 2) {

@@ -12,18 +12,21 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "screen.h"
 #include "watch.h"
 
 static struct {
   bool json;
   bool people;
   bool colours;
+  bool screen;
   bool errors_on_terminal;
   bool terminal; /* standard output is one, whatever is printed to it */
   bool progress_shown;
@@ -41,11 +44,16 @@ void out_start(bool json) {
   out.terminal = isatty(STDOUT_FILENO) == 1;
   out.people = !json && out.terminal;
   out.colours = out.people && (no_color == NULL || no_color[0] == '\0') && !dumb;
+  out.screen = out.people && !dumb;
   out.errors_on_terminal = isatty(STDERR_FILENO) == 1 && !dumb;
 }
 
 bool out_for_people(void) {
   return out.people;
+}
+
+bool out_screen_possible(void) {
+  return out.screen;
 }
 
 bool out_is_json(void) {
@@ -92,6 +100,7 @@ bool out_flush(void) {
 }
 
 int out_finish(int code) {
+  screen_close();
   out_progress_clear();
   out_flush();
   /* Some file systems report a full disk only at the close. */
@@ -321,6 +330,15 @@ void json_integer(const char *name, int64_t number) {
 void json_integer_text(const char *name, int64_t number) {
   json_name(name, "");
   out_format("\"%" PRId64 "\"", number);
+}
+
+void json_number(const char *name, double number) {
+  if (isnan(number)) {
+    json_null(name);
+    return;
+  }
+  json_name(name, "");
+  out_format("%.*g", number == floor(number) && fabs(number) < 1e15 ? 15 : 6, number);
 }
 
 void json_boolean(const char *name, bool value) {

@@ -23,6 +23,9 @@ void out_start(bool json);
 /* True when a person reads standard output on a terminal and JSON was not asked for. */
 bool out_for_people(void);
 
+/* True when that terminal can be drawn on anew, see screen.h. */
+bool out_screen_possible(void);
+
 /* True when JSON was asked for. */
 bool out_is_json(void);
 
@@ -67,6 +70,7 @@ void json_string(const char *name, const char *text);
 void json_bytes(const char *name, const void *data, size_t size);
 void json_integer(const char *name, int64_t number);
 void json_integer_text(const char *name, int64_t number);
+void json_number(const char *name, double number); /* NaN: null */
 void json_boolean(const char *name, bool value);
 void json_null(const char *name);
 void json_ttl(const char *name, int64_t milliseconds);

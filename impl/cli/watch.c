@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "output.h"
+#include "screen.h"
 
 /* How long people wait before they are told that something is going on, and how often they are told again. */
 #define QUIET_MS 1000
@@ -56,7 +57,7 @@ static int64_t now_ms(void) {
 
 static void draw(void) {
   int64_t now = now_ms();
-  if (now - watch.first_ms < QUIET_MS || now - watch.drawn_ms < TICK_MS)
+  if (watch.what == NULL || now - watch.first_ms < QUIET_MS || now - watch.drawn_ms < TICK_MS)
     return;
   watch.drawn_ms = now;
   out_progress(watch.what, (now - watch.first_ms) / 1000);
@@ -129,6 +130,7 @@ int watch_signal(void) {
 }
 
 void watch_die(int signal_number) {
+  screen_close();
   sigset_t only;
   sigemptyset(&only);
   sigaddset(&only, signal_number);

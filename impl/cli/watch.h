@@ -9,7 +9,7 @@
 
 #include "pgcache.h"
 
-/* To be called around each call of the library that may wait. `what` is for people: "reading". */
+/* To be called around each call of the library that may wait. `what` is for people: "reading"; NULL: nobody is told. */
 void watch_begin(pgcache *cache, const char *what);
 void watch_end(void);
 

@@ -78,6 +78,16 @@ pgcache_status pgc_call_set_usage(pgc_call *call, const char *limit_name, size_t
   return status;
 }
 
+pgcache_status pgc_call_set_summaries(pgc_call *call, pgcache_snapshot **out, size_t room, const char *after) {
+  pgcache_status status = check_limit(call, "room", room);
+  if (status == PGCACHE_OK && after != NULL && strnlen(after, PGC_ORIGIN_MAX + 1) > PGC_ORIGIN_MAX)
+    status = pgc_fail(call->error, PGCACHE_INVALID, "after: an origin has up to %d bytes", PGC_ORIGIN_MAX);
+  call->op.u.summaries.after = after;
+  call->op.u.summaries.found = out;
+  call->op.u.summaries.limit = room;
+  return status;
+}
+
 /* The first byte string behind all that begin with prefix: the prefix with its last byte that can be raised raised. Its
    length; 0 when there is none. */
 static size_t end_of_prefix(unsigned char *end, const void *prefix, size_t prefix_len) {

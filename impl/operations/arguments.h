@@ -28,6 +28,9 @@ pgcache_status pgc_call_set_limits(pgc_call *call, pgcache_limit_scope scope, in
 /* read_usage and keys; limit_name: what the caller calls the limit. */
 pgcache_status pgc_call_set_usage(pgc_call *call, const char *limit_name, size_t limit, const char *after);
 
+/* read_published. */
+pgcache_status pgc_call_set_summaries(pgc_call *call, pgcache_snapshot **out, size_t room, const char *after);
+
 /* Also PGCACHE_TOO_LARGE, PGCACHE_UNSUPPORTED. end: PGCACHE_KEY_MAX bytes that live as long as the call. */
 pgcache_status pgc_call_set_list(pgc_call *call, const char *limit_name, size_t limit, const void *prefix,
                                  size_t prefix_len, const void *after, size_t after_len, unsigned char *end);

@@ -12,6 +12,7 @@
 #include "operations/cleanup.h"
 #include "operations/copies.h"
 #include "operations/measure.h"
+#include "operations/publisher.h"
 #include "platform/memory.h"
 #include "pure/error.h"
 #include "pure/sizes.h"
@@ -168,6 +169,7 @@ static void drop_burden(pgc_call *call) {
 }
 
 static pgcache_status run(pgc_call *call, pgcache_error *error) {
+  pgc_publisher_wanted(call->cache);
   /* A thread that is cancelled in the middle would leave locks and connections behind. */
   int cancellable;
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);

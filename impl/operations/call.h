@@ -17,6 +17,7 @@ typedef struct pgc_office pgc_office;       /* where the handle's janitors meet,
 typedef struct pgc_room pgc_room;           /* where its engine is, see room.c */
 typedef struct pgc_loaders pgc_loaders;     /* the threads that call loaders, see loaders.c */
 typedef struct pgc_measuring pgc_measuring; /* what is measured, see measure.c */
+typedef struct pgc_publisher pgc_publisher; /* see publisher.c */
 
 struct pgcache {
   pgc_store *store;
@@ -28,6 +29,7 @@ struct pgcache {
   pgc_room *room;           /* NULL until there was a request */
   pgc_loaders *loaders;     /* NULL until one was needed */
   pgc_measuring *measuring; /* NULL until something was */
+  pgc_publisher *publisher; /* NULL until there was a call, and without publish_ms */
   pgc_settings settings;
   pgc_encoding encoding;
   pgc_audience audience; /* who is told of events */

@@ -9,6 +9,7 @@
  */
 #include "operations/room.h"
 
+#include "operations/publisher.h"
 #include "platform/memory.h"
 #include "platform/sync.h"
 #include "pure/error.h"
@@ -86,6 +87,7 @@ static pgcache_status make_engine(pgcache *cache, pgc_room *room, pgcache_error 
                                     .decode = pgc_decode,
                                     .decoder = &cache->encoding};
   pgc_engine *made = NULL;
+  pgc_publisher_wanted(cache);
   pgcache_status status = pgc_engine_new(&made, cache->store, &limits, error);
   pgc_flights *flights = flights_of(cache);
   if (status == PGCACHE_OK && flights != NULL)

@@ -81,6 +81,15 @@ TEST_CASE("NULL where something is needed is INVALID, in every function", "[rule
   CHECK(pgcache_read_usage(nullptr, &usage, 1, &size, nullptr, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_read_usage(self, nullptr, 1, &size, nullptr, nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_read_usage(self, &usage, 1, nullptr, nullptr, nullptr, e) == PGCACHE_INVALID);
+  pgcache_snapshot *published = nullptr;
+  size = 7;
+  CHECK(pgcache_read_published(nullptr, &published, 1, &size, nullptr, nullptr, e) == PGCACHE_INVALID);
+  CHECK(size == 0);
+  CHECK(pgcache_read_published(self, nullptr, 1, &size, nullptr, nullptr, e) == PGCACHE_INVALID);
+  CHECK(pgcache_read_published(self, &published, 1, nullptr, nullptr, nullptr, e) == PGCACHE_INVALID);
+  CHECK(pgcache_read_published(self, &published, 0, &size, nullptr, nullptr, e) == PGCACHE_INVALID);
+  CHECK(pgcache_read_published(self, &published, PGCACHE_BATCH_MAX + 1, &size, nullptr, nullptr, e) == PGCACHE_INVALID);
+  CHECK(pgcache_read_published(self, &published, 1, &size, string(256, 'o').c_str(), nullptr, e) == PGCACHE_INVALID);
   CHECK(pgcache_stats(nullptr, nullptr, nullptr, e) == PGCACHE_INVALID);
   value = reinterpret_cast<pgcache_value *>(1);
   CHECK(pgcache_doctor(nullptr, &value, nullptr, e) == PGCACHE_INVALID);

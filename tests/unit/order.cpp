@@ -96,6 +96,7 @@ TEST_CASE("arguments: handle, outputs, inputs with their lengths, options, error
   CHECK(in_order(pgcache_cleanup_some));
   CHECK(in_order(pgcache_set_limits));
   CHECK(in_order(pgcache_read_usage));
+  CHECK(in_order(pgcache_read_published));
   CHECK(in_order(pgcache_dependents));
   CHECK(in_order(pgcache_stats));
   CHECK(in_order(pgcache_doctor));
