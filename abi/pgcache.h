@@ -189,12 +189,13 @@
  *   [rule:measured] Every call and request on entries or on the cache as a whole whose arguments were accepted is measured when it
  *                   ends, by operation, outcome, source and span name: how often, how long it took (a request from its
  *                   submission to its completion), how many bytes values had as stored. It costs no round trip and
- *                   cannot be turned off. Hits of the near cache are all counted; the duration is taken of one of 64, which
- *                   stands for all 64. Names of operations are those of the functions without pgcache_ and submit_; get_into is a
- *                   get.
- *   [rule:outcomes] `hit`, and else the status in small letters without PGCACHE_: `ok`, `miss`, `stale`, `timeout` and so on.
- *                   The source is `near` where the near cache answered, else `store`. Operations on many keys are one
- *                   operation each, `ok` or the first error; hits, misses and sizes count their keys.
+ *                   cannot be turned off. What the near cache answers to calls on one key is all counted; the duration is taken
+ *                   of one of 64, chosen at random, which stands for all 64. Names of operations are those of the functions without
+ *                   pgcache_ and submit_; get_into is a get, and a hit also where the buffer is too small. What a call does by other
+ *                   functions (get_or_load begins a load) is part of it; what a loader calls is measured by itself.
+ *   [rule:outcomes] `hit` where what was looked for was there, and else the status in small letters without PGCACHE_: `ok`, `miss`,
+ *                   `stale`, `timeout` and so on; of get_or_load `ok` is what was loaded. The source is `near` where the near
+ *                   cache answered, else `store`. Operations on many keys are one operation each, `ok` or the first error; hits and misses count keys that were looked for, a stale value as a hit.
  *   [rule:spans]    The first PGCACHE_SPANS_MAX span names of a handle are told apart, all others count as "other"; without a span
  *                   name it is "".
  *   [rule:histogram] Log-linear: a value is known to within 1/32 of itself, from the smallest to the largest, in fixed memory.
@@ -1032,8 +1033,8 @@ PGCACHE_API double pgcache_snapshot_value(const pgcache_snapshot *self, size_t i
 /* How many values a histogram has. Since 1.0. */
 PGCACHE_API int64_t pgcache_snapshot_count(const pgcache_snapshot *self, size_t index);
 
-/* How many of a histogram's values are at most the bound, in its unit; within [rule:histogram], and never more for a smaller
-   bound. Since 1.0. */
+/* How many of a histogram's values are at most the bound, in its unit: all of these, and perhaps some of up to a sixteenth more;
+   never more for a smaller bound. Since 1.0. */
 PGCACHE_API int64_t pgcache_snapshot_count_to(const pgcache_snapshot *self, size_t index, double bound);
 
 /* The value that so many percent (0 to 100) of a histogram's values do not exceed; NaN if it has none. Since 1.0. */

@@ -8,6 +8,7 @@
 
 #include "operations/dependencies.h"
 #include "operations/load_requests.h"
+#include "operations/measure.h"
 #include "platform/memory.h"
 #include "pure/error.h"
 
@@ -35,7 +36,8 @@ static pgcache_status submit_fill(pgc_call *call, uint64_t *id, pgcache_load *lo
 pgcache_status pgcache_submit_load_fill(pgcache_load *load, uint64_t *id, const void *value, size_t value_len,
                                         int32_t format, const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
-  pgcache_status status = pgc_load_begin_submitted_end(&call, id, load, PGC_OP_FILL_LOAD, options, error);
+  pgcache_status status =
+      pgc_load_begin_submitted_end(&call, id, load, PGC_OP_FILL_LOAD, PGC_OPERATION_LOAD_FILL, options, error);
   if (status == PGCACHE_OK)
     status = pgc_load_set_value(&call, load, value, value_len, format);
   return submit_fill(&call, id, load, status);
@@ -44,7 +46,8 @@ pgcache_status pgcache_submit_load_fill(pgcache_load *load, uint64_t *id, const 
 pgcache_status pgcache_submit_load_fill_absent(pgcache_load *load, uint64_t *id, const pgcache_options *options,
                                                pgcache_error *error) {
   pgc_call call;
-  pgcache_status status = pgc_load_begin_submitted_end(&call, id, load, PGC_OP_FILL_LOAD, options, error);
+  pgcache_status status =
+      pgc_load_begin_submitted_end(&call, id, load, PGC_OP_FILL_LOAD, PGC_OPERATION_LOAD_FILL_ABSENT, options, error);
   if (status == PGCACHE_OK)
     pgc_load_set_absent(&call, load);
   if (status == PGCACHE_OK && load->plan.absent_ttl_ms == 0)
@@ -55,14 +58,16 @@ pgcache_status pgcache_submit_load_fill_absent(pgcache_load *load, uint64_t *id,
 pgcache_status pgcache_submit_load_fail(pgcache_load *load, uint64_t *id, const pgcache_options *options,
                                         pgcache_error *error) {
   pgc_call call;
-  pgcache_status status = pgc_load_begin_submitted_end(&call, id, load, PGC_OP_END_LOAD, options, error);
+  pgcache_status status =
+      pgc_load_begin_submitted_end(&call, id, load, PGC_OP_END_LOAD, PGC_OPERATION_LOAD_FAIL, options, error);
   return status == PGCACHE_OK ? pgc_load_submit_fail(&call, id, load) : status;
 }
 
 pgcache_status pgcache_submit_load_abandon(pgcache_load *load, uint64_t *id, const pgcache_options *options,
                                            pgcache_error *error) {
   pgc_call call;
-  pgcache_status status = pgc_load_begin_submitted_end(&call, id, load, PGC_OP_END_LOAD, options, error);
+  pgcache_status status =
+      pgc_load_begin_submitted_end(&call, id, load, PGC_OP_END_LOAD, PGC_OPERATION_LOAD_ABANDON, options, error);
   return status == PGCACHE_OK ? pgc_load_submit_end(&call, id, load) : status;
 }
 
@@ -80,7 +85,10 @@ static pgcache_status run_invalidate(pgc_request *self, pgcache_error *error) {
   pgcache_options options = PGCACHE_OPTIONS_INIT;
   options.namespace_name = self->namespace_name;
   options.deadline_ms = pgc_deadline_left_ms(self->deadline);
-  return pgcache_invalidate(in->cache, in->what, in->count, &options, error);
+  pgc_measure_mute(); /* the request is measured */
+  pgcache_status status = pgcache_invalidate(in->cache, in->what, in->count, &options, error);
+  pgc_measure_unmute();
+  return status;
 }
 
 /* What was checked. NULL when out of memory. */

@@ -7,12 +7,14 @@
 #include <string.h>
 
 #include "operations/arguments.h"
+#include "operations/measure.h"
 #include "operations/requests.h"
 #include "pure/error.h"
 
 /* The inputs of a call, beside those that every request has. */
 typedef struct inputs {
   pgcache *cache;
+  pgcache_status (*run)(pgc_request *, pgcache_error *);
   int32_t scope;
   int64_t max_entries, max_bytes; /* set_limits */
   int64_t budget_ms;              /* cleanup_some */
@@ -28,6 +30,15 @@ static pgcache_options options_of(const pgc_request *self) {
   return options;
 }
 
+/* The call that is made is part of the request, which is measured as a whole. */
+static pgcache_status run_muted(pgc_request *self, pgcache_error *error) {
+  const inputs *in = self->context;
+  pgc_measure_mute();
+  pgcache_status status = in->run(self, error);
+  pgc_measure_unmute();
+  return status;
+}
+
 /* Makes a request with its inputs, whose cache is set, and `extra` bytes behind them: *room. NULL when out of memory. */
 static pgc_request *make(const pgc_call *call, inputs **in, pgcache_status (*run)(pgc_request *, pgcache_error *),
                          size_t extra, void **room) {
@@ -39,8 +50,9 @@ static pgc_request *make(const pgc_call *call, inputs **in, pgcache_status (*run
   *in = own;
   *room = *in + 1;
   (*in)->cache = call->cache;
+  (*in)->run = run;
   request->context = own;
-  request->run = run;
+  request->run = run_muted;
   request->bytes = extra;
   return request;
 }

@@ -71,7 +71,9 @@ typedef struct pgc_request_measure {
   bool near;  /* the near cache answered all of it */
   pgc_operation operation;
   int span; /* its number, see state/meters.h */
-  int64_t began_ns, duration_ns;
+  int64_t began_ns;
+  int64_t duration_ns, bytes, number; /* known at its end, like the next */
+  pgc_outcome outcome;
   pgc_attended *attended; /* NULL: nobody is told */
 } pgc_request_measure;
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "operations/cleanup.h"
+#include "operations/measure.h"
 #include "platform/memory.h"
 #include "platform/sync.h"
 #include "pure/error.h"
@@ -131,7 +132,8 @@ typedef struct outcome {
   bool bounded;    /* there is a bound to keep */
   bool busy;       /* another janitor is at it */
   int slices;      /* that came to something */
-  int64_t removed; /* by them */
+  int64_t removed; /* by them, */
+  int64_t expired; /* and of these what had expired */
   pgcache_error error;
 } outcome;
 
@@ -140,6 +142,7 @@ static void tell(pgcache_janitor *self, const char *state, pgcache_level level) 
 }
 
 static void tell_walk(pgcache_janitor *self, const outcome *walk) {
+  pgc_measure_cleaned(self->cache, walk->expired, !walk->busy);
   pgc_audience_state(&self->cache->audience, "janitor", "walked", PGCACHE_LEVEL_DEBUG, walk->removed, NULL, NULL);
 }
 
@@ -177,7 +180,7 @@ static pgcache_status hand_stamps_over(pgcache_janitor *self, pgc_deadline *next
 static pgcache_status walk(pgcache_janitor *self, int64_t due_ms, pgc_deadline *next_stamps, outcome *out) {
   int share = self->cache->settings.cleanup_share;
   out->slices = 0;
-  out->removed = 0;
+  out->removed = out->expired = 0;
   out->error = (pgcache_error)PGCACHE_ERROR_INIT;
   for (;;) {
     pgc_call call;
@@ -190,6 +193,7 @@ static pgcache_status walk(pgcache_janitor *self, int64_t due_ms, pgc_deadline *
     out->busy = call.op.u.slice.busy;
     out->slices += !out->busy;
     out->removed += call.op.u.slice.removed + call.op.u.slice.evicted;
+    out->expired += call.op.u.slice.removed;
     if (!sleep_until(self, 0)) /* whoever waits for the end waits for one statement */
       return PGCACHE_OK;
     if (out->bounded)

@@ -12,6 +12,7 @@
 
 #include "operations/encoding.h"
 #include "operations/lobby.h"
+#include "operations/measure.h"
 #include "operations/room.h"
 #include "platform/memory.h"
 #include "pure/error.h"
@@ -35,10 +36,12 @@ static void ended(pgc_request *request, pgc_part *part, pgcache_status status) {
 static const pgc_guide end_guide = {.ended = ended};
 
 pgcache_status pgc_load_begin_submitted_end(pgc_call *call, uint64_t *id, pgcache_load *load, pgc_op_kind kind,
-                                            const pgcache_options *options, pgcache_error *error) {
+                                            pgc_operation operation, const pgcache_options *options,
+                                            pgcache_error *error) {
   if (id != NULL)
     *id = 0;
   pgcache_status status = pgc_load_begin_end(call, load, kind, options, error);
+  call->measure.operation = operation;
   return status == PGCACHE_OK ? pgc_request_check(call) : status;
 }
 
@@ -59,16 +62,8 @@ static pgc_request *make_end(pgc_call *call, const pgcache_load *load) {
 }
 
 /* Submits what changes no entry, and so concerns no copies; it is gone afterwards. NULL: out of memory. */
-static pgcache_status submit_plainly(const pgc_call *call, uint64_t *id, pgc_request *request) {
-  pgc_engine *engine;
-  if (request == NULL)
-    return pgc_fail_memory(call->error);
-  pgcache_status status = pgc_room_engine(call->cache, &engine, call->error);
-  if (status == PGCACHE_OK)
-    status = (request->answered ? pgc_engine_submit_answered : pgc_engine_submit)(engine, request, id, call->error);
-  if (status != PGCACHE_OK)
-    pgc_request_free(request);
-  return status;
+static pgcache_status submit_plainly(pgc_call *call, uint64_t *id, pgc_request *request) {
+  return request != NULL ? pgc_request_hand(call, id, request) : pgc_fail_memory(call->error);
 }
 
 /* For those who wait; before it is encoded. */
@@ -153,11 +148,14 @@ pgcache_status pgc_load_submit_fail(pgc_call *call, uint64_t *id, pgcache_load *
   request->drop_load = pgc_lobby_drop;
   pgc_lobby_enter(lobby, copy);
   pgc_engine *engine;
+  pgc_measure_submit(call, request);
   pgcache_status status = pgc_room_engine(call->cache, &engine, call->error);
   if (status == PGCACHE_OK)
     status = pgc_engine_submit(engine, request, id, call->error);
   (void)pgc_load_end(status == PGCACHE_OK ? load : copy); /* the other one goes on, with the flight */
-  if (status != PGCACHE_OK)
+  if (status != PGCACHE_OK) {
+    pgc_measure_refused(call->cache, request, status, call->error);
     pgc_request_free(request);
+  }
   return status;
 }

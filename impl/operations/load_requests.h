@@ -15,7 +15,8 @@ pgcache_status pgc_load_submit_begin(pgc_call *call, uint64_t *id, const pgc_loa
 
 /* Begins a call that ends a load by a request: pgc_load_begin_end(), and the options of requests. */
 pgcache_status pgc_load_begin_submitted_end(pgc_call *call, uint64_t *id, pgcache_load *load, pgc_op_kind kind,
-                                            const pgcache_options *options, pgcache_error *error);
+                                            pgc_operation operation, const pgcache_options *options,
+                                            pgcache_error *error);
 
 /* Submits a FILL_LOAD, or an END_LOAD that gives the lease back. If that is refused the load goes on. */
 pgcache_status pgc_load_submit_end(pgc_call *call, uint64_t *id, pgcache_load *load);

@@ -88,7 +88,7 @@ typedef struct ending {
   pgc_operation operation;
   pgc_outcome outcome;
   pgc_answerer source;
-  const char *span_name;
+  int span;
   int64_t duration_ns, times; /* it stands for so many; 0: it was not taken */
   int64_t hits[PGC_ANSWERERS], misses[PGC_ANSWERERS];
 } ending;
@@ -110,7 +110,7 @@ static void count(pgcache *cache, const ending *what) {
                             .operation = what->operation,
                             .outcome = what->outcome,
                             .source = what->source,
-                            .span = pgc_meters_span(here->meters, what->span_name)};
+                            .span = what->span};
   pgc_cell *cell = pgc_meters_cell(here->meters, &of);
   if (cell == NULL)
     return;
@@ -121,7 +121,8 @@ static void count(pgcache *cache, const ending *what) {
 
 /* loaded: see pgc_measure. */
 static pgc_outcome outcome_of(pgc_operation operation, pgcache_status status, bool loaded) {
-  return status == PGCACHE_OK && !loaded && pgc_operation_looks(operation) ? PGC_OUTCOME_HIT : (pgc_outcome)status;
+  bool looks = pgc_operation_looks(operation) && operation != PGC_OPERATION_GET_MANY;
+  return status == PGCACHE_OK && looks && !loaded ? PGC_OUTCOME_HIT : (pgc_outcome)status;
 }
 
 /* Of an operation on one key: a value that is given without having been loaded is a hit. */
@@ -132,22 +133,24 @@ static void note_key(ending *what) {
   (hit ? what->hits : what->misses)[what->source]++;
 }
 
-static void add_size(pgcache *cache, pgc_operation operation, const char *span_name, size_t size) {
+static int span_of(pgcache *cache, const char *span_name) {
+  if (span_name[0] == '\0')
+    return PGC_SPAN_NONE;
   pgc_measuring *here = pgc_measuring_of(cache);
-  if (here == NULL)
-    return;
-  const pgc_cell_name of = {
-      .measured = PGC_SIZES, .operation = operation, .span = pgc_meters_span(here->meters, span_name)};
-  pgc_cell *cell = pgc_meters_cell(here->meters, &of);
-  if (cell != NULL)
-    pgc_histogram_add(&cell->histogram, (int64_t)size, 1);
+  return here != NULL ? pgc_meters_span(here->meters, span_name) : PGC_SPAN_OTHER;
 }
 
-/* Whether a value of this key was written or read, and its size as stored. */
-static bool has_value(const pgc_op_key *key, pgc_op_kind kind, pgcache_status status, size_t *size) {
+/* Counts the value of a key that was written or read with this status, in its size as stored. Gives the sum with those before; -1:
+   there was none yet. */
+static int64_t add_value(pgcache *cache, const pgc_cell_name *of, const pgc_op_key *key, pgc_op_kind kind,
+                         pgcache_status status, int64_t sum) {
   bool stores = pgc_op_stores(kind);
-  *size = stores ? key->value_len : key->stored_size;
-  return stores ? status == PGCACHE_OK && (key->flags & PGC_STORED_ABSENT) == 0 : key->found != NULL;
+  bool there = stores ? status == PGCACHE_OK && (key->flags & PGC_STORED_ABSENT) == 0 : key->found != NULL;
+  if (!there)
+    return sum;
+  int64_t size = (int64_t)(stores ? key->value_len : key->stored_size);
+  add(cache, of, size, 1);
+  return (sum < 0 ? 0 : sum) + size;
 }
 
 /* ---- Calls ---- */
@@ -238,7 +241,7 @@ pgcache_status pgc_measure_end(pgc_call *call, pgcache_status status) {
   ending what = {.operation = self->operation,
                  .outcome = outcome_of(self->operation, status, self->loaded),
                  .source = self->source,
-                 .span_name = call->span_name};
+                 .span = span_of(call->cache, call->span_name)};
   if (self->began_ns != 0) {
     what.duration_ns = pgc_monotonic_ns() - self->began_ns;
     what.times = self->sampled && self->source == PGC_FROM_NEAR ? PGC_MEASURE_ONE_OF : 1;
@@ -265,13 +268,12 @@ pgcache_status pgc_measure_run(pgc_call *call, pgc_operation operation) {
 void pgc_measure_values(pgc_call *call, pgcache_status status) {
   const pgc_op *op = &call->op;
   bool many = op->keys != &call->key;
-  for (size_t i = 0; i < op->count; i++) {
-    size_t size;
-    if (!has_value(&op->keys[i], op->kind, many ? op->keys[i].status : status, &size))
-      continue;
-    add_size(call->cache, call->measure.operation, call->span_name, size);
-    call->measure.bytes = (call->measure.bytes < 0 ? 0 : call->measure.bytes) + (int64_t)size;
-  }
+  pgc_cell_name of = {.measured = PGC_SIZES, .operation = call->measure.operation};
+  if (op->count > 0)
+    of.span = span_of(call->cache, call->span_name);
+  for (size_t i = 0; i < op->count; i++)
+    call->measure.bytes =
+        add_value(call->cache, &of, &op->keys[i], op->kind, many ? op->keys[i].status : status, call->measure.bytes);
 }
 
 void pgc_measure_near(pgcache *cache, pgcache_status status, int64_t began_ns) {
@@ -280,6 +282,171 @@ void pgc_measure_near(pgcache *cache, pgcache_status status, int64_t began_ns) {
                             .outcome = outcome_of(PGC_OPERATION_GET, status, false),
                             .source = PGC_FROM_NEAR};
   add(cache, &of, pgc_monotonic_ns() - began_ns, PGC_MEASURE_ONE_OF);
+}
+
+/* ---- Requests ---- */
+
+pgc_operation pgc_measure_operation_of(pgc_op_kind kind) {
+  switch (kind) {
+  case PGC_OP_GET:
+    return PGC_OPERATION_GET;
+  case PGC_OP_GET_MANY:
+    return PGC_OPERATION_GET_MANY;
+  case PGC_OP_EXISTS:
+    return PGC_OPERATION_EXISTS;
+  case PGC_OP_KEYS:
+    return PGC_OPERATION_KEYS;
+  case PGC_OP_STATS:
+    return PGC_OPERATION_STATS;
+  case PGC_OP_USAGE:
+    return PGC_OPERATION_READ_USAGE;
+  case PGC_OP_DOCTOR:
+    return PGC_OPERATION_DOCTOR;
+  case PGC_OP_BEGIN_LOAD:
+    return PGC_OPERATION_LOAD_BEGIN;
+  case PGC_OP_PUT:
+    return PGC_OPERATION_PUT;
+  case PGC_OP_ADD:
+    return PGC_OPERATION_ADD;
+  case PGC_OP_REPLACE:
+    return PGC_OPERATION_REPLACE;
+  case PGC_OP_COMPARE_AND_SWAP:
+    return PGC_OPERATION_COMPARE_AND_SWAP;
+  case PGC_OP_PUT_MANY:
+    return PGC_OPERATION_PUT_MANY;
+  case PGC_OP_REMOVE:
+    return PGC_OPERATION_REMOVE;
+  case PGC_OP_REMOVE_MANY:
+    return PGC_OPERATION_REMOVE_MANY;
+  case PGC_OP_TOUCH:
+    return PGC_OPERATION_TOUCH;
+  case PGC_OP_INCREMENT:
+    return PGC_OPERATION_INCREMENT;
+  case PGC_OP_INVALIDATE:
+    return PGC_OPERATION_INVALIDATE;
+  case PGC_OP_FLUSH_NAMESPACE:
+  case PGC_OP_FLUSH_ALL:
+    return PGC_OPERATION_FLUSH;
+  case PGC_OP_CLEANUP:
+    return PGC_OPERATION_CLEANUP;
+  case PGC_OP_SET_LIMITS:
+    return PGC_OPERATION_SET_LIMITS;
+  case PGC_OP_INIT:
+    return PGC_OPERATION_INIT;
+  case PGC_OP_UPGRADE:
+    return PGC_OPERATION_UPGRADE;
+  default:
+    return PGC_OPERATION_CLEANUP_SOME; /* of what can be submitted: CLEAN_SLICE */
+  }
+}
+
+static size_t key_count_of(const pgc_request *request) {
+  return request->items != NULL ? request->count : request->part_count;
+}
+
+void pgc_measure_submit(pgc_call *call, pgc_request *request) {
+  pgc_measure *self = &call->measure;
+  if (request->discarded)
+    return;
+  request->measured = (pgc_request_measure){.begun = true,
+                                            .operation = self->operation,
+                                            .span = span_of(call->cache, call->span_name),
+                                            .began_ns = self->began_ns};
+  if (pgc_audience_attends(&call->cache->audience) == 0)
+    return;
+  self->key_count = key_count_of(request);
+  const pgcache_event event = event_of(call);
+  request->measured.attended = pgc_audience_begin_request(&call->cache->audience, &event);
+}
+
+static bool is_near(const pgc_request *request) {
+  return request->answered && pgc_operation_looks(request->measured.operation);
+}
+
+/* Of a completion that went ahead of its request nothing is known of the parts. */
+static void note_items(ending *what, const pgc_request *request) {
+  for (size_t i = 0; i < request->count; i++) {
+    bool near = request->parts != NULL && request->parts[request->item_part[i]].answered;
+    pgc_answerer source = near ? PGC_FROM_NEAR : PGC_FROM_STORE;
+    what->hits[source] += request->items[i].status == PGCACHE_OK;
+    what->misses[source] += request->items[i].status == PGCACHE_MISS;
+  }
+}
+
+static int64_t add_values(pgcache *cache, const pgc_request *request) {
+  const pgc_cell_name of = {
+      .measured = PGC_SIZES, .operation = request->measured.operation, .span = request->measured.span};
+  int64_t sum = -1;
+  for (size_t i = 0; i < request->part_count; i++) {
+    const pgc_part *part = &request->parts[i];
+    if (!part->answered)
+      sum = add_value(cache, &of, &part->key, request->kind, part->key.status, sum);
+  }
+  return sum;
+}
+
+/* It ended, with this status. */
+static void end_request(pgcache *cache, pgc_request *request, pgcache_status status) {
+  pgc_request_measure *self = &request->measured;
+  ending what = {.operation = self->operation,
+                 .outcome = outcome_of(self->operation, status, false),
+                 .source = is_near(request) ? PGC_FROM_NEAR : PGC_FROM_STORE,
+                 .span = self->span,
+                 .duration_ns = pgc_monotonic_ns() - self->began_ns,
+                 .times = 1};
+  ending items = {0};
+  if (request->items != NULL)
+    note_items(&items, request);
+  self->number = request->items != NULL ? items.hits[PGC_FROM_NEAR] + items.hits[PGC_FROM_STORE] : request->number;
+  if (self->operation == PGC_OPERATION_GET_MANY) {
+    memcpy(what.hits, items.hits, sizeof what.hits);
+    memcpy(what.misses, items.misses, sizeof what.misses);
+  } else {
+    note_key(&what);
+  }
+  self->begun = false;
+  self->near = what.source == PGC_FROM_NEAR;
+  self->outcome = what.outcome;
+  self->duration_ns = what.duration_ns;
+  count(cache, &what);
+}
+
+void pgc_measure_completed(void *cache, pgc_request *request) {
+  if (!request->measured.begun)
+    return;
+  request->measured.bytes = add_values(cache, request);
+  end_request(cache, request, request->status);
+}
+
+static void tell_request(pgcache *cache, pgc_request *request, pgcache_status status, const pgcache_error *error) {
+  pgc_request_measure *self = &request->measured;
+  pgcache_event event = {.outcome = pgc_outcome_name(self->outcome),
+                         .source = pgc_answerer_name(self->near ? PGC_FROM_NEAR : PGC_FROM_STORE),
+                         .key_count = key_count_of(request),
+                         .bytes = self->bytes,
+                         .number = self->number,
+                         .duration_ns = self->duration_ns};
+  set_message(&event, status, error);
+  if (error == NULL && status < 0) {
+    event.message = request->message;
+    event.sqlstate = request->sqlstate;
+  }
+  pgc_audience_end_request(&cache->audience, self->attended, &event);
+  self->attended = NULL;
+}
+
+void pgc_measure_taken(void *cache, pgc_request *request) {
+  if (request->measured.attended != NULL)
+    tell_request(cache, request, request->status, NULL);
+}
+
+void pgc_measure_refused(pgcache *cache, pgc_request *request, pgcache_status status, const pgcache_error *error) {
+  if (!request->measured.begun)
+    return;
+  request->measured.bytes = -1;
+  end_request(cache, request, status);
+  if (request->measured.attended != NULL)
+    tell_request(cache, request, status, error);
 }
 
 /* ---- Beside operations ---- */

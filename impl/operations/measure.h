@@ -45,12 +45,15 @@ void pgc_measure_near(pgcache *cache, pgcache_status status, int64_t began_ns);
 
 /* ---- Requests ---- */
 
-/* The call is about to be submitted as this request: begins it. To be followed by one of the next two. */
-void pgc_measure_submit(pgc_call *call, pgc_operation operation, pgc_request *request);
+/* What a request of a call of this kind is, where that is told by the kind alone. */
+pgc_operation pgc_measure_operation_of(pgc_op_kind kind);
 
-/* It was refused with this status, which it returns. The request is still there. */
-pgcache_status pgc_measure_refused(pgcache *cache, pgc_request *request, pgcache_status status,
-                                   const pgcache_error *error);
+/* The call, whose measure.operation is set, is about to be submitted as this request, which begins, unless nobody wants its completion.
+   If it is refused the next one follows, else the two after that are called by the engine. */
+void pgc_measure_submit(pgc_call *call, pgc_request *request);
+
+/* It was refused with this status, and is freed next. */
+void pgc_measure_refused(pgcache *cache, pgc_request *request, pgcache_status status, const pgcache_error *error);
 
 /* For the engine, whose context is the handle: the request has its outcome; its completion was taken. */
 void pgc_measure_completed(void *cache, pgc_request *request);

@@ -14,6 +14,7 @@
 #include "operations/cleanup.h"
 #include "operations/copies.h"
 #include "operations/dependencies.h"
+#include "operations/measure.h"
 #include "operations/room.h"
 #include "platform/memory.h"
 #include "pure/error.h"
@@ -34,6 +35,7 @@ pgcache_status pgc_request_begin(pgc_call *call, pgcache *cache, uint64_t *id, p
   if (id != NULL)
     *id = 0;
   pgcache_status status = pgc_call_begin(call, cache, kind, options, error);
+  call->measure.operation = pgc_measure_operation_of(kind);
   return status == PGCACHE_OK ? pgc_request_check(call) : status;
 }
 
@@ -92,12 +94,14 @@ static void set_part(pgc_request *self, size_t index, const pgc_op_key *key, cha
 
 /* ---- Submitting ---- */
 
-static pgcache_status submit(pgcache *cache, pgc_request *request, uint64_t *id, pgcache_error *error) {
+pgcache_status pgc_request_hand(pgc_call *call, uint64_t *id, pgc_request *request) {
   pgc_engine *engine;
-  pgcache_status status = pgc_room_engine(cache, &engine, error);
+  pgc_measure_submit(call, request);
+  pgcache_status status = pgc_room_engine(call->cache, &engine, call->error);
   if (status == PGCACHE_OK)
-    status = (request->answered ? pgc_engine_submit_answered : pgc_engine_submit)(engine, request, id, error);
+    status = (request->answered ? pgc_engine_submit_answered : pgc_engine_submit)(engine, request, id, call->error);
   if (status != PGCACHE_OK) {
+    pgc_measure_refused(call->cache, request, status, call->error);
     pgc_copies_refused(request);
     pgc_request_free(request);
   }
@@ -111,7 +115,7 @@ static pgcache_status run_short_slice(pgc_request *self, pgcache_error *error) {
 }
 
 /* A slice of cleanup after a write that was drawn; nobody is told if it cannot be had. */
-static void submit_short_slice(const pgc_call *call) {
+static void submit_short_slice(pgc_call *call) {
   void *room;
   pgc_request *request = make(call, PGC_OP_CLEAN_SLICE, 0, &room);
   if (request == NULL)
@@ -120,14 +124,15 @@ static void submit_short_slice(const pgc_call *call) {
   request->run = run_short_slice;
   request->context = call->cache;
   request->discarded = true;
-  (void)submit(call->cache, request, NULL, NULL);
+  call->error = NULL;
+  (void)pgc_request_hand(call, NULL, request);
 }
 
 pgcache_status pgc_request_submit(pgc_call *call, uint64_t *id, pgc_request *request) {
   if (request == NULL)
     return pgc_fail_memory(call->error);
   pgc_op_kind kind = request->kind; /* after submitting it is somebody else's */
-  pgcache_status status = submit(call->cache, request, id, call->error);
+  pgcache_status status = pgc_request_hand(call, id, request);
   if (status == PGCACHE_OK && pgc_clean_is_drawn(call->cache, kind))
     submit_short_slice(call);
   return status;

@@ -35,6 +35,9 @@ pgc_request *pgc_request_make_key(pgc_call *call, size_t extra, void **room);
    cache, which is told of what becomes of the others. NULL: out of memory. */
 pgcache_status pgc_request_submit_parts(pgc_call *call, uint64_t *id, pgc_request *request);
 
+/* Submits a request as it stands, whatever it is; it is gone afterwards, also when it is refused. */
+pgcache_status pgc_request_hand(pgc_call *call, uint64_t *id, pgc_request *request);
+
 /* Submits a request without parts; it is gone afterwards. NULL: out of memory. */
 pgcache_status pgc_request_submit(pgc_call *call, uint64_t *id, pgc_request *request);
 

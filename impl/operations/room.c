@@ -9,6 +9,7 @@
  */
 #include "operations/room.h"
 
+#include "operations/measure.h"
 #include "operations/publisher.h"
 #include "platform/memory.h"
 #include "platform/sync.h"
@@ -85,7 +86,8 @@ static pgcache_status make_engine(pgcache *cache, pgc_room *room, pgcache_error 
                                     .failed_reads_miss = settings->failed_reads_miss,
                                     .unguarded = !settings->guarded,
                                     .decode = pgc_decode,
-                                    .decoder = &cache->encoding};
+                                    .decoder = &cache->encoding,
+                                    .watch = {pgc_measure_completed, pgc_measure_taken, cache}};
   pgc_engine *made = NULL;
   pgc_publisher_wanted(cache);
   pgcache_status status = pgc_engine_new(&made, cache->store, &limits, error);
