@@ -85,7 +85,7 @@ EXAMPLES := $(patsubst abi/examples/%.c,$(B)/examples/%,$(sort $(wildcard abi/ex
 BENCH_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/bench/*.c)))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # libpgcache-prometheus needs libmicrohttpd, and is left out where that is not.
-MICROHTTPD_LIBS := $(shell pkg-config --exists libmicrohttpd 2>/dev/null && pkg-config --libs libmicrohttpd)
+MICROHTTPD_LIBS := $(shell pkg-config --exists libmicrohttpd 2>/dev/null && echo `pkg-config --libs libmicrohttpd` -lm)
 PROMETHEUS_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard instrumentation/prometheus/*.c)))
 PROMETHEUS := $(B)/libpgcache-prometheus.so.$(VERSION)
 PROMETHEUS_LINKS := $(B)/libpgcache-prometheus.so.$(SOVERSION) $(B)/libpgcache-prometheus.so
@@ -132,7 +132,7 @@ ALL_CXXFLAGS := -std=c++17 -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Wer
   $(VARIANT_CXXFLAGS)
 ALL_LDFLAGS := -pthread $(HARDENING_LDFLAGS) $(VARIANT_FLAGS) $(LDFLAGS)
 # dlopen() stands in libc since glibc 2.34.
-LIBS := $(PQ_LIBS) $(SODIUM_LIBS) -ldl
+LIBS := $(PQ_LIBS) $(SODIUM_LIBS) -ldl -lm
 
 # What is linked into programs to count what forked children cover, too.
 ifeq ($(VARIANT),coverage)
