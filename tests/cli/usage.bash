@@ -4,7 +4,7 @@
 # What is set here is read in support.bash, and the other way round.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats doctor init upgrade local version help'
+commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats top doctor init upgrade local version help'
 
 begin "help lists every command and every setting, and needs no server"
 bare help
@@ -93,6 +93,11 @@ needs more arguments|put
 too many arguments|get a b
 too many arguments|put a b c
 too many arguments|stats x
+too many arguments|top x
+--count needs|top --count 0
+--interval needs|top --interval 2
+from 100ms|top --interval 99ms
+from 100ms|top --interval 2d
 needs a value|put k v --ttl
 needs a value|get k --url
 takes no value|get k --json=yes
@@ -291,7 +296,7 @@ complete_words() {
 }
 
 begin "completion in bash gives what fits the place"
-expect_equal "pgcache to" "$(complete_words pgcache to)" "touch "
+expect_equal "pgcache to" "$(complete_words pgcache to)" "top touch "
 expect_equal "pgcache load k --ta" "$(complete_words pgcache load k --ta)" "--table --tag "
 expect_equal "pgcache invalidate --tag t k --ta" "$(complete_words pgcache invalidate --tag t k --tag)" "--tag "
 expect_equal "pgcache load --stale 3" "$(complete_words pgcache load --stale 3)" "30s "

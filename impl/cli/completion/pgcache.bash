@@ -5,14 +5,14 @@
 
 _pgcache() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-  local commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats doctor init upgrade keygen local version help'
+  local commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats top doctor init upgrade keygen local version help'
   local local_commands='start stop status url psql'
   local settings='--url --schema --namespace --table --values --prepared --app-role --app-namespaces
     --grants --owner-role --pool-min --pool-max --pool-max-lifetime-ms
     --pool-idle-ms --async-connections --async-requests-max --async-bytes-max
     --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes
     --compression --compression-min-bytes --encryption --digests --keys --cleanup-share --cleanup-chance --access-stamp-ms
-    --guard --load-threads --near-max-bytes --near-max-entries --near-staleness-ms --near-absent-ms --near-audit-ms --listen-url --notify-channel --publish-ms'
+    --guard --load-threads --near-max-bytes --near-max-entries --near-staleness-ms --near-absent-ms --near-audit-ms --listen-url --notify-channel --slow-ms --log-keys --publish-ms'
   local command='' local_command='' word index
   COMPREPLY=()
 
@@ -21,7 +21,7 @@ _pgcache() {
     word=${COMP_WORDS[index]}
     case $word in
       = | --*=*) ;;
-      --json | --help | --version | --key-base64 | --if-absent | --if-present | --all | --yes | --dry-run | -h | -V) ;;
+      --json | --help | --version | --key-base64 | --if-absent | --if-present | --all | --yes | --dry-run | --prometheus | -h | -V) ;;
       --*)
         [[ ${COMP_WORDS[index + 1]} == '=' ]] && ((index++))
         ((index++))
@@ -65,7 +65,7 @@ _pgcache() {
       mapfile -t COMPREPLY < <(compgen -W 'mixed inline' -- "$current")
       return
       ;;
-    --prepared | --guard)
+    --prepared | --guard | --log-keys)
       mapfile -t COMPREPLY < <(compgen -W 'on off' -- "$current")
       return
       ;;
@@ -89,6 +89,10 @@ _pgcache() {
       mapfile -t COMPREPLY < <(compgen -W 'error miss' -- "$current")
       return
       ;;
+    --interval)
+      mapfile -t COMPREPLY < <(compgen -W '1s 2s 10s' -- "$current")
+      return
+      ;;
     --stale | --fail-safe | --wait)
       mapfile -t COMPREPLY < <(compgen -W '1s 30s 5m 1h 1d' -- "$current")
       return
@@ -106,7 +110,7 @@ _pgcache() {
       --async-connections | --async-requests-max | --async-bytes-max | --breaker-failures | --breaker-pause-ms | --timeout-ms | \
       --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes | --compression-min-bytes | --keys | \
       --cleanup-share | --cleanup-chance | --access-stamp-ms | --load-threads | --near-max-bytes | --near-max-entries | --near-staleness-ms | \
-      --near-absent-ms | --near-audit-ms | --listen-url | --notify-channel | --publish-ms | --max-entries | --max-bytes | \
+      --near-absent-ms | --near-audit-ms | --listen-url | --notify-channel | --slow-ms | --publish-ms | --max-entries | --max-bytes | --count | \
       --tag)
       return
       ;;
@@ -127,6 +131,8 @@ _pgcache() {
       keys) words+=' --key-base64 --limit --after --page-size' ;;
       flush) words+=' --all --yes' ;;
       limit) words+=' --all --max-entries --max-bytes' ;;
+      stats) words+=' --prometheus' ;;
+      top) words+=' --interval --count' ;;
       init) words+=' --dry-run' ;;
       local) words+=' --dir' ;;
     esac
