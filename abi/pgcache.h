@@ -1034,6 +1034,11 @@ PGCACHE_API pgcache_status pgcache_submit_load_fail(pgcache_load *load, uint64_t
 PGCACHE_API pgcache_status pgcache_submit_load_abandon(pgcache_load *load, uint64_t *id, const pgcache_options *options,
                                                        pgcache_error *error);
 
+/* Makes the lease last for lease_ms from now. The load goes on, and may end before the completion is there; after one that says
+   PGCACHE_REFUSED its fill will be refused, too. Completion: the status alone. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_submit_load_extend(pgcache_load *load, uint64_t *id, int64_t lease_ms,
+                                                      const pgcache_options *options, pgcache_error *error);
+
 /* Completion: the status alone. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_invalidate(pgcache *self, uint64_t *id, const pgcache_dependency *what,
                                                      size_t count, const pgcache_options *options, pgcache_error *error);

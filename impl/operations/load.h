@@ -116,6 +116,9 @@ pgcache_status pgc_load_fail(pgcache_load *self, pgcache_value **out, const pgca
 pgcache_status pgc_load_extend(pgcache_load *self, int64_t lease_ms, const pgcache_options *options,
                                pgcache_error *error);
 
+/* Sets how long a lease is to last from now. PGCACHE_OK, PGCACHE_INVALID. */
+pgcache_status pgc_load_set_lease(pgc_call *call, int64_t lease_ms);
+
 /* Frees a load that has ended, or has not begun. NULL is a no-op. */
 void pgc_load_drop(pgcache_load *self);
 

@@ -193,16 +193,22 @@ pgcache_status pgc_load_fail(pgcache_load *self, pgcache_value **out, const pgca
   return status != PGCACHE_OK ? status : *out != NULL ? PGCACHE_STALE : PGCACHE_MISS;
 }
 
+pgcache_status pgc_load_set_lease(pgc_call *call, int64_t lease_ms) {
+  if (lease_ms < 1 || lease_ms > PGCACHE_LEASE_MAX)
+    return pgc_fail(call->error, PGCACHE_INVALID, "lease_ms must be 1 to %d", PGCACHE_LEASE_MAX);
+  call->op.u.load.lease_ms = lease_ms;
+  return PGCACHE_OK;
+}
+
 pgcache_status pgc_load_extend(pgcache_load *self, int64_t lease_ms, const pgcache_options *options,
                                pgcache_error *error) {
   pgc_call call;
   pgcache_status status = pgc_load_begin_end(&call, self, PGC_OP_EXTEND_LOAD, options, error);
-  if (status == PGCACHE_OK && (lease_ms < 1 || lease_ms > PGCACHE_LEASE_MAX))
-    status = pgc_fail(error, PGCACHE_INVALID, "lease_ms must be 1 to %d", PGCACHE_LEASE_MAX);
+  if (status == PGCACHE_OK)
+    status = pgc_load_set_lease(&call, lease_ms);
   if (status != PGCACHE_OK || self->hollow)
     return status;
   int64_t asked_us = pgc_monotonic_us();
-  call.op.u.load.lease_ms = lease_ms;
   status = pgc_call_run(&call);
   if (status == PGCACHE_OK && self->flight != NULL)
     pgc_flight_lead_until(self->flight, asked_us + lease_ms * 1000);
