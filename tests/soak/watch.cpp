@@ -9,6 +9,7 @@
 #include "soak/calls.hpp"
 #include "soak/faults.hpp"
 #include "soak/process.hpp"
+#include "support/sanitizer.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -33,11 +34,7 @@ constexpr int64_t LEFT_HEAP_KIB = 128;
    that comes to 150 MiB. */
 constexpr int64_t RELATION_MOST = 512 << 20;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool MEMORY_IS_OURS = false; /* the sanitizer keeps freed memory and shadows */
-#else
-constexpr bool MEMORY_IS_OURS = true;
-#endif
+const bool memory_is_ours = !test::is_sanitized(); /* a sanitizer keeps freed memory, and shadows */
 
 double mib(double bytes) {
   return bytes / 1048576;
@@ -167,14 +164,14 @@ std::vector<string> Watch::judge(int64_t connections_left) const {
   for (int process = 0; process < PROCESSES && !warm.empty() && !end.empty(); process++) {
     const int64_t memory_then = most(warm, [&](const Sample &s) { return s.memory_kib[process]; });
     const int64_t memory_now = middle(end, [&](const Sample &s) { return s.memory_kib[process]; });
-    if (MEMORY_IS_OURS && memory_now > memory_then + memory_then / 10 + MEMORY_ROOM_KIB) {
+    if (memory_is_ours && memory_now > memory_then + memory_then / 10 + MEMORY_ROOM_KIB) {
       snprintf(text, sizeof text, "process %d: memory grew from %.1f MiB after the warm-up to %.1f MiB", process,
                static_cast<double>(memory_then) / 1024, static_cast<double>(memory_now) / 1024);
       findings.emplace_back(text);
     }
     const int64_t heap_then = most(warm, [&](const Sample &s) { return s.heap_kib[process]; });
     const int64_t heap_now = middle(end, [&](const Sample &s) { return s.heap_kib[process]; });
-    if (MEMORY_IS_OURS && heap_now > heap_then + HEAP_ROOM_KIB) {
+    if (memory_is_ours && heap_now > heap_then + HEAP_ROOM_KIB) {
       snprintf(text, sizeof text, "process %d: memory in use grew from %lld KiB after the warm-up to %lld KiB", process,
                static_cast<long long>(heap_then), static_cast<long long>(heap_now));
       findings.emplace_back(text);
@@ -203,7 +200,7 @@ std::vector<string> Watch::judge(int64_t connections_left) const {
     findings.emplace_back(text);
   }
   for (int process = 0; process < PROCESSES; process++) {
-    if (MEMORY_IS_OURS && block_.left_heap_bytes[process] > LEFT_HEAP_KIB * 1024)
+    if (memory_is_ours && block_.left_heap_bytes[process] > LEFT_HEAP_KIB * 1024)
       findings.push_back("process " + std::to_string(process) + ": " +
                          std::to_string(block_.left_heap_bytes[process] / 1024) +
                          " KiB of memory left in use after pgcache_free()");
