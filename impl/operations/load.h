@@ -68,6 +68,10 @@ bool pgc_load_is_early(const pgc_load_plan *plan, int64_t left_us, int64_t took_
 /* Until when to wait for somebody else's load. It leaves time to ask once more before the deadline. */
 pgc_deadline pgc_load_wait_until(const pgc_load_plan *plan, pgc_deadline deadline);
 
+/* Whether callers in this process share what one of them found or stored. On the application's connections it may be part of a
+   transaction that is never committed: each asks on its own connection. */
+bool pgc_load_shares(const pgcache *cache);
+
 /* How long to wait before the store is asked again, unless the flight is roused first. times: how often it was asked before;
    others_ms: how long the other's lease still lasts. */
 int64_t pgc_load_pause_us(pgcache *cache, int times, int64_t others_ms);

@@ -130,7 +130,7 @@ pgcache_status pgc_load_fill(pgc_call *call, pgcache_load *self) {
   if (self->hollow)
     return PGCACHE_OK;
   pgcache_value *value = NULL;
-  if (flight != NULL && pgc_flight_sending(flight) && !absent)
+  if (flight != NULL && pgc_flight_sending(flight) && !absent && pgc_load_shares(self->cache))
     value = pgc_load_value(call);
   pgcache_status status = pgc_call_run(call);
   if (value != NULL)
