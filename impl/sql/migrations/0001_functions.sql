@@ -133,7 +133,8 @@ BEGIN
       EXIT;
     END IF;
     INSERT INTO :"schema".leases AS l (digest, token, deadline, asof, snapshot, version)
-    SELECT wanted, own_token, clock_timestamp() + for_ms * interval '1 millisecond', pg_snapshot_xmin(t.snap),
+    SELECT wanted, own_token, clock_timestamp() + least(for_ms, 3600000) * interval '1 millisecond',
+           pg_snapshot_xmin(t.snap),
            CASE WHEN pg_current_xact_id_if_assigned() IS NULL AND pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap)
                 AND pg_column_size(t.snap) <= 24 + 8 * 64 THEN t.snap END,
            coalesce(entry.version, 0)
