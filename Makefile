@@ -55,7 +55,8 @@ endif
 
 variant_flags_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # What is counted is checked at the same time, so that all tests run once for both; but for the two checks of UBSan that
-# add branches of their own, which stand with TSan.
+# add branches of their own, which stand with TSan. The tests are those of the plain build there: what is looked at is the library,
+# and most of the time would go into compiling them.
 variant_flags_tsan := -fsanitize=thread,nonnull-attribute,bool -fno-sanitize-recover=all -fno-omit-frame-pointer
 variant_flags_coverage := --coverage -fprofile-update=atomic $(variant_flags_asan) -fno-sanitize=nonnull-attribute,bool
 variant_flags_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -67,7 +68,7 @@ VARIANT_FLAGS := $(variant_flags_$(VARIANT))
 CFLAGS ?= $(or $(variant_optimize_$(VARIANT)),-O2 -g)
 # Tests alone are C++: quick to compile is what counts. UBSan takes seven times as long, and is for the library.
 CXXFLAGS ?= -O0 -g
-VARIANT_CXXFLAGS := $(patsubst %,-fsanitize=address,$(filter asan coverage,$(VARIANT))) \
+VARIANT_CXXFLAGS := $(patsubst %,-fsanitize=address,$(filter asan,$(VARIANT))) \
   $(filter-out $(variant_flags_asan) $(variant_flags_coverage),$(VARIANT_FLAGS))
 
 # ---- Files -------------------------------------------------------------------------------------------------------------
@@ -93,11 +94,12 @@ PROMETHEUS_STATIC := $(B)/libpgcache-prometheus.a
 PROMETHEUS_ALL := $(if $(MICROHTTPD_LIBS),$(PROMETHEUS) $(PROMETHEUS_LINKS) $(PROMETHEUS_STATIC) $(B)/pgcache-prometheus.pc)
 # A suite is a folder of tests/ with Catch2 tests; it becomes one program. tests/support helps those that need a server.
 SUITES := $(foreach suite,unit store async near loads faults $(if $(MICROHTTPD_LIBS),prometheus),$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
-SUPPORT_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(filter-out %/main.cpp,$(sort $(wildcard tests/support/*.cpp))))
-SOAK_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/soak/*.cpp)))
-HARNESS_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/harness/*.cpp)))
-HISTORY_OBJECTS := $(patsubst %.cpp,$(B)/obj/%.o,$(sort $(wildcard tests/histories/*.cpp)))
-SUPPORT_MAIN := $(patsubst %.cpp,$(B)/obj/%.o,$(wildcard tests/support/main.cpp))
+TESTS_B := $(if $(filter coverage,$(VARIANT)),build,$(B))
+SUPPORT_OBJECTS := $(patsubst %.cpp,$(TESTS_B)/obj/%.o,$(filter-out %/main.cpp,$(sort $(wildcard tests/support/*.cpp))))
+SOAK_OBJECTS := $(patsubst %.cpp,$(TESTS_B)/obj/%.o,$(sort $(wildcard tests/soak/*.cpp)))
+HARNESS_OBJECTS := $(patsubst %.cpp,$(TESTS_B)/obj/%.o,$(sort $(wildcard tests/harness/*.cpp)))
+HISTORY_OBJECTS := $(patsubst %.cpp,$(TESTS_B)/obj/%.o,$(sort $(wildcard tests/histories/*.cpp)))
+SUPPORT_MAIN := $(patsubst %.cpp,$(TESTS_B)/obj/%.o,$(wildcard tests/support/main.cpp))
 
 SHARED := $(B)/libpgcache.so.$(VERSION)
 SHARED_LINKS := $(B)/libpgcache.so.$(SOVERSION) $(B)/libpgcache.so
@@ -271,7 +273,7 @@ SPANS := $(B)/obj/instrumentation/spans/spans.o
 # THREADS_ONLY=1 leaves out the files of tests that have none with the tag [threads], for TSan.
 suite_sources = $(sort $(if $(THREADS_ONLY),$(shell grep -le '\[threads\]' tests/$(1)/*.cpp; grep -Le '^TEST_CASE' tests/$(1)/*.cpp), \
   $(wildcard tests/$(1)/*.cpp)))
-suite_objects = $(patsubst %.cpp,$(B)/obj/%.o,$(call suite_sources,$(1))) \
+suite_objects = $(patsubst %.cpp,$(TESTS_B)/obj/%.o,$(call suite_sources,$(1))) \
   $(if $(wildcard tests/$(1)/main.cpp),,$(SUPPORT_MAIN)) $(if $(filter-out unit,$(1)),$(SUPPORT_OBJECTS)) \
   $(if $(filter store,$(1)),$(SPANS))
 define suite_rule
@@ -283,6 +285,17 @@ $(B)/tests/$(1): $(call suite_objects,$(1)) $(COUNT_EXITS) $(suite_static_$(1)) 
 endef
 suite_static_prometheus := $(PROMETHEUS_STATIC)
 $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
+
+TEST_OBJECTS := $(filter $(TESTS_B)/obj/tests/%,$(sort $(foreach suite,$(SUITES),$(call suite_objects,$(suite))) \
+  $(SOAK_OBJECTS) $(HARNESS_OBJECTS) $(HISTORY_OBJECTS)))
+.PHONY: test-objects
+ifeq ($(TESTS_B),$(B))
+test-objects: $(TEST_OBJECTS)
+else
+test-objects:
+	$(Q)$(MAKE) VARIANT= test-objects
+$(TEST_OBJECTS): | test-objects ;
+endif
 
 # No Catch2: it runs for as long as it is told, in several processes.
 $(B)/tests/soak: $(SOAK_OBJECTS) $(SUPPORT_OBJECTS) $(STATIC)

@@ -138,7 +138,8 @@
  *                   a load wins: the fill is refused. The setting `guard` at `off` makes this handle's reads skip the check.
  *   [rule:dependencies] Up to PGCACHE_DEPENDENCIES_MAX keys and tags beside its own key, given where it is stored; a tag has
  *                   1 to PGCACHE_TAG_MAX arbitrary bytes and belongs to a namespace, as keys do. A put or fill replaces an
- *                   entry's dependencies, compare_and_swap adds to them, touch and increment keep them.
+ *                   entry's dependencies, compare_and_swap adds to them, touch and increment keep them. Near caches may keep
+ *                   no copies of entries with PGCACHE_DEPENDENCIES_MAX of them or more.
  *   [rule:invalidate] Invalidating a key or tag ends every entry that depends on it, at one moment, however many there are,
  *                   and refuses fills of loads that began before. Inside of a transaction, by the SQL function invalidate(),
  *                   watch() or pgcache_invalidate_on(), that moment is the commit; after a rollback nothing has happened.
@@ -682,9 +683,10 @@ typedef struct pgcache_load pgcache_load;
    Returns PGCACHE_OK (fresh, also when somebody else's load ended meanwhile), PGCACHE_STALE, PGCACHE_LEASE, PGCACHE_MISS (it
    is known that there is no value: load_fill_absent), PGCACHE_BUSY (wait_ms is over, and there is no value),
    PGCACHE_TOO_LARGE (as pgcache_get()) or a common status, and those of writing; PGCACHE_TIMEOUT: the deadline was over
-   first. With [rule:on_error] at `miss` a failure of the server gives PGCACHE_LEASE, with a load whose fill stores
-   nothing, as does `null:`. PGCACHE_INVALID also: on the application's connection inside of a transaction
-   at REPEATABLE READ or SERIALIZABLE, which sees rows that are older than the lease. Since 1.0. */
+   first; if that was while the server gave the lease, nobody has it until lease_ms is over. With [rule:on_error] at `miss`
+   a failure of the server gives PGCACHE_LEASE, with a load whose fill stores nothing, as does `null:`. PGCACHE_INVALID also:
+   on the application's connection inside of a transaction at REPEATABLE READ or SERIALIZABLE, which sees rows that are older
+   than the lease. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_load_begin(pgcache *self, pgcache_value **out, pgcache_load **load, const void *key,
                                               size_t key_len, const pgcache_load_options *how,
                                               const pgcache_options *options, pgcache_error *error);
@@ -694,7 +696,8 @@ PGCACHE_API pgcache_status pgcache_load_begin(pgcache *self, pgcache_value **out
    Out: version (optional). In: value, value_len, format as pgcache_put(); of the options the dependencies, in the namespace of
    the load, and the deadline.
    Returns PGCACHE_OK, PGCACHE_REFUSED ([rule:guard]; the caller may use the value itself once), PGCACHE_INVALID (also: the
-   load has ended), PGCACHE_TOO_LARGE or a common status. Since 1.0. */
+   load has ended), PGCACHE_TOO_LARGE or a common status: where the server was not reached the lease lasts until its time is
+   over, and nobody loads before. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_load_fill(pgcache_load *load, int64_t *version, const void *value, size_t value_len,
                                              int32_t format, const pgcache_options *options, pgcache_error *error);
 
@@ -1221,6 +1224,11 @@ PGCACHE_API pgcache_status pgcache_submit_load_fail(pgcache_load *load, uint64_t
 /* The same for pgcache_load_abandon(). Completion: the status alone. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_load_abandon(pgcache_load *load, uint64_t *id, const pgcache_options *options,
                                                        pgcache_error *error);
+
+/* Makes the lease last for lease_ms from now. The load goes on, and may end before the completion is there; after one that says
+   PGCACHE_REFUSED its fill will be refused, too. Completion: the status alone. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_submit_load_extend(pgcache_load *load, uint64_t *id, int64_t lease_ms,
+                                                      const pgcache_options *options, pgcache_error *error);
 
 /* Completion: the status alone. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_submit_invalidate(pgcache *self, uint64_t *id, const pgcache_dependency *what,

@@ -21,6 +21,8 @@
  *                   entries are locked against other writers, so keep such transactions short, and write keys in one
  *                   order or be ready for PGCACHE_CONFLICT (a deadlock). Nothing is repeated in there: a serialization
  *                   failure is PGCACHE_CONFLICT, and repeating the transaction is the application's business.
+ *                   A lease that was got in there is such a write: until the transaction ends others who ask for it wait at
+ *                   the server, up to their deadlines (PGCACHE_TIMEOUT).
  *                   A lost answer is not PGCACHE_UNKNOWN there: the transaction is lost with all of its writes.
  *                   Not possible inside: pgcache_init() and pgcache_upgrade() (PGCACHE_INVALID), and the first write after
  *                   a crash of the server emptied the unlogged tables (PGCACHE_CONFLICT until one is made outside).

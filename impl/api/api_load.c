@@ -115,12 +115,12 @@ pgcache_status pgcache_load_extend(pgcache_load *load, int64_t lease_ms, const p
                                    pgcache_error *error) {
   pgc_call call;
   pgcache_status status = pgc_load_begin_end(&call, load, PGC_OP_EXTEND_LOAD, options, error);
-  if (status == PGCACHE_OK && (lease_ms < 1 || lease_ms > PGCACHE_LEASE_MAX))
-    status = pgc_fail(error, PGCACHE_INVALID, "lease_ms must be 1 to %d", PGCACHE_LEASE_MAX);
+  if (status == PGCACHE_OK)
+    status = pgc_load_set_lease(&call, lease_ms);
   if (status != PGCACHE_OK)
     return status;
   pgc_measure_begin(&call, PGC_OPERATION_LOAD_EXTEND);
-  return pgc_measure_end(&call, pgc_load_extend(&call, load, lease_ms));
+  return pgc_measure_end(&call, pgc_load_extend(&call, load));
 }
 
 void pgcache_load_free(pgcache_load *load) {

@@ -71,6 +71,16 @@ pgcache_status pgcache_submit_load_abandon(pgcache_load *load, uint64_t *id, con
   return status == PGCACHE_OK ? pgc_load_submit_end(&call, id, load) : status;
 }
 
+pgcache_status pgcache_submit_load_extend(pgcache_load *load, uint64_t *id, int64_t lease_ms,
+                                          const pgcache_options *options, pgcache_error *error) {
+  pgc_call call;
+  pgcache_status status =
+      pgc_load_begin_submitted_end(&call, id, load, PGC_OP_EXTEND_LOAD, PGC_OPERATION_LOAD_EXTEND, options, error);
+  if (status == PGCACHE_OK)
+    status = pgc_load_set_lease(&call, lease_ms);
+  return status == PGCACHE_OK ? pgc_load_submit_extend(&call, id, load) : status;
+}
+
 /* ---- Invalidation ---- */
 
 /* It has no key to stand in a line for, and what it is about may be many: a thread that may wait makes the call. */

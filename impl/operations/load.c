@@ -177,6 +177,10 @@ pgc_deadline pgc_load_wait_until(const pgc_load_plan *plan, pgc_deadline deadlin
   return until < deadline ? until : deadline;
 }
 
+bool pgc_load_shares(const pgcache *cache) {
+  return !cache->borrows;
+}
+
 int64_t pgc_load_pause_us(pgcache *cache, int times, int64_t others_ms) {
   pgc_near *near = pgc_copies_of(cache, true);
   bool hears = near != NULL && pgc_near_valid_until(near) > pgc_now_us();

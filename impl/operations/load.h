@@ -68,6 +68,10 @@ bool pgc_load_is_early(const pgc_load_plan *plan, int64_t left_us, int64_t took_
 /* Until when to wait for somebody else's load. It leaves time to ask once more before the deadline. */
 pgc_deadline pgc_load_wait_until(const pgc_load_plan *plan, pgc_deadline deadline);
 
+/* Whether callers in this process share what one of them found or stored. On the application's connections it may be part of a
+   transaction that is never committed: each asks on its own connection. */
+bool pgc_load_shares(const pgcache *cache);
+
 /* How long to wait before the store is asked again, unless the flight is roused first. times: how often it was asked before;
    others_ms: how long the other's lease still lasts. */
 int64_t pgc_load_pause_us(pgcache *cache, int times, int64_t others_ms);
@@ -112,12 +116,15 @@ void pgc_load_land(pgcache *cache, const pgc_digest *digest, pgc_flight *flight,
 pgcache_status pgc_load_fill(pgc_call *call, pgcache_load *self);
 pgcache_status pgc_load_abandon(pgc_call *call, pgcache_load *self);
 pgcache_status pgc_load_fail(pgc_call *call, pgcache_load *self, pgcache_value **out);
-pgcache_status pgc_load_extend(pgc_call *call, pgcache_load *self, int64_t lease_ms);
+pgcache_status pgc_load_extend(pgc_call *call, pgcache_load *self);
 
 /* Beside what somebody calls: abandons a load, or fails it, with a call of its own. options: NULL, or the deadline. */
 pgcache_status pgc_load_give_back(pgcache_load *self);
 pgcache_status pgc_load_give_up(pgcache_load *self, pgcache_value **out, const pgcache_options *options,
                                 pgcache_error *error);
+
+/* Sets how long a lease is to last from now. PGCACHE_OK, PGCACHE_INVALID. */
+pgcache_status pgc_load_set_lease(pgc_call *call, int64_t lease_ms);
 
 /* Frees a load that has ended, or has not begun. NULL is a no-op. */
 void pgc_load_drop(pgcache_load *self);

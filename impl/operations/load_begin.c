@@ -96,7 +96,7 @@ static pgcache_status conclude(quest *self, pgcache_status status, pgc_flight *f
   if (status == PGCACHE_STALE)
     pgc_count(&call->cache->store->counters.load_stale);
   if (flight != NULL && self->load->flight != flight) {
-    pgc_flight_land(flight, status == PGCACHE_OK ? call->key.found : NULL);
+    pgc_flight_land(flight, status == PGCACHE_OK && pgc_load_shares(call->cache) ? call->key.found : NULL);
     pgc_flight_leave(self->flights, flight);
   }
   return status;

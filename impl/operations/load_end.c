@@ -130,7 +130,7 @@ pgcache_status pgc_load_fill(pgc_call *call, pgcache_load *self) {
   if (self->hollow)
     return PGCACHE_OK;
   pgcache_value *value = NULL;
-  if (flight != NULL && pgc_flight_sending(flight) && !absent)
+  if (flight != NULL && pgc_flight_sending(flight) && !absent && pgc_load_shares(self->cache))
     value = pgc_load_value(call);
   pgcache_status status = pgc_call_run(call);
   if (value != NULL)
@@ -199,11 +199,17 @@ pgcache_status pgc_load_give_up(pgcache_load *self, pgcache_value **out, const p
   return status == PGCACHE_OK ? pgc_load_fail(&call, self, out) : status;
 }
 
-pgcache_status pgc_load_extend(pgc_call *call, pgcache_load *self, int64_t lease_ms) {
+pgcache_status pgc_load_set_lease(pgc_call *call, int64_t lease_ms) {
+  if (lease_ms < 1 || lease_ms > PGCACHE_LEASE_MAX)
+    return pgc_fail(call->error, PGCACHE_INVALID, "lease_ms must be 1 to %d", PGCACHE_LEASE_MAX);
+  call->op.u.load.lease_ms = lease_ms;
+  return PGCACHE_OK;
+}
+
+pgcache_status pgc_load_extend(pgc_call *call, pgcache_load *self) {
   if (self->hollow)
     return PGCACHE_OK;
-  int64_t asked_us = pgc_monotonic_us();
-  call->op.u.load.lease_ms = lease_ms;
+  int64_t asked_us = pgc_monotonic_us(), lease_ms = call->op.u.load.lease_ms;
   pgcache_status status = pgc_call_run(call);
   if (status == PGCACHE_OK && self->flight != NULL)
     pgc_flight_lead_until(self->flight, asked_us + lease_ms * 1000);

@@ -94,6 +94,22 @@ pgcache_status pgc_load_submit_end(pgc_call *call, uint64_t *id, pgcache_load *l
   return status;
 }
 
+/* Nobody knows whether the load is still there when the answer comes. So its flight is led for longer from now on, which holds up
+   nobody beyond the time that was asked for; that the lease was over the fill is told. */
+pgcache_status pgc_load_submit_extend(pgc_call *call, uint64_t *id, pgcache_load *load) {
+  void *room;
+  pgc_deadline until = pgc_monotonic_us() + call->op.u.load.lease_ms * 1000;
+  pgc_request *request = pgc_request_make_key(call, 0, &room);
+  if (request != NULL) {
+    request->u.load = call->op.u.load;
+    request->parts[0].answered = request->answered = load->hollow;
+  }
+  pgcache_status status = submit_plainly(call, id, request);
+  if (status == PGCACHE_OK && load->flight != NULL)
+    pgc_flight_lead_until(load->flight, until);
+  return status;
+}
+
 bool pgc_load_submit_give_back(pgcache_load *load) {
   pgc_call call;
   if (load->hollow)

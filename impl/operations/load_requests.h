@@ -21,6 +21,9 @@ pgcache_status pgc_load_begin_submitted_end(pgc_call *call, uint64_t *id, pgcach
 /* Submits a FILL_LOAD, or an END_LOAD that gives the lease back. If that is refused the load goes on. */
 pgcache_status pgc_load_submit_end(pgc_call *call, uint64_t *id, pgcache_load *load);
 
+/* Submits an EXTEND_LOAD, with lease_ms set. */
+pgcache_status pgc_load_submit_extend(pgc_call *call, uint64_t *id, pgcache_load *load);
+
 /* Submits what pgc_load_fail() does. If that is refused the load goes on. */
 pgcache_status pgc_load_submit_fail(pgc_call *call, uint64_t *id, pgcache_load *load);
 

@@ -6,6 +6,7 @@
  */
 #include "support/catch.hpp"
 #include "support/requests.hpp"
+#include "support/sanitizer.hpp"
 
 #include <atomic>
 #include <fstream>
@@ -30,17 +31,7 @@ int64_t resident(const string &line = "VmRSS:") {
   return 0;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-const bool memory_is_our_own = false; /* the sanitizer's is several times as much */
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-const bool memory_is_our_own = false;
-#else
-const bool memory_is_our_own = true;
-#endif
-#else
-const bool memory_is_our_own = true;
-#endif
+const bool memory_is_our_own = !is_sanitized(); /* the sanitizer's is several times as much */
 
 class Locked {
 public:

@@ -99,7 +99,8 @@ TEST_CASE("[A45] Fail-safe: the lease for one, who falls back on it; others wait
   CHECK(begin(scene.cache, "k", how).bytes() == "new");
 }
 
-TEST_CASE("[A45] Without stale_ms a value that is over is not given, however short ago", "[A45][rule:freshness][freshness]") {
+TEST_CASE("[A45] Without stale_ms a value that is over is not given, however short ago",
+          "[A45][rule:freshness][freshness]") {
   Scene scene;
   const How how = kept(1, 0, minute);
   for (int i = 0; i < 200; i++) {

@@ -94,11 +94,44 @@ TEST_CASE("What a call on loads refuses a request refuses, and then there is no 
   CHECK(submit_fill(load, "v", options) == PGCACHE_INVALID);
   CHECK(submit_end(pgcache_submit_load_fail, load, options) == PGCACHE_INVALID);
   CHECK(submit_end(pgcache_submit_load_abandon, load, options) == PGCACHE_INVALID);
+  CHECK(submit_extend(load, 1000, options) == PGCACHE_INVALID);
+  CHECK(submit_extend(load, 0) == PGCACHE_INVALID);
+  CHECK(submit_extend(load, PGCACHE_LEASE_MAX + 1LL) == PGCACHE_INVALID);
   CHECK(submit_invalidate(store.cache, Names().tag(string(PGCACHE_TAG_MAX + 1, 't'))) == PGCACHE_TOO_LARGE);
   CHECK_FALSE(requests.take());
   CHECK(requests.wait(submit_fill(load, "v").id) == PGCACHE_OK);
   CHECK(pgcache_submit_load_fill(nullptr, nullptr, "v", 1, 0, nullptr, nullptr) == PGCACHE_INVALID);
   CHECK(pgcache_completion_load(nullptr) == nullptr);
+}
+
+TEST_CASE("A lease is made longer by a request; one that is over is not", "[rule:load][requests]") {
+  Store store;
+  const Requests requests(store.cache);
+  const auto seconds_left = [&] {
+    return std::stod(
+        store.pg.one(store.sql("SELECT extract(epoch FROM max(deadline) - clock_timestamp()) FROM {s}.leases")));
+  };
+  Load load = take_load(requests.wait(submit_begin(store.cache, "k", leased({}, 60000)).id));
+  REQUIRE(load);
+  CHECK(requests.wait(submit_extend(load, 600000).id) == PGCACHE_OK);
+  CHECK(seconds_left() > 500);
+  CHECK(requests.wait(submit_extend(load, 60000).id) == PGCACHE_OK);
+  CHECK(seconds_left() < 500);
+  /* Those who wait in this process wait for the longer lease, too, which ends before the extension is answered. */
+  const Submitted waits = submit_begin(store.cache, "k");
+  const Submitted extended = submit_extend(load, 600000), filled = submit_fill(load, "value");
+  load.free();
+  CHECK(requests.wait(filled.id) == PGCACHE_OK);
+  const pgcache_status late = requests.wait(extended.id).status();
+  CHECK((late == PGCACHE_OK || late == PGCACHE_REFUSED));
+  CHECK(requests.wait(waits.id).bytes() == "value");
+
+  Load over = take_load(requests.wait(submit_begin(store.cache, "l").id));
+  REQUIRE(over);
+  store.pg.exec(store.sql("UPDATE {s}.leases SET deadline = clock_timestamp()"));
+  CHECK(requests.wait(submit_extend(over, 60000).id) == PGCACHE_REFUSED);
+  CHECK(requests.wait(submit_fill(over, "late").id) == PGCACHE_REFUSED);
+  CHECK(store.cache.get("l") == PGCACHE_MISS);
 }
 
 TEST_CASE("A load ends by a request in each way that it ends by a call", "[rule:load][requests]") {

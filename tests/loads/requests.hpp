@@ -36,6 +36,12 @@ inline Submitted submit_end(End *call, const Load &load, const Options &options 
   return s;
 }
 
+inline Submitted submit_extend(const Load &load, int64_t lease_ms, const Options &options = {}) {
+  Submitted s;
+  s.status = pgcache_submit_load_extend(load.raw(), &s.id, lease_ms, &options, &s.error);
+  return s;
+}
+
 inline Submitted submit_invalidate(const Cache &cache, Names names, const Options &options = {}) {
   Submitted s;
   s.status = pgcache_submit_invalidate(cache.raw(), &s.id, names.data(), names.size(), &options, &s.error);

@@ -228,6 +228,14 @@ TEST_CASE("A lease is extended by its owner alone, while it lasts", "[sql][rule:
   CHECK_FALSE(scene.a.extend("k"));
 }
 
+TEST_CASE("No lease lasts longer than an hour, whatever is asked for", "[sql][rule:load]") {
+  Scene scene;
+  REQUIRE(scene.a.begin("k", TOKEN, INT64_C(1000000000000)).leased);
+  CHECK(scene.b.begin("k", OTHER).others_ms <= 3600000);
+  REQUIRE(scene.a.extend("k", TOKEN, INT64_C(1000000000000)));
+  CHECK(scene.b.begin("k", OTHER).others_ms <= 3600000);
+}
+
 TEST_CASE("Without the marker the statements of a load say so and write nothing", "[sql][epoch]") {
   Scene scene;
   REQUIRE(scene.a.begin("k").leased);

@@ -124,6 +124,24 @@ TEST_CASE("Any names and values may stand in tags", "[watch][quoting]") {
   CHECK(scene.ended({"INSERT INTO {a}.\"<odd>\" VALUES (1)"}, {name}) == name);
 }
 
+TEST_CASE("Columns may have the names of a trigger's variables", "[watch][quoting]") {
+  Scene scene;
+  scene.exec("CREATE TABLE {a}.rental (ended text, found text, new text, old text, tg_op text, r text, o text, n text, "
+             "t text)");
+  scene.exec("SELECT {s}.watch('{a}.rental', '{a:<ended>,b:<found>,c:<new>,d:<old>,e:<tg_op>,f:<r><o><n><t>}')");
+  CHECK(scene.ended({"INSERT INTO {a}.rental VALUES (1, 2, 3, 4, 5, 6, 7, 8, 9)"},
+                    {"a:1", "b:2", "c:3", "d:4", "e:5", "f:6789"}) == "a:1 b:2 c:3 d:4 e:5 f:6789");
+  CHECK(scene.ended({"UPDATE {a}.rental SET ended = 'x', old = 'y', n = 'z'"},
+                    {"a:1", "a:x", "b:2", "c:3", "d:4", "d:y", "e:5", "f:6789", "f:67z9"}) ==
+        "a:1 a:x b:2 c:3 d:4 d:y e:5 f:6789 f:67z9");
+  CHECK(scene.ended({"SET session_replication_role = replica", "UPDATE {a}.rental SET found = 'x', t = '0'",
+                     "RESET session_replication_role"},
+                    {"a:x", "b:2", "b:x", "c:3", "d:y", "e:5", "f:67z9", "f:67z0"}) ==
+        "a:x b:2 b:x c:3 d:y e:5 f:67z9 f:67z0");
+  CHECK(scene.ended({"DELETE FROM {a}.rental"}, {"a:x", "b:x", "c:3", "d:y", "e:5", "f:67z0"}) ==
+        "a:x b:x c:3 d:y e:5 f:67z0");
+}
+
 TEST_CASE("Values are printed as they are by default, whatever the writer has set", "[watch]") {
   Scene scene;
   scene.exec("CREATE DOMAIN {a}.number AS float8");

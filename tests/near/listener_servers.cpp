@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
  */
+#include "near.hpp"
 #include "watch.hpp"
 
 #include "support/private_server.hpp"
@@ -220,4 +221,43 @@ TEST_CASE("[A36] Of a schema that is made anew the old channel is left", "[A36]"
   CHECK(eventually([&] { return pgc_counted(&reader.counters().near_messages_refused) > refused; }));
   CHECK(reader.fence() == PGCACHE_OK);
   CHECK(pgc_counted(&reader.counters().near_messages_refused) == refused + 1);
+}
+
+/* The crash takes what the transaction has told the change stream, because that is not logged, and leaves the transaction. */
+TEST_CASE("[A36] What a transaction invalidates that was prepared before a crash is not given after its commit",
+          "[A36][crash][rule:stale]") {
+  PrivateServer server({"max_prepared_transactions = 5"});
+  const bool logged = GENERATE(false, true);
+  CAPTURE(logged);
+  Store store(Settings{{"table", logged ? "logged" : "unlogged"}}, server.conninfo());
+  for (const char *name : {"one", "other"}) {
+    Pg writer{server.conninfo()};
+    writer.exec("BEGIN");
+    writer.exec(store.sql("SELECT {s}.invalidate(keys => '{" + string(name) + "}')"));
+    writer.exec("PREPARE TRANSACTION '" + string(name) + "'");
+  }
+  server.crash();
+  server.start();
+  Cache cache = store.open(near_on({{"near_staleness_ms", "60000"}}));
+  listens(cache);
+  Pg pg{server.conninfo()};
+  const auto keep = [&](const char *key) {
+    const Answer put = cache.put(key, "v");
+    INFO(put);
+    REQUIRE(put == PGCACHE_OK);
+    REQUIRE(comes_near(cache, key, "v"));
+  };
+  keep("one");
+  keep("other");
+  pg.exec("COMMIT PREPARED 'one'");
+  listens(cache);
+  CHECK(copy_of(cache, "one") == "nothing");
+  CHECK(cache.get("one") == PGCACHE_MISS);
+  keep("one"); /* the other one has still not ended */
+  keep("other");
+  pg.exec("COMMIT PREPARED 'other'");
+  listens(cache);
+  CHECK(copy_of(cache, "other") == "nothing");
+  CHECK(cache.get("other") == PGCACHE_MISS);
+  keep("other");
 }

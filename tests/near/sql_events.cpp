@@ -248,7 +248,7 @@ TEST_CASE("The nonce is another one after a crash, a new marker, TRUNCATE by han
   CHECK(pg.query("SELECT kind, event FROM c.changes") == std::vector<Row>{{"2", "\\x"}}); /* the entries are gone */
   pg.exec("DROP TABLE c.marker");
   pg.exec("CREATE UNLOGGED TABLE c.marker (only_row boolean PRIMARY KEY DEFAULT true, epoch integer, nonce uuid, "
-          "floor bigint DEFAULT 0, slot smallint DEFAULT 0); SELECT c.new_epoch()");
+          "floor bigint DEFAULT 0, slot smallint DEFAULT 0, prepared xid8[]); SELECT c.new_epoch()");
   differs();
   pg.exec("SELECT c.put('k'::text, 'v'); UPDATE c.marker SET slot = 2, floor = 5");
   server.crash();

@@ -107,10 +107,10 @@ TEST_CASE("Doctor: a schema that was just made has nothing above info, for its o
   INFO(fresh.json());
   CHECK(fresh.above("info").empty());
   for (const char *check :
-       {"version", "pooler",       "clock",    "standby",  "schema",        "table",      "pieces",      "connections",
-        "grants",  "owner",        "marker",   "versions", "autovacuum",    "dead-rows",  "hot-updates", "bloat",
-        "expired", "transactions", "prepared", "slots",    "notifications", "durability", "changes",     "invalidations",
-        "near"})
+       {"version",     "pooler",  "clock",         "standby",      "schema",   "table",      "pieces",
+        "connections", "grants",  "owner",         "marker",       "versions", "autovacuum", "dead-rows",
+        "hot-updates", "bloat",   "expired",       "transactions", "prepared", "slots",      "notifications",
+        "durability",  "changes", "invalidations", "near"})
     CHECK(fresh.of(check).size() == 1);
   CHECK(fresh.findings.size() == 25);
   for (const auto &finding : fresh.findings) {
@@ -128,13 +128,13 @@ TEST_CASE("Doctor: a change stream that nobody trims, invalidations that nobody 
     const char *sql, *limit, *fill, *remedy;
   };
   Store store;
-  const auto &log = GENERATE(
-      Log{pgc_sql_statements_doctor_changes, "2147483648",
-          "INSERT INTO {s}.changes (slot, kind, event) SELECT i % 3, 0, '' FROM generate_series(1, 20000) i",
-          "SELECT {s}.trim_changes()"},
-      Log{pgc_sql_statements_doctor_invalidations, "1073741824",
-          "INSERT INTO {s}.invalidations (digest) SELECT gen_random_uuid() FROM generate_series(1, 20000)",
-          "`pgcache cleanup`"});
+  const auto &log =
+      GENERATE(Log{pgc_sql_statements_doctor_changes, "2147483648",
+                   "INSERT INTO {s}.changes (slot, kind, event) SELECT i % 3, 0, '' FROM generate_series(1, 20000) i",
+                   "SELECT {s}.trim_changes()"},
+               Log{pgc_sql_statements_doctor_invalidations, "1073741824",
+                   "INSERT INTO {s}.invalidations (digest) SELECT gen_random_uuid() FROM generate_series(1, 20000)",
+                   "`pgcache cleanup`"});
   string sql = resolve(store, log.sql);
   CHECK(store.pg.query(sql).at(0).at(1) == "ok");
   const string limit = log.limit; /* as many bytes would take long to write */

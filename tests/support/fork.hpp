@@ -8,6 +8,8 @@
 #ifndef PGCACHE_TESTS_FORK_HPP
 #define PGCACHE_TESTS_FORK_HPP
 
+#include "support/sanitizer.hpp"
+
 #include <cerrno>
 #include <cstdio>
 #include <functional>
@@ -32,17 +34,7 @@ inline int in_child(const std::function<int()> &body) {
 
 /* The sanitizers' own locks are not made free in a child that was forked beside other threads: it can hang in malloc, or
    die of the sanitizer's book-keeping. libc's are. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-const bool can_fork_among_threads = false;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-const bool can_fork_among_threads = false;
-#else
-const bool can_fork_among_threads = true;
-#endif
-#else
-const bool can_fork_among_threads = true;
-#endif
+const bool can_fork_among_threads = !is_sanitized();
 
 } // namespace test
 

@@ -6,6 +6,7 @@
  * Copyright (c) 2026 the pgcache authors
  */
 #include "near.hpp"
+#include "support/sanitizer.hpp"
 
 #include <malloc.h>
 
@@ -61,11 +62,7 @@ private:
 
 /* It may count more than is taken: whether a large block is rounded to pages, the allocator decides anew each time. With a
    sanitizer's allocator nothing can be said. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool heap_is_known = false;
-#else
-constexpr bool heap_is_known = true;
-#endif
+const bool heap_is_known = !test::is_sanitized();
 
 } // namespace
 

@@ -89,6 +89,7 @@ TEST_CASE("arguments: handle, outputs, inputs with their lengths, options, error
   CHECK(in_order(pgcache_submit_load_fill_absent));
   CHECK(in_order(pgcache_submit_load_fail));
   CHECK(in_order(pgcache_submit_load_abandon));
+  CHECK(in_order(pgcache_submit_load_extend));
   CHECK(in_order(pgcache_submit_invalidate));
   CHECK(in_order(pgcache_remove_many));
   CHECK(in_order(pgcache_flush));

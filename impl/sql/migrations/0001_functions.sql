@@ -77,15 +77,19 @@ BEGIN
      SET epoch = c.epoch + CASE WHEN c.timeline = here_timeline THEN 1 ELSE 16 END,
          system_identifier = here, timeline = here_timeline
   RETURNING c.epoch INTO raised;
-  INSERT INTO :"schema".marker (epoch, nonce) VALUES (raised, gen_random_uuid());
+  INSERT INTO :"schema".marker (epoch, nonce, prepared)
+  VALUES (raised, gen_random_uuid(),
+          (SELECT array_agg(x.xid) FROM pg_snapshot_xip(pg_current_snapshot()) x(xid)
+            WHERE x.xid::xid IN (SELECT p.transaction FROM pg_prepared_xacts p)));
   RETURN raised;
 END $$;
 
 -- Takes the lease of an entry that is not fresh, for begin_load.sql, which says what the columns are. A lease of the same
 -- token's is taken again: the answer was lost. The all-zero token's, of a load that failed, stands only while an entry can
--- stand in. The lease is as of the snapshot of the statement that takes it, and the caller loads after that. Once it is
--- taken the entry is looked at again, in a newer snapshot: a fill that was committed just before, lease and all, must be
--- found, or else two would load. With the caller's rights.
+-- stand in. No lease is longer than an hour, because invalidations are kept for it. The lease is as of the snapshot of the
+-- statement that takes it, and the caller loads after that. Once it is taken the entry is looked at again, in a newer
+-- snapshot: a fill that was committed just before, lease and all, must be found, or else two would load. With the caller's
+-- rights.
 CREATE FUNCTION :"schema".take_lease(wanted uuid, own_token uuid, for_ms bigint, early boolean)
 RETURNS TABLE (leased boolean, failed boolean, others_ms bigint, value bytea, version bigint, format integer,
                fresh_until timestamptz, expires_at timestamptz, now timestamptz, flags integer, accessed_at timestamptz,
@@ -129,7 +133,8 @@ BEGIN
       EXIT;
     END IF;
     INSERT INTO :"schema".leases AS l (digest, token, deadline, asof, snapshot, version)
-    SELECT wanted, own_token, clock_timestamp() + for_ms * interval '1 millisecond', pg_snapshot_xmin(t.snap),
+    SELECT wanted, own_token, clock_timestamp() + least(for_ms, 3600000) * interval '1 millisecond',
+           pg_snapshot_xmin(t.snap),
            CASE WHEN pg_current_xact_id_if_assigned() IS NULL AND pg_snapshot_xmin(t.snap) <> pg_snapshot_xmax(t.snap)
                 AND pg_column_size(t.snap) <= 24 + 8 * 64 THEN t.snap END,
            coalesce(entry.version, 0)

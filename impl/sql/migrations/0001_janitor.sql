@@ -199,8 +199,8 @@ BEGIN
   RETURN true;
 END $$;
 
--- From which transaction on invalidations are still needed, NULL: nothing is old. Expired leases go first, but not those that
--- somebody is about to use. Why old invalidations can go, once the entries that they have ended are gone:
+-- From which transaction on invalidations are still needed. NULL: nothing is old, or, unless it is asked for, there are so few
+-- that nobody looks. Expired leases go first, in every walk, but not those that somebody is about to use. Why old invalidations can go, once the entries that they have ended are gone:
 --   a  Every fill is as of its lease's snapshot, and takes the lease away as it brings the entry. So whatever is filled after the
 --      cut was made is as of the cut or later: it had its lease by then, which the cut heeds, or took it after that, with a
 --      snapshot whose oldest transaction in progress is the cut's or a later one. No old invalidation concerns it. A lease of
@@ -209,8 +209,9 @@ END $$;
 --      entry that one of them holds is waited for and looked at again, and if it is held for long the walk gives up.
 --   c  A put is as of its snapshot, which may be older than the cut. It promises nothing of what was committed before it.
 --   d  Stage 5 begins when stage 4 is through, and its deletions are written to the log behind those of stage 4.
--- A transaction that goes on for long keeps the cut where it began, whoever's it is; so does a lease, for an hour at most.
-CREATE FUNCTION :"schema".invalidations_cut() RETURNS xid8
+-- A transaction that goes on for long keeps the cut where it began, whoever's it is; so does a lease, for an hour at most. The
+-- all-zero token's may last longer, and nobody fills it: it keeps nothing.
+CREATE FUNCTION :"schema".invalidations_cut(anew boolean) RETURNS xid8
 LANGUAGE plpgsql AS $$
 DECLARE
   cut xid8;
@@ -219,7 +220,12 @@ BEGIN
    WHERE l.digest = ANY (ARRAY(SELECT o.digest FROM :"schema".leases o WHERE o.deadline <= clock_timestamp()
                                ORDER BY o.digest LIMIT 10000 FOR UPDATE SKIP LOCKED))
      AND l.deadline <= clock_timestamp();
-  SELECT least(pg_snapshot_xmin(pg_current_snapshot()), (SELECT min(l.asof) FROM :"schema".leases l)) INTO cut;
+  IF NOT anew AND pg_relation_size(:'invalidations') < 524288 THEN
+    RETURN NULL;
+  END IF;
+  SELECT least(pg_snapshot_xmin(pg_current_snapshot()),
+               (SELECT min(l.asof) FROM :"schema".leases l WHERE l.token <> '00000000-0000-0000-0000-000000000000'))
+    INTO cut;
   -- The oldest rows are mostly the first, and those there soon grow old if they are not.
   IF EXISTS (SELECT FROM :"schema".invalidations i WHERE i.ctid < '(128,0)' AND i.xid < cut) THEN
     RETURN cut;
@@ -309,8 +315,8 @@ BEGIN
     own.removed := 0;
     own.evicted := 0;
     own.cut := NULL;
-    IF (anew OR pg_relation_size(:'invalidations') >= 524288) AND current_setting('transaction_isolation') = 'read committed' THEN
-      own.cut := :"schema".invalidations_cut();
+    IF current_setting('transaction_isolation') = 'read committed' THEN
+      own.cut := :"schema".invalidations_cut(anew);
     END IF;
     DELETE FROM :"schema".tally;
   END IF;

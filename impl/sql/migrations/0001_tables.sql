@@ -30,7 +30,8 @@ CREATE UNLOGGED TABLE :"schema".marker (
   epoch    integer  NOT NULL,
   nonce    uuid     NOT NULL,                         -- differs after each crash; listeners compare it
   floor    bigint   NOT NULL DEFAULT 0,               -- the change stream reaches back to this position
-  slot     smallint NOT NULL DEFAULT 0                -- the partition of the change stream that is being written
+  slot     smallint NOT NULL DEFAULT 0,               -- the partition of the change stream that is being written
+  prepared xid8[]                                     -- transactions that a crash left prepared, see poll_changes.sql
 );
 
 -- A version is epoch << 47 | sequence: 16 bits of epoch, 47 of sequence, always positive.

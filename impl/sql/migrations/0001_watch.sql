@@ -77,7 +77,6 @@ BEGIN
       encode(substring(sha256(%L::bytea || convert_to(d.tag, ''UTF8'')) FROM 1 FOR 16), ''hex'')::uuid
       FROM (SELECT DISTINCT t.tag FROM %%s CROSS JOIN LATERAL (VALUES %s) t(tag) LIMIT 10001) d)',
       prefix, replace(array_to_string(variants, ', '), '%', '%%'));
-    choice := (SELECT string_agg(format('%I', c), ', ') FROM unnest(columns) c);
     body := format('
   IF TG_OP = ''TRUNCATE'' THEN
     ended := %1$L;
@@ -99,7 +98,9 @@ BEGIN
         (SELECT string_agg(format('OLD.%1$I AS %1$I', c), ', ') FROM unnest(columns) c),
         (SELECT string_agg(format('NEW.%1$I AS %1$I', c), ', ') FROM unnest(columns) c))),
       format(source, 'pgcache_new r'), format(source, 'pgcache_old r'),
-      format(source, format('(SELECT %1$s FROM pgcache_old UNION ALL SELECT %1$s FROM pgcache_new) r', choice)), plain);
+      format(source, format('(SELECT %s FROM pgcache_old o UNION ALL SELECT %s FROM pgcache_new n) r', -- o, n: a column may have
+        (SELECT string_agg(format('o.%I', c), ', ') FROM unnest(columns) c),                           -- a variable's name
+        (SELECT string_agg(format('n.%I', c), ', ') FROM unnest(columns) c))), plain);
     IF EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
                 WHERE a.attrelid = relation AND a.attname = ANY (columns) AND t.typcategory NOT IN ('S', 'B', 'E')
                   AND a.atttypid NOT IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype,
@@ -138,12 +139,12 @@ END $$;
 CREATE FUNCTION :"schema".drop_unused_watches() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  unused regprocedure;
+  unused name;
 BEGIN
-  FOR unused IN SELECT p.oid FROM pg_proc p
+  FOR unused IN SELECT p.proname FROM pg_proc p
                  WHERE p.pronamespace = :'schema'::regnamespace AND p.proname ~ '^watch_[0-9a-f]{16}$'
                    AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid) LOOP
-    EXECUTE format('DROP FUNCTION IF EXISTS %s', unused);
+    EXECUTE format('DROP FUNCTION IF EXISTS %I.%I()', :'schema', unused); -- somebody else may be at it, too
   END LOOP;
 END $$;
 
@@ -180,7 +181,7 @@ CREATE FUNCTION :"schema".watch("table" regclass, tags text[] DEFAULT NULL, name
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
 DECLARE
   wanted   text[];
-  suffix   text := left(md5(namespace), 8);
+  suffix   text := left(encode(sha256(convert_to(namespace, 'UTF8')), 'hex'), 8);
   said     text;
   made     regprocedure;
   relation record;

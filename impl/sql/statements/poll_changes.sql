@@ -8,11 +8,18 @@
 -- again and again what came after it; compared with the highest seen, its own rows would be missed. One statement has one
 -- snapshot: what it reads and what it gives as the next cursor are the same. Transactions in read committed only: with an
 -- older snapshot the proof of freshness would be none.
--- The nonce is mixed with the identities of database and table, because a dump contains the marker.
+-- The nonce is mixed with the identities of database and table, because a dump contains the marker. And with how many
+-- transactions that were prepared before a crash have not ended: the crash has emptied the unlogged table of what they had said, and
+-- when one is committed there is no other sign of what it has invalidated.
 -- @takes text
 -- @gives snapshot text, nonce uuid, floor bigint, relay_free boolean, busy boolean, channel text, frames bytea, restricted boolean
 SELECT pg_current_snapshot()::text,
-       md5(m.nonce::text || m.tableoid || (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))::uuid,
+       encode(substring(sha256(uuid_send(m.nonce) || oidsend(m.tableoid)
+                               || (SELECT oidsend(d.oid) FROM pg_database d WHERE d.datname = current_database())
+                               || CASE WHEN m.prepared IS NULL THEN ''
+                                       ELSE (SELECT int8send(count(*)) FROM unnest(m.prepared) x(xid)
+                                              WHERE NOT pg_visible_in_snapshot(x.xid, pg_current_snapshot())) END)
+                        FROM 1 FOR 16), 'hex')::uuid,
        m.floor,
        NOT EXISTS (SELECT FROM :"schema".relay r WHERE r.until > (SELECT clock_timestamp()) -- by the index
                                                     AND r.until <= (SELECT clock_timestamp()) + interval '1 minute'),
