@@ -280,10 +280,11 @@ define suite_rule
 $(B)/tests/$(1): $(call suite_objects,$(1)) $(COUNT_EXITS) $(suite_static_$(1)) $(STATIC)
 	@mkdir -p $$(@D)
 	$$(SAY) LD $$@
-	$$(Q)$$(CXX) $$(ALL_LDFLAGS) $$(COUNT_EXITS_LDFLAGS) -o $$@ $$(filter %.o,$$^) $(suite_static_$(1)) $(STATIC) $$(CATCH2_LIBS) \
+	$$(Q)$$(CXX) $$(ALL_LDFLAGS) $$(COUNT_EXITS_LDFLAGS) $(suite_ldflags_$(1)) -o $$@ $$(filter %.o,$$^) $(suite_static_$(1)) $(STATIC) $$(CATCH2_LIBS) \
 	  $(if $(suite_static_$(1)),$(MICROHTTPD_LIBS)) $$(LIBS)
 endef
 suite_static_prometheus := $(PROMETHEUS_STATIC)
+suite_ldflags_prometheus := -Wl,--wrap=calloc,--wrap=realloc,--wrap=strdup
 $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
 
 TEST_OBJECTS := $(filter $(TESTS_B)/obj/tests/%,$(sort $(foreach suite,$(SUITES),$(call suite_objects,$(suite))) \

@@ -4,15 +4,16 @@
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
  *
- * Link with -lpgcache-prometheus (pkg-config pgcache-prometheus). It stands on pgcache.h alone, whose rules hold here too: the order
- * of arguments, outputs, sizes and errors.
+ * Link with -lpgcache-prometheus (pkg-config pgcache-prometheus). It stands on pgcache.h alone, whose rules hold here too:
+ * the order of arguments, outputs, sizes and errors.
  *
  * FORMATS
- *   PGCACHE_PROMETHEUS_TEXT is the text format 0.0.4, PGCACHE_PROMETHEUS_OPENMETRICS is OpenMetrics 1.0. Names, labels and bounds are the same in
- *   both, so that series do not change when a scraper asks for the other one.
+ *   PGCACHE_PROMETHEUS_TEXT is the text format 0.0.4, PGCACHE_PROMETHEUS_OPENMETRICS is OpenMetrics 1.0. Names, labels and
+ *   bounds are the same in both, so that series do not change when a scraper asks for the other one.
  *   - A sample's name, help, unit and labels are those of the snapshot; instrumentation/METRICS.md lists them.
- *   - A histogram has fixed buckets, chosen by its unit: seconds 1, 2.5 and 5 of each decade from 1 us to 10 s; bytes 64 * 4^n from 64 to
- *     16 MiB; all others 0, 1, 5, 10, 25, 50, 100 and so on to 1,000,000. Counts are as near as [rule:histogram] says.
+ *   - A histogram has fixed buckets, chosen by its unit: seconds 1, 2.5 and 5 of each decade from 1 us to 10 s; bytes
+ *     64 * 4^n from 64 to 16 MiB; all others 0, 1, 5, 10, 25, 50, 100 and so on to 1,000,000. Counts are as near as
+ *     [rule:histogram] says.
  *   - No time stamps, no exemplars and no `_created`: a handle's beginning is not that of each of its series.
  *   - Text is UTF-8. A byte of a label that is no part of valid UTF-8 is written as four characters, such as \xff.
  */
@@ -38,13 +39,13 @@ typedef enum pgcache_prometheus_format {
 /* Most handles that one endpoint serves. Since 1.0. */
 #define PGCACHE_PROMETHEUS_HANDLES_MAX 64
 
-/* A snapshot to write, and what tells its samples from those of the others. An array's elements all have the same struct_size.
-   Since 1.0. */
+/* A snapshot to write, and what tells its samples from those of the others. An array's elements all have the same
+   struct_size. Since 1.0. */
 typedef struct pgcache_prometheus_source {
   size_t struct_size;               /* sizeof(pgcache_prometheus_source) */
   const pgcache_snapshot *snapshot;
-  const char *label_name;           /* a label that all of its samples get, such as "cache"; NULL: none. A letter or _, then letters,
-                                       digits and _; not __ first, not "le", and no label that samples have */
+  const char *label_name;           /* a label that all of its samples get, such as "cache"; NULL: none. A letter or _, then
+                                       letters, digits and _; not __ first, not "le", and no label that samples have */
   const char *label_value;          /* its value; NULL is "" */
 } pgcache_prometheus_source;
 
@@ -58,10 +59,10 @@ PGCACHE_API pgcache_status pgcache_prometheus_write(FILE *out, const pgcache_pro
                                                     pgcache_prometheus_format format, pgcache_error *error);
 
 /* The same into memory.
-   Out: out, a text with a NUL behind it, owned by the caller, to be given to pgcache_prometheus_text_free(); out_len (optional), its
-   length in bytes. Any thread. Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_NO_MEMORY. Since 1.0. */
-PGCACHE_API pgcache_status pgcache_prometheus_text(char **out, size_t *out_len, const pgcache_prometheus_source *sources, size_t count,
-                                                   pgcache_prometheus_format format, pgcache_error *error);
+   Out: out, a text with a NUL behind it, owned by the caller, to be given to pgcache_prometheus_text_free(); out_len
+   (optional), its length in bytes. Any thread. Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_NO_MEMORY. Since 1.0. */
+PGCACHE_API pgcache_status pgcache_prometheus_text(char **out, size_t *out_len, const pgcache_prometheus_source *sources,
+                                                   size_t count, pgcache_prometheus_format format, pgcache_error *error);
 
 /* Frees a text of pgcache_prometheus_text(). NULL is a no-op. Since 1.0. */
 PGCACHE_API void pgcache_prometheus_text_free(char *text);
@@ -70,17 +71,17 @@ PGCACHE_API void pgcache_prometheus_text_free(char *text);
 PGCACHE_API const char *pgcache_prometheus_content_type(pgcache_prometheus_format format);
 
 /* ---- Endpoint --------------------------------------------------------------------------------------------------------------
-   GET /metrics by HTTP/1.1, in the format that the scraper prefers. It has one thread, which blocks all signals, takes the snapshots
-   and answers; the handles' calls do not wait for it. No TLS and no password: whoever reaches the address reads the figures, so
-   let it be the loopback, or a network of your own. The functions below may be called from any thread. */
+   GET /metrics by HTTP/1.1, in the format that the scraper prefers. It has one thread, which blocks all signals, takes the
+   snapshots and answers; the handles' calls do not wait for it. No TLS and no password: whoever reaches the address reads the
+   figures, so let it be the loopback, or a network of your own. The functions below may be called from any thread. */
 
 typedef struct pgcache_prometheus_server pgcache_prometheus_server;
 
 /* Starts an endpoint, which serves no handle yet.
    Out: out, owned by the caller, to be given to pgcache_prometheus_stop().
    In: address, an IPv4 or IPv6 address of this machine in digits, NULL for 127.0.0.1; port, 0 for any that is free.
-   Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_DENIED (the port is not for this user), PGCACHE_UNAVAILABLE (the port is taken, or the
-   address is no one of this machine), PGCACHE_NO_MEMORY. Since 1.0. */
+   Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_DENIED (the port is not for this user), PGCACHE_UNAVAILABLE (the port is
+   taken, or the address is no one of this machine), PGCACHE_NO_MEMORY. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_prometheus_start(pgcache_prometheus_server **out, const char *address, uint16_t port,
                                                     pgcache_error *error);
 
@@ -98,10 +99,12 @@ PGCACHE_API pgcache_status pgcache_prometheus_serve(pgcache_prometheus_server *s
 
 /* Serves it no longer: when this returns the handle is not used by the endpoint. PGCACHE_MISS if it was not served.
    Returns PGCACHE_OK, PGCACHE_MISS, PGCACHE_INVALID, PGCACHE_UNSUPPORTED (as above). Since 1.0. */
-PGCACHE_API pgcache_status pgcache_prometheus_withdraw(pgcache_prometheus_server *self, pgcache *cache, pgcache_error *error);
+PGCACHE_API pgcache_status pgcache_prometheus_withdraw(pgcache_prometheus_server *self, pgcache *cache,
+                                                       pgcache_error *error);
 
-/* Stops the endpoint: waits for the answer that it is writing (a snapshot, not the scraper), closes all connections and frees it. In a child after
-   fork() it closes the child's copy of the listening socket alone. NULL is a no-op. Since 1.0. */
+/* Stops the endpoint: waits for the answer that it is making (for no scraper), closes all connections and frees it. In a
+   child after fork() it closes the child's copy of the listening socket alone, once. No other call on it may be under way.
+   NULL is a no-op. Since 1.0. */
 PGCACHE_API void pgcache_prometheus_stop(pgcache_prometheus_server *self);
 
 #ifdef __cplusplus
