@@ -235,18 +235,17 @@ $(B)/pgcache-prometheus.pc: instrumentation/prometheus/pgcache-prometheus.pc.in 
 	  -e 's|@includedir@|$(includedir)|; s|@version@|$(VERSION)|; s|@libs@|$(strip $(MICROHTTPD_LIBS))|' $< >$(NEW)
 	@cmp -s $(NEW) $@ && rm -f $(NEW) || mv $(NEW) $@
 
+# ci/demo does without libuv and libmicrohttpd, and so without the examples for them; the tests want them.
+UV_LIBS := $(shell pkg-config --libs libuv 2>/dev/null)
+EXAMPLES := $(filter-out $(if $(UV_LIBS),,%/async_libuv) $(if $(MICROHTTPD_LIBS),,%/prometheus),$(EXAMPLES))
 .PHONY: examples
 examples: $(EXAMPLES)
 $(B)/examples/%: $(B)/obj/abi/examples/%.o $(SHARED_LINKS)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN/..' -o $@ $< -L$(B) -lpgcache $(PQ_LIBS) $(EXAMPLE_LIBS) -lm
-# ci/demo does without libuv, and so without the example for it; the tests want it.
-UV_LIBS := $(shell pkg-config --libs libuv 2>/dev/null)
-EXAMPLES := $(if $(UV_LIBS),$(EXAMPLES),$(filter-out %/async_libuv,$(EXAMPLES)))
 $(B)/obj/abi/examples/async_libuv.o: ALL_CPPFLAGS += $(shell pkg-config --cflags libuv 2>/dev/null)
 $(B)/examples/async_libuv: EXAMPLE_LIBS := $(UV_LIBS)
-EXAMPLES := $(if $(MICROHTTPD_LIBS),$(EXAMPLES),$(filter-out %/prometheus,$(EXAMPLES)))
 $(B)/examples/prometheus: $(PROMETHEUS_ALL)
 $(B)/examples/prometheus: EXAMPLE_LIBS := -lpgcache-prometheus
 

@@ -1025,10 +1025,13 @@ PGCACHE_API const char *pgcache_snapshot_unit(const pgcache_snapshot *self, size
 /* What the sample is; 0 beyond the last. Since 1.0. */
 PGCACHE_API pgcache_metric_kind pgcache_snapshot_kind(const pgcache_snapshot *self, size_t index);
 
-/* How many labels the sample has, and the name and value of each. The label `span_name` is the application's text: any bytes but NUL.
-   Since 1.0. */
+/* How many labels the sample has. Since 1.0. */
 PGCACHE_API size_t pgcache_snapshot_labels(const pgcache_snapshot *self, size_t index);
+
+/* The name of one of its labels. Since 1.0. */
 PGCACHE_API const char *pgcache_snapshot_label_name(const pgcache_snapshot *self, size_t index, size_t label);
+
+/* The value of that label. Of `span_name` it is the application's text: any bytes but NUL. Since 1.0. */
 PGCACHE_API const char *pgcache_snapshot_label_value(const pgcache_snapshot *self, size_t index, size_t label);
 
 /* The value of a counter or gauge; the sum of a histogram's values. Since 1.0. */
