@@ -200,6 +200,7 @@ void pgc_measure_begin_many(pgc_call *call, pgc_operation operation, size_t key_
   self->begun = muted == 0;
   if (!self->begun)
     return;
+  (void)pgc_measuring_of(call->cache); /* a forked child's begins with what the counters are before its first call */
   if (pgc_audience_attends(&call->cache->audience) != 0) {
     begin_told(call);
   } else if (self->began_ns == 0 && pgc_measure_is_timed()) {
@@ -348,6 +349,7 @@ void pgc_measure_submit(pgc_call *call, pgc_request *request) {
   pgc_measure *self = &call->measure;
   if (request->discarded)
     return;
+  (void)pgc_measuring_of(call->cache);
   request->measured = (pgc_request_measure){.begun = true,
                                             .operation = self->operation,
                                             .span = span_of(call->cache, call->span_name),

@@ -69,6 +69,12 @@ bool pgc_tally_take(pgc_tally *out, const pgc_histogram *histogram) {
   return true;
 }
 
+/* What others have counted may be anything. */
+static int64_t sum_of(int64_t left, int64_t right) {
+  int64_t sum;
+  return __builtin_add_overflow(left, right, &sum) ? INT64_MAX : sum;
+}
+
 /* Puts the buckets of both in order, without memory of their own if `into` is NULL. How many there are. */
 static size_t zip(pgc_tally_bucket *into, const pgc_tally *left, const pgc_tally *right) {
   size_t size = 0;
@@ -79,7 +85,7 @@ static size_t zip(pgc_tally_bucket *into, const pgc_tally *left, const pgc_tally
     bool takes_b = b != NULL && (a == NULL || b->bucket <= a->bucket);
     if (into != NULL)
       into[size] =
-          (pgc_tally_bucket){takes_a ? a->bucket : b->bucket, (takes_a ? a->count : 0) + (takes_b ? b->count : 0)};
+          (pgc_tally_bucket){takes_a ? a->bucket : b->bucket, sum_of(takes_a ? a->count : 0, takes_b ? b->count : 0)};
     l += takes_a;
     r += takes_b;
   }
@@ -87,7 +93,7 @@ static size_t zip(pgc_tally_bucket *into, const pgc_tally *left, const pgc_tally
 }
 
 bool pgc_tally_merge(pgc_tally *out, const pgc_tally *left, const pgc_tally *right) {
-  *out = (pgc_tally){.count = left->count + right->count, .sum = left->sum + right->sum};
+  *out = (pgc_tally){.count = sum_of(left->count, right->count), .sum = sum_of(left->sum, right->sum)};
   out->size = zip(NULL, left, right);
   if (out->size == 0)
     return true;
