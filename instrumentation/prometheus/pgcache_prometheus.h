@@ -103,8 +103,8 @@ PGCACHE_API pgcache_status pgcache_prometheus_withdraw(pgcache_prometheus_server
                                                        pgcache_error *error);
 
 /* Stops the endpoint: waits for the answer that it is making (for no scraper), closes all connections and frees it. In a
-   child after fork() it closes the child's copy of the listening socket alone, once. No other call on it may be under way.
-   NULL is a no-op. Since 1.0. */
+   child after fork() it closes the child's copy of the listening socket alone, once; a child that does not keeps the port.
+   No other call on it may be under way. NULL is a no-op. Since 1.0. */
 PGCACHE_API void pgcache_prometheus_stop(pgcache_prometheus_server *self);
 
 #ifdef __cplusplus
