@@ -44,7 +44,7 @@ const cli_option cli_options[OPTION_COUNT] = {
                       "for so long after its time one caller refreshes the entry, others get it as it is"},
     [OPTION_FAIL_SAFE] = {"fail-safe", "TIME", "for so long after its time the entry stands in if the program fails"},
     [OPTION_INTERVAL] = {"interval", "TIME", "how often to read anew (2s)"},
-    [OPTION_TIMES] = {"count", "COUNT", "stop after so many readings"},
+    [OPTION_TIMES] = {"count", "COUNT", "stop after so many readings; with --json the last of them is printed (2)"},
     [OPTION_PROMETHEUS] = {"prometheus", NULL, "print the figures in the text format of Prometheus"},
     [OPTION_WAIT] = {"wait", "TIME", "wait for somebody else's load no longer than so long"},
 };

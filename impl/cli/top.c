@@ -411,10 +411,10 @@ static int run(top_state *self, int64_t times) {
       break;
     if (status < 0 && (time == 0 || !on_screen))
       return out_failure(status, &self->error);
-    if (out_is_json())
-      print_json(self);
-    else if (!on_screen)
+    if (!out_is_json() && !on_screen)
       print_lines(self);
+    else if (out_is_json() && time == times - 1) /* one object: of the last reading, which knows rates */
+      print_json(self);
     if (on_screen && time == 0)
       screen_open();
     if (on_screen)
@@ -427,17 +427,13 @@ static int run(top_state *self, int64_t times) {
 
 int command_top(cli_session *session) {
   int64_t times, interval_ms;
-  int code = options_number(&times, session, OPTION_TIMES, 1, INT64_MAX, out_is_json() ? 1 : INT64_MAX);
+  int code = options_number(&times, session, OPTION_TIMES, 1, INT64_MAX, out_is_json() ? 2 : INT64_MAX);
   if (code == CLI_OK)
     code = options_time(&interval_ms, session, OPTION_INTERVAL, INTERVAL_MS);
   if (code != CLI_OK)
     return code;
   if (interval_ms < INTERVAL_MIN_MS || interval_ms > INTERVAL_MAX_MS) {
     out_error("--interval needs a time from 100ms to 1d");
-    return CLI_USAGE;
-  }
-  if (out_is_json() && times != 1) {
-    out_error("--json prints one object: --count is 1 with it");
     return CLI_USAGE;
   }
   code = session_open(session);

@@ -43,6 +43,14 @@ expect_code 0
 expect_silence
 expect_out "$(printf 'cached: packed\nafter a rollback: packed\nafter a commit: nothing')"
 
+begin "measured tells its calls apart by what they were for"
+example measured "$PGCACHE_TEST_URL"
+expect_code 0
+expect_silence
+expect_out_has "get hit from the store, span 'checkout': 50 calls, "
+expect_out_has "get miss from the store, span 'welcome': 25 calls, "
+expect_out_has "put ok from the store, span '': 25 calls, "
+
 begin "the order-count application compares five ways, and no guarded answer is stale"
 example order_count "$PGCACHE_TEST_URL" --schema "${schema}_orders" --short --readers 4
 expect_code 0

@@ -9,11 +9,13 @@ p flush --all --yes
 sql "DELETE FROM $schema.summaries"
 escape=$(printf '\033')
 
-# A process that publishes every second while its program waits for the end; $1 is its key.
+# A process that publishes every second, until it is killed: 100 times a second at most two hits of the span checkout, a miss
+# of the span welcome, and a put.
 publisher() {
-  PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" load "$1" --publish-ms 1000 -- \
-    sh -c "while [ ! -e '$work/over' ]; do sleep 0.2; done; echo v" >"$work/$1" 2>&1 &
+  "$(dirname "$PGCACHE_BIN")/examples/measured" "$PGCACHE_TEST_URL" 600 >/dev/null 2>&1 &
+  publishers+=($!)
 }
+publishers=()
 
 summaries() {
   [ "$(sql "SELECT count(*) FROM $schema.summaries WHERE at > clock_timestamp() - interval '3 s'")" -ge "$1" ]
@@ -33,35 +35,50 @@ expect_code 0
 expect_out_has "No process publishes what it measures: set publish_ms"
 expect_out_has "shown"
 
-begin "top gives what processes publish, first since their start, then per second"
-rm -f "$work/over"
-publisher first
-publisher second
+begin "top gives what processes publish: since their start, and then per second"
+publisher
+publisher
 wait_until 30 summaries 2 || fail "nothing is published"
-p top --json
+p top --count 1
 expect_code 0
-expect_json 'j["processes"] == 2 and j["calls"] >= 2 and "load_begin" in {o["name"] for o in j["operations"]}'
-expect_json '{n["namespace"] for n in j["namespaces"]} == {"", "shown"}'
-p top --count 3 --interval 1500ms
+grep -qx "$(printf 'processes\t2')" "$out" || fail "not two processes: $(cat "$out")"
+grep -qx "$(printf 'calls_per_second\t-')" "$out" || grep -qx "$(printf 'since_start\t0')" "$out" ||
+  fail "a rate since the start: $(cat "$out")"
+p top --json --interval 3s
 expect_code 0
-expect_equal "readings" "$(grep -c '^processes' "$out")" 3
-grep -qx "$(printf 'since_start\t0')" "$out" || fail "nothing between two summaries: $(cat "$out")"
-grep -qE '^calls_per_second.[0-9]' "$out" || fail "no calls per second: $(cat "$out")"
+expect_silence
+expect_json 'j["processes"] == 2 and j["since_start"] == 0 and 0 < j["calls_per_second"] < 801'
+expect_json 'j["errors_per_second"] == 0 and 2 <= j["connections_idle"] + j["connections_lent"] <= 4'
+expect_json '0.6 < j["hit_ratio"] < 0.7 and 0 < j["p50_seconds"] <= j["p99_seconds"] and j["near_hit_ratio"] == 0'
+expect_json '[o["name"] for o in j["operations"][:2]] == ["get", "put"]'
+expect_json '[(s["name"], s["hit_ratio"]) for s in j["spans"]] == [("checkout", 1), ("welcome", 0)]'
+expect_json '1.9 < j["spans"][0]["calls_per_second"] / j["spans"][1]["calls_per_second"] < 2.1'
+expect_json '{n["namespace"] for n in j["namespaces"]} == {"", "shown", "default"}'
+p top --count 2 --interval 3s
+expect_code 0
+expect_equal "readings" "$(grep -c '^processes' "$out")" 2
+grep -qE '^span.checkout.[1-9][0-9.]*.0.[0-9.e-]+.[0-9.e-]+.1$' "$out" || fail "no line for the span: $(cat "$out")"
+grep -qE '^operation.get.[1-9][0-9.]*.0.[0-9.e-]+.[0-9.e-]+$' "$out" || fail "no line for get: $(cat "$out")"
 
-begin "--json is one object: it goes neither with more than one reading nor with another form"
-for words in "top --json --count 2" "stats --prometheus --json"; do
-  # shellcheck disable=SC2086
-  p $words
-  expect_code 2
-  expect_error ""
-  expect_json 'j["status"] is None'
-done
+begin "limits are shown"
+p limit --max-entries 1000 --namespace shown
+p limit --all --max-bytes 1048576
+on_terminal "NO_COLOR=1 '$PGCACHE_BIN' top" q
+expect_out_has "1000 entries  shown"
+expect_out_has "1.0 MiB  (all)"
+p limit --max-entries none --namespace shown
+p limit --all --max-bytes none
+
+begin "stats has one form at a time"
+p stats --prometheus --json
+expect_code 2
+expect_error "two forms"
 
 begin "stats --prometheus prints the store's figures and those of each process, which promtool finds in order"
 p stats --prometheus
 expect_code 0
 expect_silence
-expect_out_has "pgcache_store_entries 1"
+grep -qE "^pgcache_store_entries [12]$" "$out" || fail "no entries of the store"
 expect_equal "processes" "$(grep -c '^pgcache_handles{' "$out")" 2
 expect_equal "origins" "$(grep -o '^pgcache_handles{origin="[^"]*"' "$out" | sort -u | wc -l)" 2
 if command -v promtool >/dev/null; then
@@ -77,7 +94,8 @@ expect_out_has "left 0"
 expect_out_has "${escape}[?1049h"
 expect_out_has "${escape}[?1049l"
 expect_out_has "processes that publish: 2"
-expect_out_has "load_begin"
+expect_out_has "checkout"
+expect_out_has "CALLS/S"
 cmp -s "$work/before" "$work/after" || fail "the terminal is another one: $(diff "$work/before" "$work/after")"
 
 begin "a signal ends top as it ends any command, and the terminal is left as it was found"
@@ -115,5 +133,21 @@ expect_code 1
 expect_error ""
 expect_out ""
 
-touch "$work/over"
-wait
+begin "a server that goes away while the screen is shown, and comes back"
+own=$work/own
+mkdir "$own"
+"$PGCACHE_BIN" local start --dir "$own/local" >/dev/null 2>&1 || fail "no server of its own"
+own_url=$("$PGCACHE_BIN" local url --dir "$own/local")
+{
+  sleep 1
+  "$PGCACHE_BIN" local stop --dir "$own/local" >/dev/null 2>&1
+  sleep 1.5
+  printf q
+} | PGCACHE_URL=$own_url script -qec "NO_COLOR=1 '$PGCACHE_BIN' top --interval 300ms; echo left \$?" /dev/null >"$out" 2>"$err"
+command_line="top, and the server stops"
+expect_out_has "No process publishes"
+expect_out_has "left 0"
+grep -qE 'connection|server' "$out" || fail "the screen says nothing of it: $(cat -v "$out")"
+
+kill "${publishers[@]}" 2>/dev/null
+wait "${publishers[@]}" 2>/dev/null
