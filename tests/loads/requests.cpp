@@ -285,9 +285,12 @@ TEST_CASE("Many begins of an entry that is there share few questions", "[rule:lo
   const Cache cache = store.open({{"url", proxy.conninfo()}});
   const Requests requests(cache);
   REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  REQUIRE(requests.wait(requests.get("k", deadline(60000)).id) == PGCACHE_OK); /* there is a connection */
   constexpr size_t COUNT = 500;
+  proxy.hold_answers(true); /* so that no answer comes before the last of them */
   for (size_t i = 0; i < COUNT; i++)
     REQUIRE(submit_begin(cache, "k", {}, deadline(60000)) == PGCACHE_OK);
+  proxy.hold_answers(false);
   const std::map<uint64_t, Completion> all = requests.collect(COUNT, 60000);
   REQUIRE(all.size() == COUNT);
   for (const auto &each : all) {
