@@ -167,6 +167,7 @@ expect_out ""
 
 begin "Ctrl-C on a terminal leaves no half a line"
 # The shell in between lives on to tell the exit code, which script(1) does not.
+# shellcheck disable=SC2094 # what it has printed so far says when to go on
 PGCACHE_URL=$PGCACHE_TEST_URL script -qec "trap : INT; '$PGCACHE_BIN' flush --yes; echo \"code \$?\"" /dev/null \
   < <(wait_until 60 grep -q "1 s" "$out"; printf '\003'; wait_until 60 grep -q "code " "$out") >"$out" 2>"$err"
 command_line="Ctrl-C during flush"

@@ -142,9 +142,10 @@ expect_equal() {
 
 # The command that runs as the process $1 minds the signals that ask it to end; before that they just end it.
 minds_signals() {
-  local name= mask
+  local name='' mask
   read -r name 2>/dev/null <"/proc/$1/comm"
   [ "$name" = pgcache ] || return 1
+  # shellcheck disable=SC2013 # words
   for mask in $(sed -n 's/^Sig\(Blk\|Cgt\):[[:space:]]*//p' "/proc/$1/status" 2>/dev/null); do
     (((16#$mask & 2) == 0)) || return 0
   done
