@@ -68,9 +68,13 @@ bool pgc_load_is_early(const pgc_load_plan *plan, int64_t left_us, int64_t took_
 /* Until when to wait for somebody else's load. It leaves time to ask once more before the deadline. */
 pgc_deadline pgc_load_wait_until(const pgc_load_plan *plan, pgc_deadline deadline);
 
-/* Whether callers in this process share what one of them found or stored. On the application's connections it may be part of a
-   transaction that is never committed: each asks on its own connection. */
-bool pgc_load_shares(const pgcache *cache);
+/* What callers in this process share of what one of them found or stored, with this status. On the application's connections
+   nothing: it may be part of a transaction that is never committed. answer NULL: it is fresh. */
+pgc_landing pgc_load_share(const pgcache *cache, pgcache_status status, const pgc_op_load *answer,
+                           pgcache_value *found);
+
+/* Whether that is an answer for this caller, too; then *status is it. Others may have kept it for longer than he wants. */
+bool pgc_load_takes(const pgc_load_plan *plan, const pgc_landing *landed, pgcache_status *status);
 
 /* How long to wait before the store is asked again, unless the flight is roused first. times: how often it was asked before;
    others_ms: how long the other's lease still lasts. */

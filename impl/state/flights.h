@@ -23,6 +23,14 @@
 typedef struct pgc_flights pgc_flights;
 typedef struct pgc_flight pgc_flight; /* shared by its leader and those who wait; counted */
 
+/* What a leader lands with, for those who share it: a value, that there is none, or nothing. */
+typedef struct pgc_landing {
+  pgcache_value *value;
+  bool absent;      /* there is no value, and that is known */
+  bool failed;      /* of a stale value: nobody loads it, because a load has failed */
+  int64_t stale_ms; /* for how long the value has been stale; 0: it is fresh */
+} pgc_landing;
+
 pgc_flights *pgc_flights_new(void);       /* NULL when out of memory */
 void pgc_flights_free(pgc_flights *self); /* all flights were left; NULL is a no-op */
 
@@ -38,9 +46,10 @@ pgc_flight *pgc_flights_join(pgc_flights *self, const pgc_digest *digest, bool *
 uint64_t pgc_flight_turn(pgc_flight *self);
 
 /* Waits until the flight has landed or was roused since the turn was taken, or its leader's time is over, or until the deadline.
-   True: something happened, or nobody leads any more: the leader may have landed before the turn was taken. *value: what the leader landed with, with a reference, if the turn was taken before the leader
-   sent what it landed with (pgc_flight_sending()); else NULL. */
-bool pgc_flight_wait(pgc_flight *self, uint64_t turn, pgc_deadline until, pgcache_value **value);
+   True: something happened, or nobody leads any more: the leader may have landed before the turn was taken. *landed: what the
+   leader landed with, its value with a reference, if the turn was taken before the leader sent what it landed with
+   (pgc_flight_sending()); else nothing. */
+bool pgc_flight_wait(pgc_flight *self, uint64_t turn, pgc_deadline until, pgc_landing *landed);
 
 /* The leader's: from now on who joins does not share what it will land with, unless the leader calls this once more. Whether
    there is anybody who could share it. */
@@ -53,8 +62,8 @@ void pgc_flight_lead_until(pgc_flight *self, pgc_deadline until);
 /* When its leader's time is over; PGC_NO_DEADLINE: that is not known. */
 pgc_deadline pgc_flight_led_until(pgc_flight *self);
 
-/* The leader's: it leads no more; the next who joins may. value: what was stored or found, for those who wait; NULL: nothing. */
-void pgc_flight_land(pgc_flight *self, pgcache_value *value);
+/* The leader's: it leads no more; the next who joins may. landed: what was stored or found; NULL: nothing. */
+void pgc_flight_land(pgc_flight *self, const pgc_landing *landed);
 
 /* Gives one's part back. NULL is a no-op. */
 void pgc_flight_leave(pgc_flights *self, pgc_flight *flight);
