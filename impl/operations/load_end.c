@@ -164,7 +164,8 @@ pgcache_status pgc_load_give_back(pgcache_load *self, const pgcache_options *opt
 }
 
 /* What may stand in may have been invalidated since the load began, or filled by somebody else: the store is asked with the
-   same token, which leaves the lease as it is. If it cannot be asked, what was found at the beginning has to do. */
+   same token, for which the lease stays ours, or is taken again if nobody else has it. If it cannot be asked, what was found
+   at the beginning has to do. */
 static void look_again(pgc_call *call, pgcache_load *self) {
   pgc_load_set_question(self, &call->op.u.load, false);
   pgcache_error ignored = PGCACHE_ERROR_INIT, *callers = call->error;

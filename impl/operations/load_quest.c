@@ -1,10 +1,10 @@
 /*
- * load_quest.c - see load_requests.h: how a load begins by a request. The same as load_begin.c, on the engine's thread, where
- * nobody waits: the part sleeps instead.
+ * load_quest.c - see load_requests.h: how a load begins by a request. The same as load_begin.c, on the engine's thread,
+ * where nobody waits: the part sleeps instead.
  *
- * One caller or request of a process leads the flight of a key and asks the store; the others sleep until the flight lands, and
- * share what it landed with, or begin anew. Whose time to wait is over asks once, by itself. A request that is given up while its
- * question is on its way gives the lease back that it may have got.
+ * One caller or request of a process leads the flight of a key and asks the store; the others sleep until the flight
+ * lands, and share what it landed with, or begin anew. Whose time to wait is over asks once, by itself. A request that
+ * is given up while its question is on its way gives the lease back that it may have got.
  *
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
@@ -17,8 +17,8 @@
 #include "operations/room.h"
 #include "pure/error.h"
 
-/* What a request that asks for a lease has beside its part. All is made beforehand, so that what was got cannot be lost for want of
-   memory. */
+/* What a request that asks for a lease has beside its part. All is made beforehand, so that what was got cannot be lost
+   for want of memory. */
 typedef struct quest {
   pgcache *cache;
   pgc_flights *flights; /* NULL: there are none, and nobody waits */
