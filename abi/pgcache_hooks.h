@@ -116,6 +116,8 @@ typedef struct pgcache_loader {
 /* Reads an entry, and has it loaded if it is missing or stale: pgcache_load_begin(), the loader, and pgcache_load_fail() if that
    fails. What is to be refreshed in the background (STALE, or early_percent) is loaded by a thread of the library, also when the
    caller is gone; so is what may take longer than wait_ms while something stale could stand in.
+   (On connections that hooks lend that is another connection, where nothing is seen of a transaction that is under way on the
+   caller's: inside of one the load is for nothing.)
    Out: out, owned by the caller, to be given to pgcache_value_free(); set by PGCACHE_OK and PGCACHE_STALE.
    In: key; how; loader, copied.
    Returns PGCACHE_OK (fresh, or just loaded), PGCACHE_STALE, PGCACHE_MISS (there is no value), PGCACHE_BUSY, what the loader

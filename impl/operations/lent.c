@@ -1,9 +1,9 @@
 /*
  * lent.c - see lent.h.
  *
- * Owns: the handle's second store, made when it is needed first, which knows the connections that it was lent before: so their
- * schema is looked at once. It serves any number of threads at once, each with its own connection. Must never: use the handle's own
- * connections.
+ * Owns: the handle's second store, made when it is needed first, which knows the connections that it was lent before:
+ * so their schema is looked at once. It serves any number of threads at once, each with its own connection. Must never:
+ * use the handle's own connections.
  *
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors

@@ -177,8 +177,19 @@ pgc_deadline pgc_load_wait_until(const pgc_load_plan *plan, pgc_deadline deadlin
   return until < deadline ? until : deadline;
 }
 
-bool pgc_load_shares(const pgcache *cache) {
-  return !cache->borrows;
+pgc_landing pgc_load_share(const pgcache *cache, pgcache_status status, const pgc_op_load *answer,
+                           pgcache_value *found) {
+  if (cache->borrows)
+    return (pgc_landing){0};
+  if (status == PGCACHE_STALE)
+    return (pgc_landing){.value = found, .failed = answer->failed, .stale_ms = answer->stale_ms};
+  return (pgc_landing){.value = status == PGCACHE_OK ? found : NULL, .absent = status == PGCACHE_MISS};
+}
+
+bool pgc_load_takes(const pgc_load_plan *plan, const pgc_landing *landed, pgcache_status *status) {
+  const pgc_op_load answer = {.failed = landed->failed, .stale_ms = landed->stale_ms};
+  *status = landed->absent ? PGCACHE_MISS : landed->stale_ms > 0 ? PGCACHE_STALE : PGCACHE_OK;
+  return landed->absent || (landed->value != NULL && pgc_load_judge(plan, status, &answer));
 }
 
 int64_t pgc_load_pause_us(pgcache *cache, int times, int64_t others_ms) {

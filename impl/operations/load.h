@@ -1,9 +1,9 @@
 /*
- * load.h - loads [rule:load]: their options, the lease that a caller has, what an answer of the store means for whoever asks,
- * and how a load ends. load_begin.c waits, for calls; requests do the same with what is in here.
+ * load.h - loads [rule:load]: their options, the lease that a caller has, what an answer of the store means for whoever
+ * asks, and how a load ends. load_begin.c waits, for calls; requests do the same with what is in here.
  *
- * Owns: what a lease is to a caller, pgcache_load. Must never: hold anything at the server while the caller loads, or store
- * anything for a load that has ended.
+ * Owns: what a lease is to a caller, pgcache_load. Must never: hold anything at the server while the caller loads, or
+ * store anything for a load that has ended.
  *
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
@@ -48,36 +48,45 @@ struct pgcache_load {
 /* Checks the options, and keeps them in plan. NULL: the defaults. PGCACHE_OK, PGCACHE_INVALID. */
 pgcache_status pgc_load_set_plan(pgc_call *call, pgc_load_plan *plan, const pgcache_load_options *how);
 
-/* Makes a load that has not begun, with a token of its own; the digest of the call's key was taken. NULL when out of memory. */
+/* Makes a load that has not begun, with a token of its own; the digest of the call's key was taken. NULL when out of
+   memory. */
 pgcache_load *pgc_load_new(const pgc_call *call, const pgc_load_plan *plan);
 
 /* What the store is asked with. early: for the lease although the entry is fresh. */
 void pgc_load_set_question(const pgcache_load *self, pgc_op_load *question, bool early);
 
-/* What an answer of the store (*status >= 0) means. True: it is the last word, and *status the call's: PGCACHE_OK, PGCACHE_STALE, PGCACHE_LEASE,
-   PGCACHE_MISS; with PGCACHE_LEASE what was found is for the load alone. False: somebody else is loading; *status is what the call gives if it waits no
-   longer: PGCACHE_STALE, PGCACHE_BUSY. */
+/* What an answer of the store (*status >= 0) means. True: it is the last word, and *status the call's: PGCACHE_OK,
+   PGCACHE_STALE, PGCACHE_LEASE, PGCACHE_MISS; with PGCACHE_LEASE what was found is for the load alone. False: somebody
+   else is loading; *status is what the call gives if it waits no longer: PGCACHE_STALE, PGCACHE_BUSY. */
 bool pgc_load_judge(const pgc_load_plan *plan, pgcache_status *status, const pgc_op_load *answer);
 
-/* Whether what was found, which is stale, may stand in for this caller if his load fails: others may have kept it for longer. */
+/* Whether what was found, which is stale, may stand in for this caller if his load fails: others may have kept it for
+   longer. */
 bool pgc_load_may_stand_in(const pgc_load_plan *plan, const pgc_op_load *answer);
 
-/* Whether a fresh value is to be refreshed early; draws anew each time. left_us: of its freshness. took_ms 0: not known. */
+/* Whether a fresh value is to be refreshed early; draws anew each time. left_us: of its freshness. took_ms 0: not
+   known. */
 bool pgc_load_is_early(const pgc_load_plan *plan, int64_t left_us, int64_t took_ms);
 
 /* Until when to wait for somebody else's load. It leaves time to ask once more before the deadline. */
 pgc_deadline pgc_load_wait_until(const pgc_load_plan *plan, pgc_deadline deadline);
 
-/* Whether callers in this process share what one of them found or stored. On the application's connections it may be part of a
-   transaction that is never committed: each asks on its own connection. */
-bool pgc_load_shares(const pgcache *cache);
+/* What callers in this process share of what one of them found or stored, with this status. On the application's
+   connections nothing: it may be part of a transaction that is never committed. answer NULL: it is fresh. */
+pgc_landing pgc_load_share(const pgcache *cache, pgcache_status status, const pgc_op_load *answer,
+                           pgcache_value *found);
 
-/* How long to wait before the store is asked again, unless the flight is roused first. times: how often it was asked before;
-   others_ms: how long the other's lease still lasts. */
+/* Whether that is an answer for this caller, too; then *status is it. Others may have kept it for longer than he wants.
+   */
+bool pgc_load_takes(const pgc_load_plan *plan, const pgc_landing *landed, pgcache_status *status);
+
+/* How long to wait before the store is asked again, unless the flight is roused first. times: how often it was asked
+   before; others_ms: how long the other's lease still lasts. */
 int64_t pgc_load_pause_us(pgcache *cache, int times, int64_t others_ms);
 
-/* The lease is the caller's, and the load begins. asked_us: when it was asked for, on pgc_monotonic_us()'s clock. stale: what may stand
-   in, whose reference the load takes over, or NULL. flight: that it leads from now on, or NULL. */
+/* The lease is the caller's, and the load begins. asked_us: when it was asked for, on pgc_monotonic_us()'s clock.
+   stale: what may stand in, whose reference the load takes over, or NULL. flight: that it leads from now on, or NULL.
+   */
 void pgc_load_begins(pgcache_load *self, int64_t asked_us, pgcache_value *stale, pgc_flight *flight);
 
 /* The same where the server failed, [rule:on_error]. */
@@ -88,8 +97,8 @@ pgcache_status pgc_load_run(pgc_call *call, const pgc_load_plan *plan, pgcache_l
 
 /* ---- Ending ---- */
 
-/* Begins a call that ends or extends a load, which goes on if this is refused: PGCACHE_INVALID, or a load that has ended. The call's
-   key, namespace, digest and u.load are the load's. */
+/* Begins a call that ends or extends a load, which goes on if this is refused: PGCACHE_INVALID, or a load that has
+   ended. The call's key, namespace, digest and u.load are the load's. */
 pgcache_status pgc_load_begin_end(pgc_call *call, pgcache_load *self, pgc_op_kind kind, const pgcache_options *options,
                                   pgcache_error *error);
 
@@ -103,12 +112,12 @@ void pgc_load_set_absent(pgc_call *call, pgcache_load *self);
 /* What a call stores, as those in this process get it who wait for that. NULL when out of memory: they read it. */
 pgcache_value *pgc_load_value(const pgc_call *call);
 
-/* The load has ended, with whatever is sent now: it is of no use any more but for pgc_load_drop(). Gives the flight that it
-   led, to be given to pgc_load_land(), or NULL. Counts. */
+/* The load has ended, with whatever is sent now: it is of no use any more but for pgc_load_drop(). Gives the flight
+   that it led, to be given to pgc_load_land(), or NULL. Counts. */
 pgc_flight *pgc_load_end(pgcache_load *self);
 
-/* What was sent has its answer. status: of the FILL_LOAD or END_LOAD. value: what was stored, or NULL. flight may be NULL; whoever waits elsewhere is
-   roused, too. */
+/* What was sent has its answer. status: of the FILL_LOAD or END_LOAD. value: what was stored, or NULL. flight may be
+   NULL; whoever waits elsewhere is roused, too. */
 void pgc_load_land(pgcache *cache, const pgc_digest *digest, pgc_flight *flight, pgc_op_kind kind,
                    pgcache_status status, pgcache_value *value);
 

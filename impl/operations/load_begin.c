@@ -1,9 +1,9 @@
 /*
  * load_begin.c - see load.h. The call that asks for a lease, and waits for somebody else's load.
  *
- * One caller of a process leads the flight of a key: it asks the store, and if the lease is another process's, it asks again when it
- * is told that something became of it, or from time to time. The others wait for what the leader gets. A caller whose time to
- * wait is over asks the store itself, once: it gets what there is by then.
+ * One caller of a process leads the flight of a key: it asks the store, and if the lease is another process's, it asks
+ * again when it is told that something became of it, or from time to time. The others wait for what the leader gets. A
+ * caller whose time to wait is over asks the store itself, once: it gets what there is by then.
  *
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
@@ -74,7 +74,8 @@ static void take_lease(quest *self, pgcache_status status, pgc_flight *flight) {
   pgc_load_begins(self->load, self->asked_us, found, flight);
 }
 
-/* A fresh value was found that is to be refreshed early: asks for the lease. Whatever becomes of that, the value is what is given. */
+/* A fresh value was found that is to be refreshed early: asks for the lease. Whatever becomes of that, the value is
+   what is given. */
 static void refresh_early(quest *self) {
   pgcache_error ignored = PGCACHE_ERROR_INIT;
   pgcache_value *found = take_found(self);
@@ -96,7 +97,8 @@ static pgcache_status conclude(quest *self, pgcache_status status, pgc_flight *f
   if (status == PGCACHE_STALE)
     pgc_count(&call->cache->store->counters.load_stale);
   if (flight != NULL && self->load->flight != flight) {
-    pgc_flight_land(flight, status == PGCACHE_OK && pgc_load_shares(call->cache) ? call->key.found : NULL);
+    const pgc_landing landed = pgc_load_share(call->cache, status, &answer, call->key.found);
+    pgc_flight_land(flight, &landed);
     pgc_flight_leave(self->flights, flight);
   }
   return status;
@@ -118,7 +120,8 @@ static bool is_over(const quest *self) {
   return pgc_monotonic_us() >= self->wait_until;
 }
 
-/* Asks the store until there is a last word, as the one of this process who does; flight NULL: as one whose time to wait is over. */
+/* Asks the store until there is a last word, as the one of this process who does; flight NULL: as one whose time to
+   wait is over. */
 static pgcache_status lead(quest *self, pgc_flight *flight) {
   pgcache_error failure = PGCACHE_ERROR_INIT;
   pgcache_status status;
@@ -134,7 +137,7 @@ static pgcache_status lead(quest *self, pgc_flight *flight) {
     note_wait(self);
     pgc_deadline until =
         pgc_monotonic_us() + pgc_load_pause_us(self->call->cache, times, self->call->op.u.load.others_ms);
-    pgcache_value *none;
+    pgc_landing none;
     pgc_flight_wait(flight, turn, until < self->wait_until ? until : self->wait_until, &none);
   }
   if (status >= 0)
@@ -146,23 +149,29 @@ static pgcache_status lead(quest *self, pgc_flight *flight) {
   return failed(self, status, &failure);
 }
 
-/* Waits for what the leader gets. True: the call has its answer in *status. False: it is to begin anew, or has no more time. */
+/* Waits for what the leader gets. True: the call has its answer in *status. False: it is to begin anew, or has no more
+   time. */
 static bool follow(quest *self, pgc_flight *flight, pgcache_status *status) {
-  pgcache_value *value = NULL;
+  pgc_landing landed = {0};
   uint64_t turn = pgc_flight_turn(flight); /* before the look whether the handle was shut down, which wakes */
   bool closed = is_closed(self);
   if (!closed && !is_over(self)) {
     note_wait(self);
-    pgc_flight_wait(flight, turn, self->wait_until, &value);
+    pgc_flight_wait(flight, turn, self->wait_until, &landed);
   }
   pgc_flight_leave(self->flights, flight);
   if (closed) {
     *status = pgc_fail(self->call->error, PGCACHE_CLOSED, "the handle was shut down");
     return true;
   }
-  self->call->key.found = value;
-  *status = PGCACHE_OK;
-  return value != NULL;
+  self->call->key.found = landed.value;
+  if (!pgc_load_takes(self->plan, &landed, status)) {
+    drop_found(self);
+    return false;
+  }
+  if (*status == PGCACHE_STALE)
+    pgc_count(&self->call->cache->store->counters.load_stale);
+  return true;
 }
 
 static pgcache_status find_out(quest *self) {

@@ -115,7 +115,8 @@ void pgc_load_land(pgcache *cache, const pgc_digest *digest, pgc_flight *flight,
   else if (kind == PGC_OP_FILL_LOAD && status == PGCACHE_REFUSED)
     pgc_count(&counters->load_fills_refused);
   if (flight != NULL) {
-    pgc_flight_land(flight, status == PGCACHE_OK ? value : NULL);
+    const pgc_landing landed = pgc_load_share(cache, PGCACHE_OK, NULL, value);
+    pgc_flight_land(flight, status == PGCACHE_OK ? &landed : NULL);
     pgc_flight_leave(flights, flight);
   }
   if (flights != NULL)
@@ -130,7 +131,7 @@ pgcache_status pgc_load_fill(pgc_call *call, pgcache_load *self) {
   if (self->hollow)
     return PGCACHE_OK;
   pgcache_value *value = NULL;
-  if (flight != NULL && pgc_flight_sending(flight) && !absent && pgc_load_shares(self->cache))
+  if (flight != NULL && pgc_flight_sending(flight) && !absent)
     value = pgc_load_value(call);
   pgcache_status status = pgc_call_run(call);
   if (value != NULL)
@@ -167,7 +168,8 @@ pgcache_status pgc_load_give_back(pgcache_load *self) {
 }
 
 /* What may stand in may have been invalidated since the load began, or filled by somebody else: the store is asked with the
-   same token, which leaves the lease as it is. If it cannot be asked, what was found at the beginning has to do. */
+   same token, for which the lease stays ours, or is taken again if nobody else has it. If it cannot be asked, what was found
+   at the beginning has to do. */
 static void look_again(pgc_call *call, pgcache_load *self) {
   pgc_load_set_question(self, &call->op.u.load, false);
   pgcache_error ignored = PGCACHE_ERROR_INIT, *callers = call->error;

@@ -1,10 +1,10 @@
 /*
- * load_quest.c - see load_requests.h: how a load begins by a request. The same as load_begin.c, on the engine's thread, where
- * nobody waits: the part sleeps instead.
+ * load_quest.c - see load_requests.h: how a load begins by a request. The same as load_begin.c, on the engine's thread,
+ * where nobody waits: the part sleeps instead.
  *
- * One caller or request of a process leads the flight of a key and asks the store; the others sleep until the flight lands, and
- * share what it landed with, or begin anew. Whose time to wait is over asks once, by itself. A request that is given up while its
- * question is on its way gives the lease back that it may have got.
+ * One caller or request of a process leads the flight of a key and asks the store; the others sleep until the flight
+ * lands, and share what it landed with, or begin anew. Whose time to wait is over asks once, by itself. A request that
+ * is given up while its question is on its way gives the lease back that it may have got.
  *
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
@@ -17,8 +17,8 @@
 #include "operations/room.h"
 #include "pure/error.h"
 
-/* What a request that asks for a lease has beside its part. All is made beforehand, so that what was got cannot be lost for want of
-   memory. */
+/* What a request that asks for a lease has beside its part. All is made beforehand, so that what was got cannot be lost
+   for want of memory. */
 typedef struct quest {
   pgcache *cache;
   pgc_flights *flights; /* NULL: there are none, and nobody waits */
@@ -44,11 +44,11 @@ static void note_wait(quest *self) {
   self->waited = true;
 }
 
-static void leave_flight(quest *self, pgcache_value *value) {
+static void leave_flight(quest *self, const pgc_landing *landed) {
   if (self->flight == NULL)
     return;
   if (self->leads)
-    pgc_flight_land(self->flight, value);
+    pgc_flight_land(self->flight, landed);
   pgc_flight_leave(self->flights, self->flight);
   self->flight = NULL;
   self->leads = false;
@@ -64,16 +64,16 @@ static int64_t give(pgc_part *part, pgcache_status status, pgcache_value *value)
   return 0;
 }
 
-/* Whether something became of the flight. What it landed with, if that is for this one, too: *value. */
-static bool has_happened(const quest *self, pgcache_value **value) {
-  return pgc_flight_wait(self->flight, self->turn, 0, value);
+/* Whether something became of the flight. What it landed with, if that was sent after this one came: *landed. */
+static bool has_happened(const quest *self, pgc_landing *landed) {
+  return pgc_flight_wait(self->flight, self->turn, 0, landed);
 }
 
 static int64_t lead(const quest *self, int64_t now_us) {
-  pgcache_value *nobodys = NULL;
+  pgc_landing nobodys = {0};
   bool goes = now_us >= self->next_us || has_happened(self, &nobodys);
-  if (nobodys != NULL)
-    pgc_value_release(nobodys);
+  if (nobodys.value != NULL)
+    pgc_value_release(nobodys.value);
   return goes ? 0 : self->next_us < self->wait_until ? self->next_us : self->wait_until;
 }
 
@@ -85,12 +85,18 @@ static int64_t sleep_until(const quest *self) {
 
 static int64_t follow(quest *self, pgc_part *part) {
   for (;;) {
-    pgcache_value *value = NULL;
-    if (self->flight != NULL && !has_happened(self, &value))
+    pgcache_status status;
+    pgc_landing landed = {0};
+    if (self->flight != NULL && !has_happened(self, &landed))
       return sleep_until(self);
     leave_flight(self, NULL);
-    if (value != NULL)
-      return give(part, PGCACHE_OK, value);
+    if (pgc_load_takes(&self->plan, &landed, &status)) {
+      if (status == PGCACHE_STALE)
+        pgc_count(&self->cache->store->counters.load_stale);
+      return give(part, status, landed.value);
+    }
+    if (landed.value != NULL)
+      pgc_value_release(landed.value);
     self->flight = pgc_flights_join(self->flights, &part->key.digest, &self->leads);
     if (self->flight == NULL)
       return give(part, PGCACHE_NO_MEMORY, NULL);
@@ -185,7 +191,8 @@ static bool conclude(pgc_request *request, pgc_part *part, pgcache_status status
   }
   if (status == PGCACHE_STALE)
     pgc_count(&self->cache->store->counters.load_stale);
-  leave_flight(self, status == PGCACHE_OK ? found : NULL);
+  const pgc_landing landed = pgc_load_share(self->cache, status, answer, found);
+  leave_flight(self, &landed);
   if (status != PGCACHE_OK && status != PGCACHE_STALE && part->key.found != NULL)
     pgc_value_release(take_found(part));
   return self->fresh != NULL;

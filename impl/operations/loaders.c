@@ -1,9 +1,10 @@
 /*
  * loaders.c - see loaders.h.
  *
- * Owns: the threads of one handle in one process, and the jobs that wait for them. They are started when they are needed, and stay.
- * In a forked child the parent's are left as they are. Must never: run a loader with the lock held, keep more jobs waiting than the
- * threads can be expected to do soon, because leases do not wait, or let a thread of its own wait for another one.
+ * Owns: the threads of one handle in one process, and the jobs that wait for them. They are started when they are
+ * needed, and stay. In a forked child the parent's are left as they are. Must never: run a loader with the lock held,
+ * keep more jobs waiting than the threads can be expected to do soon, because leases do not wait, or let a thread of
+ * its own wait for another one.
  *
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors

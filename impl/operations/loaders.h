@@ -1,6 +1,6 @@
 /*
- * loaders.h - threads of the library that call the application's loaders, for calls of pgcache_get_or_load() that return earlier
- * than their load ends.
+ * loaders.h - threads of the library that call the application's loaders, for calls of pgcache_get_or_load() that
+ * return earlier than their load ends.
  *
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
@@ -25,13 +25,13 @@ typedef struct pgc_loader_job {
   struct pgc_loader_job *next;
 } pgc_loader_job;
 
-/* Has a thread of the handle's run the loader; false: it is the caller's to do: every thread is busy and enough waits, the caller is
-   such a thread itself, or memory or threads are out; then the job is as it was. If it is true the job stays valid until
-   pgc_loaders_await(). */
+/* Has a thread of the handle's run the loader; false: it is the caller's to do: every thread is busy and enough waits,
+   the caller is such a thread itself, or memory or threads are out; then the job is as it was. If it is true the job
+   stays valid until pgc_loaders_await(). */
 bool pgc_loaders_hand(pgcache *cache, pgc_loader_job *job);
 
-/* Waits until then for the end of a job, and lets it go. True: it has ended, with this status, value and error; false: it goes
-   on. */
+/* Waits until then for the end of a job, and lets it go. True: it has ended, with this status, value and error; false:
+   it goes on. */
 bool pgc_loaders_await(pgcache *cache, pgc_loader_job *job, pgc_deadline until, pgcache_status *status,
                        pgcache_value **value, pgcache_error *error);
 
@@ -41,8 +41,8 @@ void pgc_loaders_close(pgcache *cache);
 /* The handle goes: waits until the loaders have returned. */
 void pgc_loaders_free(pgcache *cache);
 
-/* Calls a loader for a load, and ends that if the loader has not. *value: what was loaded, or may stand in, with a reference, or
-   NULL. What pgcache_get_or_load() returns for it; error is filled. */
+/* Calls a loader for a load, and ends that if the loader has not. *value: what was loaded, or may stand in, with a
+   reference, or NULL. What pgcache_get_or_load() returns for it; error is filled. */
 pgcache_status pgc_loader_run(pgcache_load *load, const pgcache_loader *loader, pgcache_value **value,
                               pgcache_error *error);
 

@@ -25,11 +25,11 @@ struct pgc_flight {
   bool known;       /* it stands in the table */
   bool led;
   uint32_t members;
-  uint64_t turn;  /* grows by one with each sending, landing and rousing */
-  uint64_t woken; /* the turn of the last landing or rousing: who took an earlier one is awake */
-  uint64_t sent;  /* the turn before the last sending: who took it or an earlier one will share what comes of it */
-  pgcache_value *value; /* what was landed with last; one reference */
-  uint64_t shared;      /* who took this turn or an earlier one shares it */
+  uint64_t turn;      /* grows by one with each sending, landing and rousing */
+  uint64_t woken;     /* the turn of the last landing or rousing: who took an earlier one is awake */
+  uint64_t sent;      /* the turn before the last sending: who took it or an earlier one will share what comes of it */
+  pgc_landing landed; /* with last; one reference */
+  uint64_t shared;    /* who took this turn or an earlier one shares it */
   pgc_deadline led_until;
   pthread_cond_t changed;
 };
@@ -107,11 +107,11 @@ static void wake(pgc_flight *flight) {
 }
 
 /* What was landed with before; to be released without the lock. */
-static pgcache_value *land(pgc_flight *flight, pgcache_value *value) {
-  pgcache_value *before = flight->value;
+static pgcache_value *land(pgc_flight *flight, const pgc_landing *landed) {
+  pgcache_value *before = flight->landed.value;
   flight->led = false;
   flight->led_until = PGC_NO_DEADLINE;
-  flight->value = value;
+  flight->landed = landed != NULL ? *landed : (pgc_landing){0};
   flight->shared = flight->sent;
   wake(flight);
   return before;
@@ -177,7 +177,7 @@ void pgc_flight_leave(pgc_flights *self, pgc_flight *flight) {
   pthread_mutex_unlock(&self->mutex);
   if (!last)
     return;
-  release(flight->value);
+  release(flight->landed.value);
   pthread_cond_destroy(&flight->changed);
   pgc_free(flight);
 }
@@ -189,9 +189,9 @@ uint64_t pgc_flight_turn(pgc_flight *self) {
   return turn;
 }
 
-bool pgc_flight_wait(pgc_flight *self, uint64_t turn, pgc_deadline until, pgcache_value **value) {
+bool pgc_flight_wait(pgc_flight *self, uint64_t turn, pgc_deadline until, pgc_landing *landed) {
   pgcache_value *dropped = NULL;
-  *value = NULL;
+  *landed = (pgc_landing){0};
   pthread_mutex_lock(&self->home->mutex);
   for (bool late = false; self->woken <= turn && self->led && !late;) {
     pgc_deadline soonest = self->led_until < until ? self->led_until : until;
@@ -203,10 +203,10 @@ bool pgc_flight_wait(pgc_flight *self, uint64_t turn, pgc_deadline until, pgcach
     late = !in_time && pgc_monotonic_us() >= until;
   }
   bool happened = self->woken > turn || !self->led;
-  if (self->woken > turn && turn <= self->shared && self->value != NULL) {
-    *value = self->value;
-    pgc_value_retain(*value);
-  }
+  if (self->woken > turn && turn <= self->shared)
+    *landed = self->landed;
+  if (landed->value != NULL)
+    pgc_value_retain(landed->value);
   pthread_mutex_unlock(&self->home->mutex);
   release(dropped);
   return happened;
@@ -232,11 +232,11 @@ void pgc_flight_lead_until(pgc_flight *self, pgc_deadline until) {
     tell(self->home, &self->digest);
 }
 
-void pgc_flight_land(pgc_flight *self, pgcache_value *value) {
-  if (value != NULL)
-    pgc_value_retain(value);
+void pgc_flight_land(pgc_flight *self, const pgc_landing *landed) {
+  if (landed != NULL && landed->value != NULL)
+    pgc_value_retain(landed->value);
   pthread_mutex_lock(&self->home->mutex);
-  pgcache_value *before = land(self, value);
+  pgcache_value *before = land(self, landed);
   bool waited_for = self->members > 1;
   pthread_mutex_unlock(&self->home->mutex);
   release(before);

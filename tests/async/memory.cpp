@@ -155,7 +155,7 @@ TEST_CASE("Memory that is out for good: each request still ends, and no later th
       const Run r = run(config, operation, n, Failing::FromThenOn, 100);
       check(r, operation, n, Failing::FromThenOn);
       INFO(n << ": " << r.took << " ms");
-      CHECK(r.took < 1500);
+      CHECK(r.took < 8000); /* less than is waited for its completion */
       if (r.failed == 0)
         break;
       REQUIRE(n < 5000);

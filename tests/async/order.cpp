@@ -74,6 +74,9 @@ string key_name(size_t key) {
   return "key" + std::to_string(key);
 }
 
+/* Those for one key are done one after the other: the last of them may have to wait for long on a busy machine. */
+const Settings patient = {{"timeout_ms", "120000"}};
+
 /* Random requests for few keys, many in flight; gives what was found, to be judged when all fates are known. */
 void run_model(Store &store, Cache &cache, size_t keys, uint64_t count, size_t in_flight, bool unknowns_allowed,
                const std::function<void(uint64_t)> &meanwhile) {
@@ -181,7 +184,7 @@ TEST_CASE("Random requests for few keys against a model: a get sees what was put
   Store store;
   for (const char *connections : {"1", "4"}) {
     INFO(connections << " connections");
-    Cache cache = store.open({{"async_connections", connections}});
+    Cache cache = store.open({{"async_connections", connections}, {"timeout_ms", "120000"}});
     store.pg.exec(store.sql("DELETE FROM {s}.entries"));
     run_model(store, cache, 20, static_cast<uint64_t>(longer(15000, 300000)), 3000, false, [](uint64_t) {});
     store.pg.exec(store.sql("DELETE FROM {s}.entries"));
@@ -209,7 +212,7 @@ TEST_CASE("The order holds while backends are killed", "[rule:key_order][rule:on
 }
 
 TEST_CASE("Two puts of one key each get their own version, which rises", "[rule:key_order]") {
-  Store store;
+  Store store(patient);
   const Requests requests(store.cache);
   std::vector<uint64_t> ids;
   for (int i = 0; i < 200; i++)
@@ -227,7 +230,7 @@ TEST_CASE("Two puts of one key each get their own version, which rises", "[rule:
 }
 
 TEST_CASE("A get behind a put reads it, in every pair of thousands", "[rule:key_order]") {
-  Store store;
+  Store store(patient);
   const Requests requests(store.cache);
   std::vector<std::pair<uint64_t, uint64_t>> pairs;
   const int count = longer(3000, 40000);
@@ -246,7 +249,7 @@ TEST_CASE("A get behind a put reads it, in every pair of thousands", "[rule:key_
 }
 
 TEST_CASE("Writes of all kinds keep their order: counters, conditions, removals", "[rule:key_order]") {
-  Store store;
+  Store store(patient);
   const Requests requests(store.cache);
   std::vector<uint64_t> increments, conditions;
   for (int i = 0; i < 300; i++) {
@@ -271,7 +274,7 @@ TEST_CASE("Writes of all kinds keep their order: counters, conditions, removals"
 
 TEST_CASE("Multi-key requests stand in the same order as single ones, with duplicates",
           "[rule:key_order][rule:parts]") {
-  Store store;
+  Store store(patient);
   const Requests requests(store.cache);
   for (int round = 0; round < 30; round++) {
     std::vector<string> keys, values;

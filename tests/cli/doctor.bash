@@ -95,9 +95,9 @@ python3 -c 'import socket, sys, time
 one = socket.socket(socket.AF_UNIX)
 one.bind(sys.argv[1])
 one.listen(9)
-time.sleep(60)' "$work/silent/.s.PGSQL.5432" &
+time.sleep(600)' "$work/silent/.s.PGSQL.5432" &
 silent=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
   [ ! -S "$work/silent/.s.PGSQL.5432" ] || break
   sleep 0.1
 done
@@ -106,7 +106,7 @@ expect_code 5
 grep -qP "^error\tconnection\t.*--maintenance-timeout-ms$" "$out" || fail "the line is: $(cat "$out")"
 env --default-signal "$PGCACHE_BIN" doctor --url "host=$work/silent" --maintenance-timeout-ms 20000 >"$out" 2>"$err" &
 pid=$!
-sleep 0.5
+wait_until 60 minds_signals "$pid"
 kill -s INT "$pid"
 code=0
 wait "$pid" 2>/dev/null || code=$?
@@ -132,7 +132,7 @@ as=()
 [ "$(id -u)" -ne 0 ] || as=(setpriv --reuid=postgres --regid=postgres --init-groups --)
 "${as[@]}" "$pooler" -q "$work/pooler/ini" >"$work/pooler/log" 2>&1 &
 pooler_pid=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
   [ ! -S "$work/pooler/.s.PGSQL.6432" ] || break
   sleep 0.1
 done

@@ -12,7 +12,7 @@ example() { # NAME, ADDRESS, ARGUMENTS...
   shift 2
   if [ "$name" = order_count ]; then set -- --url "$address" "$@"; else set -- "$address" "$@"; fi
   code=0
-  timeout 120 "$examples/$name" "$@" >"$out" 2>"$err" || code=$?
+  timeout 300 "$examples/$name" "$@" >"$out" 2>"$err" || code=$?
   command_line="example $name"
 }
 
@@ -62,7 +62,7 @@ expect_equal "schemas left" "$(sql "SELECT count(*) FROM pg_namespace WHERE nspn
 
 for name in async_poll async_epoll async_libuv; do
   begin "$name gets an answer for each of its 2,000 requests, and each get finds what the put before it stored"
-  example "$name" "$PGCACHE_TEST_URL"
+  PGCACHE_TIMEOUT_MS=60000 example "$name" "$PGCACHE_TEST_URL"
   expect_code 0
   expect_silence
   expect_out_has "2000 answers, 1000 hits, 0 wrong"

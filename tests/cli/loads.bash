@@ -17,6 +17,13 @@ eval "$1"
 END
 chmod +x "$slow"
 
+# A program that goes on until it is told not to.
+until_told="until [ -e $work/loads/told ]; do sleep 0.1; done"
+
+tell_program() {
+  : >"$work/loads/told"
+}
+
 times_run() {
   [ -f "$ran" ] && wc -l <"$ran" || echo 0
 }
@@ -27,7 +34,7 @@ has_run() {
 
 expect_runs() {
   expect_equal "$command_line: runs of the program" "$(times_run)" "$1"
-  rm -f "$ran"
+  rm -f "$ran" "$work/loads/told"
 }
 
 begin "load: the program runs on a miss, what it prints is the value, byte for byte; then it is a hit"
@@ -90,7 +97,7 @@ expect_code 127
 expect_error "cannot be run"
 p load l6 -- "$work/loads"
 expect_code 126
-p load l6 --wait 1s -- "$slow" 'echo now'
+p load l6 --wait 5s -- "$slow" 'echo now'
 expect_code 0
 expect_out now
 rm -f "$ran"
@@ -112,11 +119,12 @@ rm -f "$ran"
 begin "load --stale: one caller refreshes, the others get what there is at once"
 p load l8 --ttl 200ms --stale 1h -- "$slow" 'echo old'
 sleep 0.3
-PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" load l8 --ttl 1h -- "$slow" 'sleep 3; echo new' >"$work/loads/refresh" &
+PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" load l8 --ttl 1h -- "$slow" "$until_told; echo new" >"$work/loads/refresh" &
 refresh=$!
-wait_until 10 has_run 2
+wait_until 60 has_run 2
 p load l8 --stale 1h -- "$slow" 'echo third'
 expect_out old
+tell_program
 wait "$refresh"
 p load l8 -- "$slow" 'echo fourth'
 expect_out new
@@ -127,50 +135,51 @@ begin "load: a program that is killed gives 128 and its signal, and the next one
 p load l9 -- "$slow" 'kill -9 $$'
 expect_code 137
 expect_error "signal 9"
-p load l9 --wait 1s -- "$slow" 'echo again'
+p load l9 --wait 5s -- "$slow" 'echo again'
 expect_out again
 expect_runs 2
 
 begin "load: a signal to the command reaches the program, and the next one runs at once"
 PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" load l10 -- "$slow" \
-  "trap 'echo got it >$work/loads/got; exit 0' TERM; while :; do sleep 0.05; done" >"$out" 2>"$err" &
+  "trap 'echo got it >$work/loads/got; exit 0' TERM; : >$work/loads/traps; while :; do sleep 0.05; done" >"$out" 2>"$err" &
 process=$!
-wait_until 10 has_run 1
-sleep 0.2
+wait_until 60 test -e "$work/loads/traps"
 kill -TERM "$process"
 code=0
 wait "$process" || code=$?
 command_line="load, terminated"
 expect_code 143
 expect_out ""
-wait_until 5 test -e "$work/loads/got" || fail "the program did not get the signal"
-p load l10 --wait 1s -- "$slow" 'echo after'
+wait_until 60 test -e "$work/loads/got" || fail "the program did not get the signal"
+p load l10 --wait 5s -- "$slow" 'echo after'
 expect_code 0
 expect_out after
 expect_runs 2
 
 begin "load: the lease is renewed while the program runs"
-PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" load l11 -- "$slow" 'sleep 5' >"$out" 2>"$err" &
+PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" load l11 -- "$slow" "$until_told" >"$out" 2>"$err" &
 process=$!
-wait_until 10 has_run 1
+wait_until 60 has_run 1
 first=$(sql "SELECT max(deadline) FROM $schema.leases")
 lease_was_renewed() {
   [ "$(sql "SELECT max(deadline) > '$first' FROM $schema.leases")" = t ]
 }
-wait_until 10 lease_was_renewed || fail "the lease still ends at $first"
+wait_until 60 lease_was_renewed || fail "the lease still ends at $first"
+tell_program
 code=0
 wait "$process" || code=$?
 command_line="a long load"
 expect_code 0
-rm -f "$ran"
+expect_runs 1
 
 begin "load --wait: no longer than so for somebody else's program, then exit 3"
-PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" load l12 -- "$slow" 'sleep 3; echo slow' >/dev/null 2>&1 &
+PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" load l12 -- "$slow" "$until_told; echo slow" >/dev/null 2>&1 &
 process=$!
-wait_until 10 has_run 1
+wait_until 60 has_run 1
 p load l12 --wait 200ms --json -- "$slow" 'echo never'
 expect_code 3
 expect_json 'j["outcome"] == "busy" and j["status"] == "PGCACHE_BUSY"'
+tell_program
 wait "$process"
 expect_runs 1
 
@@ -179,7 +188,7 @@ p load l13 --max-value-bytes 10 -- "$slow" 'echo 01234567890123456789'
 expect_code 1
 expect_out ""
 expect_error "--max-value-bytes"
-p load l13 --wait 1s -- "$slow" 'echo short'
+p load l13 --wait 5s -- "$slow" 'echo short'
 expect_out short
 rm -f "$ran"
 

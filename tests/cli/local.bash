@@ -19,7 +19,7 @@ interrupt() {
   mkdir -p "${interrupted%/local}"
   [ "$account" = "$(id -un)" ] || chown "$account" "${interrupted%/local}"
   start_behind "$interrupted"
-  until [ -e "$interrupted/$file" ] || [ "$tries" -gt 2000 ]; do
+  until [ -e "$interrupted/$file" ] || [ "$tries" -gt 12000 ]; do
     sleep 0.005
     tries=$((tries + 1))
   done
@@ -29,7 +29,7 @@ interrupt() {
   if [ "$number" != KILL ]; then
     grep -q '^pgcache: interrupted$' "$work/behind" || fail "SIG$number at $file: it said $(cat "$work/behind")"
     [ ! -e "$interrupted/data.tmp" ] || fail "SIG$number at $file left a cluster that is half made"
-    wait_until 10 no_server "$interrupted" || fail "SIG$number at $file left a server"
+    wait_until 60 no_server "$interrupted" || fail "SIG$number at $file left a server"
   fi
   [ ! -e "$interrupted/data" ] || [ -e "$interrupted/data/base" ] || fail "SIG$number at $file left half a cluster"
   l local start --dir "$interrupted"
@@ -45,7 +45,7 @@ interrupt() {
 # Starts the server of a folder whose schema is locked, and interrupts that once it waits for the lock.
 interrupt_schema() {
   start_behind "$1"
-  wait_until 20 schema_waits "$1" || fail "the start does not wait for the schema: $(cat "$work/behind")"
+  wait_until 60 schema_waits "$1" || fail "the start does not wait for the schema: $(cat "$work/behind")"
   kill -s INT "$(pgcache_of "$pid")"
   wait "$pid" 2>/dev/null && fail "SIGINT did not end the start"
 }
@@ -150,7 +150,7 @@ round() {
   l local stop --dir "$folder_of_server"
   expect_code 0
   expect_out "stopped"
-  wait_until 5 has_ended "$first" || fail "the server is still there"
+  wait_until 60 has_ended "$first" || fail "the server is still there"
   l local stop --dir "$folder_of_server"
   expect_code 0
   expect_out "not running"
@@ -164,17 +164,17 @@ round() {
 
   begin "$account: after the server was killed, start starts it, also when its number belongs to another process"
   kill -KILL "$(server_process "$folder_of_server")"
-  wait_until 10 not_running
+  wait_until 60 not_running
   l local start --dir "$folder_of_server"
   expect_code 0
   expect_out_has "started"
   kill -KILL "$(server_process "$folder_of_server")"
-  wait_until 10 not_running
+  wait_until 60 not_running
   owner=$(stat -c %U "$folder_of_server/data")
-  if [ "$(id -un)" = root ]; then runuser -u "$owner" -- sleep 60 &>/dev/null & else sleep 60 & fi
+  if [ "$(id -un)" = root ]; then runuser -u "$owner" -- sleep 600 &>/dev/null & else sleep 600 & fi
   sleeper=$!
   disown "$sleeper" # or bash would tell of its end
-  sleep 0.2
+  [ "$(id -un)" != root ] || wait_until 60 pgrep -P "$sleeper"
   impostor=$(pgrep -P "$sleeper" || echo "$sleeper")
   for file in data/postmaster.pid socket/.s.PGSQL.5432.lock; do
     sed "1s/.*/$impostor/" "$folder_of_server/$file" >"$work/edited"
@@ -210,7 +210,7 @@ round() {
   began=$SECONDS
   # shellcheck disable=SC2034 # only its end matters
   answer=$( (cd "$home" && "${as[@]}" env HOME="$home" "$work/bin/pgcache" local start --dir "$home/at once/local" 3>&1 4>&2) 2>&1)
-  [ $((SECONDS - began)) -lt 30 ] || fail "the caller waited for the server's end"
+  [ $((SECONDS - began)) -lt 120 ] || fail "the caller waited for the server's end"
   l local stop --dir "$home/at once/local"
   expect_code 0
 

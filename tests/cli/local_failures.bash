@@ -108,28 +108,39 @@ expect_out "from the server"
 
 begin "a start or stop waits for another one, tells people so, and can be interrupted"
 hold_lock() {
-  flock "$home/found/lock" sleep "$1" 9>&- &
+  flock --no-fork "$home/found/lock" sleep "$1" 9>&- &
   holder=$!
-  sleep 0.3
+  wait_until 60 is_locked
 }
-hold_lock 3
+is_locked() {
+  ! flock --nonblock "$home/found/lock" true
+}
+let_lock_go() {
+  kill "$holder"
+}
+hold_lock 600
+(wait_until 60 grep -q "1 s" "$out"; let_lock_go) &
 code=0
 script -qec "'$work/bin/pgcache' local stop --dir '$home/found'" /dev/null >"$out" 2>"$err" || code=$?
 command_line="pgcache local stop, while another is at work"
 expect_code 0
 expect_out_has "waiting for another start or stop... 1 s"
 expect_out_has "stopped"
-wait "$holder"
-hold_lock 3
+wait "$holder" 2>/dev/null
+hold_lock 600
 start_behind "$home/found"
-sleep 0.5
+starter_minds_signals() {
+  minds_signals "$(pgcache_of "$pid")"
+}
+wait_until 60 starter_minds_signals
 kill -s TERM "$(pgcache_of "$pid")"
 code=0
 wait "$pid" 2>/dev/null || code=$?
 command_line="pgcache local start, SIGTERM while it waits"
 expect_code 143
 expect_equal "what it said" "$(cat "$work/behind")" "pgcache: interrupted"
-wait "$holder"
+let_lock_go
+wait "$holder" 2>/dev/null
 
 begin "a stop that is interrupted says that the server goes on stopping"
 l local start --dir "$home/found"
@@ -138,29 +149,38 @@ process=$(server_process "$home/found")
 kill -STOP "$process"
 (cd "$home" && exec env --default-signal "$work/bin/pgcache" local stop --dir "$home/found" >"$work/behind" 2>&1) &
 pid=$!
-sleep 0.5
+was_told() { # SIGINT waits for it
+  local mask
+  mask=$(sed -n 's/^ShdPnd:[[:space:]]*//p' "/proc/$process/status")
+  (((16#$mask & 2) != 0))
+}
+wait_until 60 was_told
 kill -s INT "$pid"
 wait "$pid" 2>/dev/null
 expect_equal "what it said" "$(cat "$work/behind")" "pgcache: interrupted; the server goes on stopping"
 kill -CONT "$process"
-wait_until 10 has_stopped "$home/found" || fail "the server has not stopped"
+wait_until 60 has_stopped "$home/found" || fail "the server has not stopped"
 
 begin "a search for the programs and an initdb that hang can be interrupted"
+export HANGS=$home/hangs
+: >"$HANGS"
+chmod 666 "$HANGS" # another account runs initdb
 while IFS='|' read -r what script; do
   places=$((places + 1))
   (cd "$home" && export PATH="$fakes:$PATH" "$what=$script" &&
     exec env --default-signal "$work/bin/pgcache" local start --dir "$home/fake.$places" >"$work/behind" 2>&1) &
   pid=$!
-  sleep 1
+  wait_until 60 test -s "$HANGS"
+  : >"$HANGS"
   kill -s INT "$pid"
   code=0
   wait "$pid" 2>/dev/null || code=$?
   expect_equal "exit code, $what" "$code" 130
   expect_equal "what it said, $what" "$(cat "$work/behind")" "pgcache: interrupted"
 done <<'END_OF_PROGRAMS'
-FAKE_CONFIG|exec sleep 30
-FAKE_INITDB|exec sleep 30
-FAKE_INITDB|trap "" INT; sleep 30; sleep 30
+FAKE_CONFIG|echo >"$HANGS"; exec sleep 300
+FAKE_INITDB|echo >"$HANGS"; exec sleep 300
+FAKE_INITDB|trap "" INT; echo >"$HANGS"; sleep 30; sleep 30
 END_OF_PROGRAMS
 
 begin "a server that does not start: its reason is in the message"

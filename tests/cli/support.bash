@@ -140,7 +140,24 @@ expect_equal() {
   [ "$2" = "$3" ] || fail "$1: '$2', not '$3'"
 }
 
-# Waits up to $1 seconds until the rest succeeds.
+# The command that runs as the process $1 minds the signals that ask it to end; before that they just end it.
+minds_signals() {
+  local name='' mask
+  read -r name 2>/dev/null <"/proc/$1/comm"
+  [ "$name" = pgcache ] || return 1
+  # shellcheck disable=SC2013 # words
+  for mask in $(sed -n 's/^Sig\(Blk\|Cgt\):[[:space:]]*//p' "/proc/$1/status" 2>/dev/null); do
+    (((16#$mask & 2) == 0)) || return 0
+  done
+  return 1
+}
+
+# Somebody's statement waits for a lock.
+somebody_waits() {
+  [ "$(sql "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")" = t ]
+}
+
+# Waits up to $1 seconds until the rest succeeds: much longer than a quiet machine needs.
 wait_until() {
   local tenths=$(($1 * 10))
   shift

@@ -481,7 +481,7 @@ int self_test(Command command) {
     command.mode = fake == LOADS_BEFORE_LEASE || fake == GUARD_OFF ? LOADS : STALENESS;
     defaults_for(&command);
     command.options.fake = fake;
-    command.options.seconds = fake == NO_FAKE || fake == STALE_WHEN_QUIET ? 1 : 10;
+    command.options.seconds = fake == NO_FAKE || fake == STALE_WHEN_QUIET ? 1 : 30; /* until it is found */
     const Outcome outcome = run(command.options, "", server.get(), "none", 1);
     const string words = one.found_as;
     const auto &findings = outcome.findings;

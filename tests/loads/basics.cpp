@@ -94,7 +94,7 @@ TEST_CASE("A value that this handle cannot read is loaded anew", "[rule:load][ba
 TEST_CASE("[A44] A waiter's time: BUSY when it is over, the value as soon as it is there", "[A44][rule:load][basics]") {
   Store store;
   Cache other = store.open();
-  Begun mine = begin(store.cache, "k");
+  Begun mine = begin(store.cache, "k", leased({}, 60000));
   REQUIRE(mine == PGCACHE_LEASE);
   for (Cache *cache : {&store.cache, &other}) { /* the same handle, and another process' as it were */
     CHECK(begin(*cache, "k", waits({}, 0)) == PGCACHE_BUSY);
@@ -103,8 +103,12 @@ TEST_CASE("[A44] A waiter's time: BUSY when it is over, the value as soon as it 
     CHECK(busy == PGCACHE_BUSY);
     CHECK_FALSE(busy.load);
     CHECK(now_ms() - before >= 150);
-    const Begun late = begin(*cache, "k", {}, deadline(300));
-    CHECK(late == PGCACHE_BUSY); /* it asks once more shortly before the deadline */
+    /* It asks once more shortly before the deadline, and on a busy machine may be told too late. */
+    CHECK(in_one_of(10, [&] {
+      const Begun late = begin(*cache, "k", {}, deadline(300));
+      CHECK((late == PGCACHE_BUSY || late == PGCACHE_TIMEOUT));
+      return late == PGCACHE_BUSY;
+    }));
     CHECK(begin(*cache, "k", {}, deadline(0)) == PGCACHE_TIMEOUT);
   }
   CHECK(store.cache.counters().load_waits >= 2);
@@ -172,7 +176,7 @@ TEST_CASE("[A42] A lease that is over: somebody else gets one, and the late fill
     const int64_t before = now_ms();
     Begun next = begin(*cache, key, {}, deadline(20000));
     CHECK(next == PGCACHE_LEASE);
-    CHECK(now_ms() - before < 15000);
+    CHECK(now_ms() - before < 19000); /* and not at its deadline */
     CHECK(stalled.load.fill("late") == PGCACHE_REFUSED);
     CHECK(store.cache.get(key) == PGCACHE_MISS);
     CHECK(next.load.fill("mine") == PGCACHE_OK);
@@ -183,12 +187,12 @@ TEST_CASE("[A42] A lease that is over: somebody else gets one, and the late fill
 
 TEST_CASE("A lease can be made longer; one that is over cannot", "[rule:load][basics]") {
   Store store;
-  Begun mine = begin(store.cache, "k", leased({}, 400));
+  Begun mine = begin(store.cache, "k", leased({}, 2000));
   REQUIRE(mine == PGCACHE_LEASE);
   CHECK(mine.load.extend(0) == PGCACHE_INVALID);
   CHECK(mine.load.extend(PGCACHE_LEASE_MAX + 1LL) == PGCACHE_INVALID);
   REQUIRE(mine.load.extend(60000) == PGCACHE_OK);
-  sleep_ms(500);
+  sleep_ms(2100);
   CHECK(begin(store.cache, "k", waits({}, 0)) == PGCACHE_BUSY);
   CHECK(mine.load.fill("value") == PGCACHE_OK);
 

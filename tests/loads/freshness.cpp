@@ -7,6 +7,8 @@
  */
 #include "loads/loads.hpp"
 
+#include <atomic>
+
 #include <set>
 
 using namespace test;
@@ -154,6 +156,30 @@ TEST_CASE("[A45] Who asks decides what is too stale for him", "[A45][rule:freshn
   CHECK(begin(scene.other, "k", waits(kept(hour), 0)) == PGCACHE_BUSY);
   CHECK(begin(scene.other, "k", waits(kept(hour, minute), 0)) == PGCACHE_STALE);
   CHECK(begin(scene.other, "k", waits(kept(hour, 0, minute), 0)) == PGCACHE_STALE);
+}
+
+TEST_CASE("[A45] Threads share what is stale, each if it is fresh enough for him",
+          "[A45][rule:freshness][freshness][threads]") {
+  Store store;
+  Cache cache = store.open({{"near_max_bytes", "0"}, {"timeout_ms", "60000"}});
+  load(store.cache, "k", "old", kept(1, hour));
+  sleep_ms(5);
+  const Begun refreshes = begin(store.cache, "k", kept(1, hour));
+  REQUIRE(refreshes.load);
+  std::atomic<int> stale{0}, busy{0}, wrong{0};
+  in_threads(8, [&](int thread) {
+    for (int i = 0; i < 50; i++) {
+      const bool strict = (thread + i) % 4 == 0;
+      const Begun got = strict ? begin(cache, "k", waits(kept(1), 1)) : begin(cache, "k", kept(1, hour));
+      stale += got == PGCACHE_STALE && got.bytes() == "old";
+      busy += got == PGCACHE_BUSY;
+      wrong += got.load || got != (strict ? PGCACHE_BUSY : PGCACHE_STALE);
+    }
+  });
+  CHECK(wrong == 0);
+  CHECK(busy == 100);
+  CHECK(stale == 300);
+  CHECK(cache.counters().load_stale == 300);
 }
 
 TEST_CASE("[A45] That there is no value is known for its own time", "[A45][rule:freshness][freshness]") {

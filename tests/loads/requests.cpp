@@ -284,15 +284,28 @@ TEST_CASE("Many begins of an entry that is there share few questions", "[rule:lo
   Executed asked(proxy, "pgcache_begin_load");
   const Cache cache = store.open({{"url", proxy.conninfo()}});
   const Requests requests(cache);
-  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  const pgcache_status expected = GENERATE(PGCACHE_OK, PGCACHE_STALE, PGCACHE_MISS);
+  CAPTURE(expected);
+  How how = leased(kept(expected == PGCACHE_STALE ? 1 : 600000, 600000), 600000);
+  how.absent_ttl_ms = 600000;
+  Begun first = begin(store.cache, "k", how);
+  REQUIRE(first == PGCACHE_LEASE);
+  REQUIRE((expected == PGCACHE_MISS ? first.load.fill_absent() : first.load.fill("v")) == PGCACHE_OK);
+  sleep_ms(5);
+  const Begun refreshes = begin(store.cache, "k", how); /* with the lease, of what is stale */
+  REQUIRE(refreshes == expected);
+  REQUIRE(requests.wait(requests.get("k", deadline(60000)).id) ==
+          (expected == PGCACHE_OK ? PGCACHE_OK : PGCACHE_MISS)); /* there is a connection */
   constexpr size_t COUNT = 500;
+  proxy.hold_answers(true); /* so that no answer comes before the last of them */
   for (size_t i = 0; i < COUNT; i++)
-    REQUIRE(submit_begin(cache, "k", {}, deadline(60000)) == PGCACHE_OK);
+    REQUIRE(submit_begin(cache, "k", how, deadline(60000)) == PGCACHE_OK);
+  proxy.hold_answers(false);
   const std::map<uint64_t, Completion> all = requests.collect(COUNT, 60000);
   REQUIRE(all.size() == COUNT);
   for (const auto &each : all) {
-    CHECK(each.second == PGCACHE_OK);
-    CHECK(each.second.bytes() == "v");
+    CHECK(each.second == expected);
+    CHECK(each.second.bytes() == (expected == PGCACHE_MISS ? "" : "v"));
   }
   INFO(asked.count() << " questions");
   CHECK(asked.count() <= static_cast<int>(COUNT / 2));

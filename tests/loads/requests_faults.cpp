@@ -25,7 +25,7 @@ bool no_lease_is_left(Store &store) {
       [&] {
         return store.pg.one(store.sql("SELECT count(*) FROM {s}.leases WHERE deadline > clock_timestamp()")) == "0";
       },
-      20000);
+      60000);
 }
 
 } // namespace
@@ -49,7 +49,7 @@ TEST_CASE("A begin that is given up on its way leaves no lease behind", "[rule:l
     proxy.hold_answers(false);
   }
   SECTION("late") {
-    const Submitted mine = submit_begin(cache, "k", leased({}, 60000), deadline(500));
+    const Submitted mine = submit_begin(cache, "k", leased({}, 60000), deadline(1500));
     CHECK(requests.wait(mine.id) == PGCACHE_TIMEOUT);
     REQUIRE(asked());
     proxy.hold_answers(false);

@@ -47,9 +47,9 @@ std::string resolved(const char *text, const std::string &schema) {
   return copy;
 }
 
-/* Of their own, because transactions are prepared. */
+/* Of their own, because transactions are prepared. Nobody but the players may make one of them wait for a lock. */
 const std::string &address() {
-  static test::PrivateServer server({"max_connections = 60", "max_prepared_transactions = 4"});
+  static test::PrivateServer server({"max_connections = 60", "max_prepared_transactions = 4", "autovacuum = off"});
   static const std::string conninfo = server.conninfo();
   return conninfo;
 }

@@ -8,6 +8,7 @@
 #include "reader.hpp"
 
 #include "support/private_server.hpp"
+#include "support/proxy.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -41,7 +42,7 @@ TEST_CASE("A fence applies all that was acknowledged before it, whoever wrote it
   Reader reader(store);
   put(store.pg, store, "k", "0");
   REQUIRE(reader.fence() == PGCACHE_OK);
-  REQUIRE(reader.fill("k"));
+  REQUIRE(reader.keep("k"));
   REQUIRE(reader.held("k") == "0");
   for (int i = 1; i <= longer(100, 2000); i++) {
     switch (i % 4) {
@@ -76,7 +77,7 @@ TEST_CASE("A fence applies all that was acknowledged before it, whoever wrote it
 
 TEST_CASE("One of several listeners is the relay, and the others hear what it sends before they poll", "[relay]") {
   Store store;
-  const Settings slow = {{"near_staleness_ms", "20000"}}; /* polls of their own are five seconds apart */
+  const Settings slow = {{"near_staleness_ms", "60000"}}; /* polls of their own are 15 s apart */
   Reader one(store, slow), two(store, slow), three(store, slow);
   Reader *readers[] = {&one, &two, &three};
   put(store.pg, store, "k", "0");
@@ -86,9 +87,9 @@ TEST_CASE("One of several listeners is the relay, and the others hear what it se
   int64_t slowest = 0, before = pgc_counted(&one.counters().near_messages) +
                                 pgc_counted(&two.counters().near_messages) +
                                 pgc_counted(&three.counters().near_messages);
-  REQUIRE(eventually(
-      [&] { return store.pg.one(store.sql("SELECT count(*) FROM {s}.relay WHERE until > clock_timestamp()")) == "1"; },
-      15000));
+  REQUIRE(eventually([&] {
+    return store.pg.one(store.sql("SELECT count(*) FROM {s}.relay WHERE until > clock_timestamp()")) == "1";
+  }));
   for (int i = 1; i <= 20; i++) {
     for (Reader *reader : readers)
       REQUIRE(reader->keep("k"));
@@ -99,7 +100,7 @@ TEST_CASE("One of several listeners is the relay, and the others hear what it se
     slowest = std::max(slowest, now_ms() - begun);
   }
   INFO("the slowest took " << slowest << " ms");
-  CHECK(slowest < 4000);
+  CHECK(slowest < 10000); /* and not by a poll */
   const int64_t heard = pgc_counted(&one.counters().near_messages) + pgc_counted(&two.counters().near_messages) +
                         pgc_counted(&three.counters().near_messages) - before;
   CHECK(heard >= 2 * 15); /* keep() makes polls, of which one may have been first */
@@ -212,13 +213,12 @@ TEST_CASE("Notifications that lie cost polls, but only so many", "[A32]") {
   CHECK(reader.held("k") == "v");
 }
 
-TEST_CASE("Fences of many threads share polls, and writes go on meanwhile", "[fence][threads]") {
+TEST_CASE("Fences of many threads while others write: what was acknowledged before is applied", "[fence][threads]") {
   Store store;
-  Reader reader(store, {{"near_staleness_ms", "20000"}}); /* half of it is a poll's time */
+  Reader reader(store); /* half of its bound is a poll's time */
   put(store.pg, store, "k", "0");
   REQUIRE(reader.fence() == PGCACHE_OK);
-  const int64_t polls = pgc_counted(&reader.counters().near_polls);
-  std::atomic<int> failed{0}, stale{0}, fences{0};
+  std::atomic<int> failed{0}, stale{0};
   std::atomic<int64_t> acknowledged{0};
   std::atomic<bool> stop{false};
   std::thread writer([&] {
@@ -232,7 +232,6 @@ TEST_CASE("Fences of many threads share polls, and writes go on meanwhile", "[fe
     for (int i = 0; i < 50; i++) {
       const int64_t before = acknowledged;
       failed += reader.fence() != PGCACHE_OK;
-      fences++;
       const string held = reader.held("k");
       stale += held != "-" && std::stoll(held) < before;
       reader.fill("k");
@@ -242,9 +241,40 @@ TEST_CASE("Fences of many threads share polls, and writes go on meanwhile", "[fe
   writer.join();
   CHECK(failed == 0);
   CHECK(stale == 0);
-  const int64_t made = pgc_counted(&reader.counters().near_polls) - polls;
-  INFO(fences << " fences, " << made << " polls");
-  CHECK(made < fences);
+}
+
+TEST_CASE("Fences that wait at the same time share polls", "[fence][threads]") {
+  Store store;
+  Proxy proxy;
+  Reader relay(store), reader(store, {{"near_staleness_ms", "60000"}, {"listen_url", proxy.conninfo()}});
+  /* So that the reader polls only when it is asked to. */
+  REQUIRE(eventually([&] {
+    (void)relay.fence();
+    return store.pg.one(store.sql("SELECT count(*) FROM {s}.relay WHERE until > clock_timestamp()")) == "1";
+  }));
+  REQUIRE(reader.fence() == PGCACHE_OK);
+  const int threads = 8;
+  int64_t made = 0;
+  /* A thread that comes late, on a busy machine, has a poll of its own. */
+  CHECK(in_one_of(10, [&] {
+    const int64_t polls = pgc_counted(&reader.counters().near_polls);
+    std::atomic<int> failed{0}, waiting{0};
+    proxy.hold_answers(true);
+    std::thread answers([&] {
+      eventually([&] { return waiting == threads; });
+      sleep_ms(100);
+      proxy.hold_answers(false);
+    });
+    in_threads(threads, [&](int) {
+      waiting++;
+      failed += reader.fence() != PGCACHE_OK;
+    });
+    answers.join();
+    CHECK(failed == 0);
+    made = pgc_counted(&reader.counters().near_polls) - polls;
+    return made <= 3; /* one was under way, and one of its own was due */
+  }));
+  INFO(threads << " fences, " << made << " polls");
 }
 
 TEST_CASE("A fence ends at its deadline, at a shutdown, and says why there is nothing to wait for", "[fence]") {

@@ -128,7 +128,7 @@ TEST_CASE("[A31] Many handles listen to one server; each hears in time, beside w
   const string idle_cost = idle.text();
 
   std::vector<double> ages;
-  int64_t written = 0;
+  int64_t written = 0, oldest_hit_us = 0;
   string busy_cost;
   {
     Writers writers(store, 4, per_second);
@@ -143,8 +143,13 @@ TEST_CASE("[A31] Many handles listen to one server; each hears in time, beside w
       bool heard[samples] = {};
       for (size_t left = samples; left > 0; usleep(100)) {
         for (size_t i = 0; i < samples; i++) {
-          if (heard[i] || readers[i * readers.size() / samples]->held("k") != "-")
+          const int64_t age = pgc_monotonic_us() - acknowledged; /* at least, if it is still held */
+          if (heard[i])
             continue;
+          if (readers[i * readers.size() / samples]->held("k") != "-") {
+            oldest_hit_us = std::max(oldest_hit_us, age);
+            continue;
+          }
           heard[i] = true;
           left--;
           ages.push_back(static_cast<double>(pgc_monotonic_us() - acknowledged) / 1000);
@@ -161,7 +166,7 @@ TEST_CASE("[A31] Many handles listen to one server; each hears in time, beside w
       "%.1f (max of %zu)\n",
       handles, mib, idle_cost.c_str(), static_cast<double>(written) / seconds, busy_cost.c_str(), at(0.5), at(0.99),
       ages.back(), ages.size());
-  CHECK(ages.back() < static_cast<double>(bound_ms)); /* what is not heard is no hit any more */
+  CHECK(oldest_hit_us < bound_ms * 1000); /* what is not heard is no hit any more */
   int64_t gaps = 0;
   for (const auto &reader : readers)
     gaps += reader->flushes(PGC_NEAR_FLUSH_GAP) + reader->flushes(PGC_NEAR_FLUSH_EPOCH);

@@ -154,7 +154,7 @@ TEST_CASE(
   std::atomic<int> writing{writers}, trimmed{0};
   const auto writer = [&](int thread, std::mt19937 &random) {
     Pg pg(url());
-    for (int i = 0; i < rounds; i++) {
+    for (int i = 0; i < rounds || (trimmed <= 3 && i < 10 * rounds); i++) {
       std::vector<int64_t> kept, tentative;
       bool savepoint = false;
       pg.exec("BEGIN");

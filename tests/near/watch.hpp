@@ -36,7 +36,7 @@ public:
     }
   }
   /* True once there were so many hits on values that were written after this call. */
-  bool goes_on(int64_t more = 20, int milliseconds = 20000) {
+  bool goes_on(int64_t more = 20, int milliseconds = 60000) {
     since_ = begun_.load();
     const int64_t before = fresh_;
     return eventually([&] { return fresh_ >= before + more; }, milliseconds);

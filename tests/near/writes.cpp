@@ -43,7 +43,8 @@ TEST_CASE("[A30] What another process writes is seen soon, what the own one writ
   std::sort(took.begin(), took.end());
   printf("[A30] a write was seen by the other near cache after %.1f ms (median), %.1f ms (longest of %d)\n",
          static_cast<double>(took[took.size() / 2]) / 1000, static_cast<double>(took.back()) / 1000, rounds);
-  CHECK(took[took.size() / 2] < 200000);
+  /* By being told: a poll of its own is five seconds away. How soon is measured, by the harness and by tests/bench. */
+  CHECK(took[took.size() / 2] < 2000000);
 }
 
 TEST_CASE("Each kind of write is seen at once by reads of the process that made it, told by nobody",
@@ -155,7 +156,7 @@ TEST_CASE("A write whose end is not known leaves no copy", "[rule:unknown][write
   listening.hold_answers(true);
   proxy.hold_answers(true);
   SECTION("put") {
-    CHECK(cache.put("k", "two", deadline(200)) == PGCACHE_UNKNOWN);
+    CHECK(cache.put("k", "two", deadline(700)) == PGCACHE_UNKNOWN);
     proxy.hold_answers(false);
     CHECK(copy_of(cache, "k") == "nothing");
     CHECK(eventually([&] { return cache.get("k", from_store()).bytes() == "two"; }, 20000));
@@ -164,7 +165,7 @@ TEST_CASE("A write whose end is not known leaves no copy", "[rule:unknown][write
   SECTION("put_many, remove_many") {
     Items items;
     items.add("k", "two");
-    const Options soon = deadline(200);
+    const Options soon = deadline(700);
     const bool removes = GENERATE(false, true);
     CHECK((removes ? pgcache_remove_many : pgcache_put_many)(cache.raw(), items.data(), 1, &soon, nullptr) ==
           PGCACHE_UNKNOWN);
@@ -172,7 +173,7 @@ TEST_CASE("A write whose end is not known leaves no copy", "[rule:unknown][write
     CHECK(copy_of(cache, "k") == "nothing");
   }
   SECTION("flush") {
-    CHECK(cache.flush(PGCACHE_FLUSH_NAMESPACE, deadline(200)).status < 0);
+    CHECK(cache.flush(PGCACHE_FLUSH_NAMESPACE, deadline(700)).status < 0);
     proxy.hold_answers(false);
     CHECK(copy_of(cache, "k") == "nothing");
   }

@@ -38,7 +38,7 @@ using std::string;
 struct Options {
   double seconds = 60;
   double every = 5;
-  int64_t slack_ms = 2000;
+  int64_t slack_ms = 5000;
   uint64_t seed = 0;
   int plant = NO_PLANT;
   bool faults = true;
@@ -52,7 +52,7 @@ const char *const usage =
     "  --seconds    how long it works (default: 60)\n"
     "  --every      seconds from fault to fault (default: 5)\n"
     "  --seed       repeats the order of faults and the operations of each thread; the one of a run is printed\n"
-    "  --slack-ms   how long after its deadline a call may end (default: 2000)\n"
+    "  --slack-ms   how long after its deadline a call may end (default: 5000)\n"
     "  --no-faults  nothing strikes\n"
     "  --plant      a bug that the soak must find; the run has to fail\n"
     "  --self-test  plants one after the other, and sees that each is found\n"
@@ -106,7 +106,7 @@ int64_t connections_left(test::PrivateServer &server) {
         count = std::stoll(pg.one("SELECT count(*) FROM pg_stat_activity WHERE usename = '" + string(role) + "'"));
         return count == 0;
       },
-      3000);
+      20000);
   return count;
 }
 
@@ -120,7 +120,7 @@ std::vector<string> run(const Options &options, test::PrivateServer &server, boo
   std::array<int, PROCESSES> pids = {};
   for (int process = 0; process < PROCESSES; process++)
     pids[static_cast<size_t>(process)] = start_worker(block, process);
-  if (!test::eventually([&] { return block.ready == PROCESSES; }, 10000))
+  if (!test::eventually([&] { return block.ready == PROCESSES; }, 60000))
     throw std::runtime_error("the workers did not start");
 
   /* The first process reaches the server directly, the last through a network that can fail. */

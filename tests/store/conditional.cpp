@@ -86,7 +86,7 @@ TEST_CASE("[A14] touch changes the expiry and nothing else", "[A14][touch]") {
   Store store;
   Cache &cache = store.cache;
   CHECK(cache.touch("k", 1000) == PGCACHE_MISS);
-  const int64_t version = cache.put("k", string(100000, 'v'), 5000, 3).version;
+  const int64_t version = cache.put("k", string(100000, 'v'), 60000, 3).version;
   const int64_t toast = std::stoll(store.pg.one(store.sql("SELECT pg_total_relation_size('{s}.entries')")));
   Answer touched;
   for (int i = 0; i < 20; i++)

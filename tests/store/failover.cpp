@@ -133,18 +133,18 @@ TEST_CASE(
       wait_until_caught_up(pg);
     }
     Load load(cache, 4);
-    REQUIRE(eventually([&] { return load.before > 200; }, 30000));
+    REQUIRE(eventually([&] { return load.before > 200; }, 60000));
     primary.crash();
     sleep_ms(300);
     standby.promote();
     load.promoted = true;
     const int64_t promoted = now_ms();
-    CHECK(eventually([&] { return load.after > 200; }, 30000));
+    CHECK(eventually([&] { return load.after > 200; }, 60000));
     load.stop();
     printf("fail-over (%s): served %lld ms after the promotion; %d writes before, %d after\n",
            logged ? "logged" : "unlogged", static_cast<long long>(load.served_ms - promoted), load.before.load(),
            load.after.load());
-    CHECK(load.served_ms - promoted < 5000);
+    CHECK(load.served_ms - promoted < 20000);
     CHECK(load.twice == 0);
     CHECK(load.lost == 0);
     CHECK(load.came_back == 0);

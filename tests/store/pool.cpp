@@ -53,7 +53,7 @@ struct Named {
     std::vector<std::thread> writers;
     std::atomic<int> failed{0};
     for (int i = 0; i < n; i++)
-      writers.emplace_back([&] { failed += cache.put(key, "w", deadline(20000)) != PGCACHE_OK; });
+      writers.emplace_back([&] { failed += cache.put(key, "w", deadline(60000)) != PGCACHE_OK; });
     /* One that has only just logged in serves nobody yet, and a writer may get another's when that is given back. */
     const bool all = eventually([&] {
       return store.pg
@@ -147,7 +147,7 @@ TEST_CASE("A connection ends at its age, in use or idle, and pool_min others tak
   const pgcache_counters counted = counters(f.cache);
   INFO(calls << " calls, " << counted.connections_opened << " connections");
   CHECK(counted.connections_opened >= 6);
-  CHECK(counted.connections_opened < 60);
+  CHECK(counted.connections_opened < 60 + (now_ms() - start) / 100);
   CHECK(counted.connections_lost == 0);
 }
 
@@ -158,7 +158,7 @@ TEST_CASE("A child's pool ends its idle connections, too, and the parent's keepe
   fflush(nullptr);
   const pid_t child = fork();
   if (child == 0) {
-    alarm(20);
+    alarm(120);
     if (f.cache.get("k") != PGCACHE_OK)
       _exit(1);
     sleep_ms(1200);
@@ -207,7 +207,7 @@ TEST_CASE("Of connections that went silent while idle only the first one costs a
          static_cast<long long>(silent - start), static_cast<long long>(now_ms() - silent));
   INFO(next);
   CHECK(next.bytes() == "v");
-  CHECK(now_ms() - start < 3000);
+  CHECK(now_ms() - start < 10000); /* the next one has 20 s */
   CHECK(counters(cache).connections_lost == 4);
 }
 

@@ -23,7 +23,7 @@ inline int in_child(const std::function<int()> &body) {
   fflush(nullptr);
   const pid_t child = fork();
   if (child == 0) {
-    alarm(30);
+    alarm(120);
     _exit(body());
   }
   int status = 0;

@@ -67,7 +67,7 @@ Pooler::Pooler(const std::string &server, const std::vector<std::string> &settin
   conninfo_ = conninfo_with(server, {{"host", folder_}, {"hostaddr", ""}, {"port", "6432"}, {"user", user}});
   pid_ = start_server_program({program(), "-q", folder_ + "/ini"}, folder_ + "/output");
   const auto ended = [&] { return waitpid(pid_, nullptr, WNOHANG) == pid_; };
-  if (!eventually([&] { return accepts(conninfo_) || ended(); }, 20000) || !accepts(conninfo_)) {
+  if (!eventually([&] { return accepts(conninfo_) || ended(); }, 60000) || !accepts(conninfo_)) {
     const std::string why = "pgbouncer did not start: " + content(folder_ + "/output") + content(folder_ + "/log");
     stop_server_program(pid_, SIGKILL);
     throw std::runtime_error(why);

@@ -60,6 +60,16 @@ public:
   /* Called with each piece of data before it is passed on; may change it. */
   void rewrite(std::function<void(Direction, std::string &)> function);
 
+  /* Something is on its way to the client, and held here. */
+  bool holds_answers() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto &link : links_) {
+      if (!link.waiting[TO_CLIENT].empty())
+        return hold_;
+    }
+    return false;
+  }
+
   int accepted() const {
     return accepted_;
   } /* connections so far */

@@ -204,6 +204,7 @@ Config Store::config(const Settings &settings) const {
   Config config;
   const std::string &role = access_role();
   config.set("url", role.empty() ? server_ : conninfo_with(server_, {{"user", role}})).set("schema", schema_.name());
+  config.set("timeout_ms", "20000"); /* that a busy machine keeps: tests of deadlines say theirs */
   /* Tests of the near cache ask for it, because it holds a connection of its own; or all do: make test-near-store. */
   if (with_near())
     config.set("near_max_bytes", "16777216");
@@ -239,6 +240,18 @@ bool eventually(const std::function<bool()> &done, int milliseconds) {
     sleep_ms(5);
   }
   return true;
+}
+
+bool in_one_of(int times, const std::function<bool()> &attempt) {
+  while (times-- > 0) {
+    if (attempt())
+      return true;
+  }
+  return false;
+}
+
+bool somebody_waits(Pg &pg) {
+  return eventually([&] { return pg.one("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted") == "t"; });
 }
 
 void in_threads(int n, const std::function<void(int)> &body) {

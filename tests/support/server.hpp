@@ -117,8 +117,13 @@ public:
 
 void sleep_ms(int milliseconds);
 int64_t now_ms();
-/* True as soon as `done` is, false when it still is not after the time given. */
-bool eventually(const std::function<bool()> &done, int milliseconds = 5000);
+/* True as soon as `done` is, false when it still is not after the time given: as long as a slow and busy machine may need. */
+bool eventually(const std::function<bool()> &done, int milliseconds = 30000);
+/* Runs `attempt` until it gives true, so many times at most: for what is right unless the machine was too busy for it at that
+   moment. What is always wrong is wrong each time. */
+bool in_one_of(int times, const std::function<bool()> &attempt);
+/* Somebody's statement waits for a lock on this server; true as soon as one does. */
+bool somebody_waits(Pg &pg);
 /* Starts n threads at once, each with its number, and joins them. What they throw is thrown again. */
 void in_threads(int n, const std::function<void(int)> &body);
 /* The test's own numbers: reproducible from the seed printed with a failure. */

@@ -35,6 +35,12 @@ pgcache_value *value_of(int64_t version) {
   return value;
 }
 
+void land(pgc_flight *flight, pgcache_value *value) {
+  pgc_landing landed = {};
+  landed.value = value;
+  pgc_flight_land(flight, &landed);
+}
+
 struct Flights {
   Flights() : self(pgc_flights_new()) {
     REQUIRE(self != nullptr);
@@ -64,11 +70,15 @@ struct Flights {
 
 /* What waiting from this turn on gives: "nothing happened", "woken", or the version of the value. */
 std::string wait(pgc_flight *flight, uint64_t turn, int64_t milliseconds = 0) {
-  pgcache_value *value = nullptr;
-  if (!pgc_flight_wait(flight, turn, pgc_deadline_in(milliseconds), &value)) {
+  pgc_landing landed = {};
+  const bool happened = pgc_flight_wait(flight, turn, pgc_deadline_in(milliseconds), &landed);
+  pgcache_value *value = landed.value;
+  if (!happened) {
     CHECK(value == nullptr);
     return "nothing happened";
   }
+  if (landed.absent)
+    return "absent";
   const std::string text = value != nullptr ? std::to_string(value->version) : "woken";
   if (value != nullptr)
     pgc_value_release(value);
@@ -104,7 +114,7 @@ TEST_CASE("What a leader lands with is shared by those who joined before it was 
   flights.rouse(1);
   CHECK(wait(early, before) == "woken"); /* and there is no value yet */
   pgcache_value *value = value_of(7);
-  pgc_flight_land(flight, value);
+  land(flight, value);
   pgc_value_release(value);
   CHECK(wait(early, before) == "7");
   CHECK(wait(late, after) == "woken");
@@ -117,10 +127,21 @@ TEST_CASE("What a leader lands with is shared by those who joined before it was 
     CHECK(wait(late, turn) == "woken"); /* what was landed with before is older than this turn */
     pgc_flight_sending(next);           /* who came in between shares, too: it is sent once more */
     value = value_of(8);
-    pgc_flight_land(next, value);
+    land(next, value);
     pgc_value_release(value);
     CHECK(wait(late, turn) == "8");
     CHECK(wait(late, after) == "8");
+    flights.leave(next);
+  }
+  SECTION("a landing with the word that there is none takes it away") {
+    pgc_flight *next = flights.join(1, true);
+    const uint64_t turn = pgc_flight_turn(late);
+    pgc_flight_sending(next);
+    pgc_landing none = {};
+    none.absent = true;
+    pgc_flight_land(next, &none);
+    CHECK(wait(late, turn) == "absent");
+    CHECK(wait(late, pgc_flight_turn(late)) == "woken"); /* nobody leads, and that was before */
     flights.leave(next);
   }
   SECTION("a landing with nothing takes it away") {
@@ -148,7 +169,7 @@ TEST_CASE("A leader's time is over: who waits is woken, who joins leads another 
   CHECK(next != slow);
   pgcache_value *value = value_of(7);
   pgc_flight_sending(slow);
-  pgc_flight_land(slow, value); /* too late, and where nobody is */
+  land(slow, value); /* too late, and where nobody is */
   pgc_value_release(value);
   CHECK_FALSE(pgc_flight_sending(next));
   pgc_flight *other = flights.join(1, false);
@@ -255,17 +276,17 @@ TEST_CASE("Many threads on a few digests: one leads at a time, and nobody sleeps
             pgc_flight_sending(flight);
             pgcache_value *value = pgc_value_new(0);
             leading[number]--;
-            pgc_flight_land(flight, value);
+            land(flight, value);
             pgc_value_release(value);
             loads++;
             done = true;
           } else {
-            pgcache_value *value = nullptr;
-            wrong += !pgc_flight_wait(flight, turn, pgc_deadline_in(60000), &value);
-            done = value != nullptr;
+            pgc_landing landed = {};
+            wrong += !pgc_flight_wait(flight, turn, pgc_deadline_in(60000), &landed);
+            done = landed.value != nullptr;
             shared += done;
-            if (value != nullptr)
-              pgc_value_release(value);
+            if (landed.value != nullptr)
+              pgc_value_release(landed.value);
           }
           pgc_flight_leave(flights.self, flight);
         }

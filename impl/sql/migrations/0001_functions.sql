@@ -86,10 +86,10 @@ END $$;
 
 -- Takes the lease of an entry that is not fresh, for begin_load.sql, which says what the columns are. A lease of the same
 -- token's is taken again: the answer was lost. The all-zero token's, of a load that failed, stands only while an entry can
--- stand in. No lease is longer than an hour, because invalidations are kept for it. The lease is as of the snapshot of the
--- statement that takes it, and the caller loads after that. Once it is taken the entry is looked at again, in a newer
--- snapshot: a fill that was committed just before, lease and all, must be found, or else two would load. With the caller's
--- rights.
+-- stand in. No lease is longer than an hour, because invalidations are kept for it; one that ends later is of a clock set
+-- back. The lease is as of the snapshot of the statement that takes it, and the caller loads after that. Once it is taken
+-- the entry is looked at again, in a newer snapshot: a fill that was committed just before, lease and all, must be found, or
+-- else two would load. With the caller's rights.
 CREATE FUNCTION :"schema".take_lease(wanted uuid, own_token uuid, for_ms bigint, early boolean)
 RETURNS TABLE (leased boolean, failed boolean, others_ms bigint, value bytea, version bigint, format integer,
                fresh_until timestamptz, expires_at timestamptz, now timestamptz, flags integer, accessed_at timestamptz,
@@ -126,7 +126,7 @@ BEGIN
     SELECT l.token, l.deadline - clock_timestamp() AS lasts INTO other
       FROM :"schema".leases l
      WHERE l.digest = wanted AND l.deadline > clock_timestamp() AND l.token <> own_token
-       AND (l.token <> nobody OR entry.usable);
+       AND CASE WHEN l.token = nobody THEN entry.usable ELSE l.deadline <= clock_timestamp() + interval '1 hour' END;
     IF FOUND THEN
       failed := other.token = nobody;
       others_ms := ceil(extract(epoch FROM other.lasts) * 1000);
@@ -142,7 +142,9 @@ BEGIN
     ON CONFLICT (digest) DO UPDATE
        SET token = EXCLUDED.token, deadline = EXCLUDED.deadline, asof = EXCLUDED.asof, snapshot = EXCLUDED.snapshot,
            version = EXCLUDED.version
-     WHERE l.deadline <= clock_timestamp() OR l.token = EXCLUDED.token OR (l.token = nobody AND entry.usable IS NOT TRUE)
+     WHERE l.deadline <= clock_timestamp() OR l.token = EXCLUDED.token
+        OR CASE WHEN l.token = nobody THEN entry.usable IS NOT TRUE
+                ELSE l.deadline > clock_timestamp() + interval '1 hour' END
     RETURNING l.version INTO seen;
     ours := FOUND;
   END LOOP;
