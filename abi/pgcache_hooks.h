@@ -140,8 +140,9 @@ PGCACHE_API pgcache_status pgcache_invalidate_on(pgcache *self, struct pg_conn *
    begin() and end() are called by the thread that makes the call; for a request begin() by the thread that submits it, end() by the
    thread that takes or dispatches its completion or, if nobody does, that frees the handle. told() may also be called by threads
    of the library, several at once, and by forked children. No function may wait long: it is the caller's time. All may call
-   the handle, but not free it; what they call, on whatever handle, is measured, and no provider or observer is told of it. The
-   events, and what they point to, are valid until the function returns. instrumentation/spans is an example. Since 1.0. */
+   the handle, but not free it; what they call, on whatever handle, is measured, and no provider or observer is told of it, but for
+   states and logs that observers are told of. The events, and what they point to, are valid until the function returns.
+   instrumentation/spans is an example. Since 1.0. */
 typedef struct pgcache_provider {
   size_t struct_size; /* sizeof(pgcache_provider) */
   uint32_t what;      /* PGCACHE_OBSERVE_ flags: what told() is called for, and _KEYS: all events hold keys */

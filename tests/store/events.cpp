@@ -89,8 +89,11 @@ TEST_CASE("Every operation on many keys or on the cache as a whole is told of on
   Error error;
 
   Items items;
-  for (int i = 0; i < 2500; i++) /* more than one round trip carries */
-    items.add(i == 0 ? string("a") : "k" + std::to_string(i), "v");
+  std::vector<string> keys{"a"};
+  while (keys.size() < 2500) /* more than one round trip carries */
+    keys.push_back("k" + std::to_string(keys.size()));
+  for (const string &key : keys)
+    items.add(key, "v");
   pgcache_get_many(self, items.data(), items.size(), nullptr, &error);
   const auto spans = provider.spans();
   CHECK(did() == "get_many ok store");

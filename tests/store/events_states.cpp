@@ -46,7 +46,7 @@ TEST_CASE("The breaker tells that it opens, lets one through, and closes; a prov
   Provider provider;
   std::atomic<int> refused{0};
   provider.inside = [&] { refused += cache.get("k", deadline(50)) == PGCACHE_UNAVAILABLE; };
-  provider.add_to(cache, PGCACHE_OBSERVE_STATES);
+  provider.add_to(cache, PGCACHE_OBSERVE_STATES, false);
   Observer observer(cache, PGCACHE_OBSERVE_STATES | PGCACHE_OBSERVE_LOG);
   server.stop();
   std::vector<Event> events;

@@ -111,10 +111,10 @@ public:
   Provider() = default;
   Provider(const Provider &) = delete;
   Provider &operator=(const Provider &) = delete;
-  void add_to(const Cache &cache, uint32_t what = EVERY_EVENT, pgcache_level level = PGCACHE_LEVEL_DEBUG) {
+  void add_to(const Cache &cache, uint32_t what = EVERY_EVENT, bool spans = true) {
     pgcache_provider provider = PGCACHE_PROVIDER_INIT;
     provider.what = what;
-    provider.level = level;
+    provider.level = PGCACHE_LEVEL_DEBUG;
     provider.context = this;
     provider.begin = [](void *context, const pgcache_event *event) -> void * {
       auto self = static_cast<Provider *>(context);
@@ -137,6 +137,10 @@ public:
       }
       self->call();
     };
+    if (!spans) {
+      provider.begin = nullptr;
+      provider.end = nullptr;
+    }
     provider.told = [](void *context, const pgcache_event *event) {
       auto self = static_cast<Provider *>(context);
       {
