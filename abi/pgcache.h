@@ -205,7 +205,7 @@
  *   [rule:secret]   Measurements and events never hold values, passwords or connection strings; keys are only in events, and
  *                   only for those who ask for them.
  *   [rule:observer] Events wait in the observer until they are taken, up to its room; what does not fit is counted as dropped, and
- *                   nobody waits for an observer.
+ *                   nobody waits for an observer. After fork() those of the child begin empty.
  *
  * COMMON STATUSES: every function that takes a handle can return, besides what is named at it:
  *   PGCACHE_INVALID, PGCACHE_NO_MEMORY, PGCACHE_CLOSED, PGCACHE_TIMEOUT, PGCACHE_UNAVAILABLE,
@@ -1064,7 +1064,7 @@ PGCACHE_API pgcache_status pgcache_read_published(pgcache *self, pgcache_snapsho
 /* What happened. New kinds may be added. Since 1.0. */
 typedef enum pgcache_event_kind {
   PGCACHE_EVENT_OPERATION = 1, /* an operation ended, [rule:measured] */
-  PGCACHE_EVENT_SLOW = 2,      /* it took `slow_ms` or longer; comes beside the one before */
+  PGCACHE_EVENT_SLOW = 2,      /* it took `slow_ms` or longer: comes beside the one before, with a log of level WARNING */
   PGCACHE_EVENT_STATE = 3,     /* something is in another state now: outcome says in which */
   PGCACHE_EVENT_LOG = 4        /* words for a log */
 } pgcache_event_kind;
@@ -1110,7 +1110,8 @@ typedef struct pgcache_event {
 typedef struct pgcache_observer pgcache_observer;
 
 /* Makes an observer, which from now on gets the handle's events. While there is one for operations, each operation costs a copy of its
-   event, and near hits the price of a call. Up to 8 providers and observers at once.
+   event, and near hits the price of a call. Of operations it is told of those that begin from then on. Up to 8 providers and
+   observers at once.
    Out: out, owned by the caller, to be given to pgcache_observer_free() before the handle is freed.
    In: what, PGCACHE_OBSERVE_ flags; level, of a log the least that counts; room, 1 to PGCACHE_OBSERVER_ROOM_MAX events.
    Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_QUEUE_FULL (there are 8), PGCACHE_NO_MEMORY, PGCACHE_CLOSED. Since 1.0. */
@@ -1124,7 +1125,7 @@ PGCACHE_API pgcache_status pgcache_observe(pgcache *self, pgcache_observer **out
    PGCACHE_INVALID. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_observer_next(pgcache_observer *self, pgcache_event **out, int64_t wait_ms, pgcache_error *error);
 
-/* How many events did not fit. NULL: 0. Since 1.0. */
+/* How many events did not fit, or found no memory. NULL: 0. Since 1.0. */
 PGCACHE_API int64_t pgcache_observer_dropped(const pgcache_observer *self);
 
 /* Frees an observer with all events that nobody took; nobody may wait in pgcache_observer_next(). NULL is a no-op. Since 1.0. */

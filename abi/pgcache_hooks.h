@@ -142,16 +142,17 @@ PGCACHE_API pgcache_status pgcache_invalidate_on(pgcache *self, struct pg_conn *
    begin() and end() are called by the thread that makes the call; for a request begin() by the thread that submits it, end() by the
    thread that takes or dispatches its completion or, if nobody does, that frees the handle. told() may also be called by threads
    of the library, several at once, and by forked children. No function may wait long: it is the caller's time. All may call
-   the handle, but not free it; what they call is measured, and no provider or observer is told of it. The events, and what they point to, are
-   valid until the function returns. Since 1.0. */
+   the handle, but not free it; what they call, on whatever handle, is measured, and no provider or observer is told of it, but for
+   states and logs that observers are told of. The events, and what they point to, are valid until the function returns.
+   instrumentation/spans is an example. Since 1.0. */
 typedef struct pgcache_provider {
   size_t struct_size; /* sizeof(pgcache_provider) */
-  uint32_t what;      /* PGCACHE_OBSERVE_ flags: what told() is called for, and _KEYS: events hold keys */
+  uint32_t what;      /* PGCACHE_OBSERVE_ flags: what told() is called for, and _KEYS: all events hold keys */
   pgcache_level level; /* the least that told() is told of a log */
   /* An operation begins, [rule:measured]; of the event the operation, namespace, span name, keys and began_us are known. What it
      returns end() is given. */
   void *(*begin)(void *context, const pgcache_event *event);
-  /* The operation ended. Once for each begin(). */
+  /* The operation ended. Once for each begin(), but in a forked child, where requests of the parent do not end. */
   void (*end)(void *context, void *begun, const pgcache_event *event);
   /* An event, see `what`. An operation that only the near cache was asked for is told of like any other. */
   void (*told)(void *context, const pgcache_event *event);
@@ -164,7 +165,8 @@ typedef struct pgcache_provider {
 
 /* Adds a provider, for calls that begin from now on, until the handle is freed. Up to 8 providers and observers at once.
    In: provider, copied; its functions and context must live until release() was called.
-   Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_QUEUE_FULL (there are 8), PGCACHE_NO_MEMORY, PGCACHE_CLOSED. Since 1.0. */
+   Returns PGCACHE_OK, PGCACHE_INVALID (also: none of its functions would ever be called), PGCACHE_QUEUE_FULL (there are 8),
+   PGCACHE_NO_MEMORY, PGCACHE_CLOSED. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_add_provider(pgcache *self, const pgcache_provider *provider, pgcache_error *error);
 
 #ifdef __cplusplus

@@ -82,6 +82,8 @@ pgc_copies_got pgc_copies_get(pgcache *cache, pgcache_value **out, const void *k
   pgc_near_key name = pgc_near_key_of(near, cache->settings.namespace_name, key, key_len);
   pgc_near_prefetch(near, &name);
   pgc_near_answer answer = pgc_near_find_plain(near, &name, pgc_now_us(), out);
+  if (answer == PGC_NEAR_HIT)
+    PGC_PROBE_NEAR_HIT(cache->settings.namespace_name);
   if (began_ns != 0 && answer != PGC_NEAR_NOTHING)
     pgc_measure_near(cache, answer == PGC_NEAR_HIT ? PGCACHE_OK : PGCACHE_MISS, began_ns);
   return answer == PGC_NEAR_HIT ? PGC_COPIES_HIT : answer == PGC_NEAR_ABSENT ? PGC_COPIES_ABSENT : PGC_COPIES_NOTHING;

@@ -253,8 +253,11 @@ pgcache_status pgc_measure_end(pgc_call *call, pgcache_status status) {
   } else {
     note_key(&what);
   }
-  if (self->source == PGC_FROM_NEAR && call->key.found != NULL)
+  if (self->source == PGC_FROM_NEAR && call->key.found != NULL) {
     self->bytes = call->key.found->size;
+    if (self->operation == PGC_OPERATION_GET)
+      PGC_PROBE_NEAR_HIT(call->op.namespace_name);
+  }
   count(call->cache, &what);
   if (self->attended.noticed)
     end_told(call, status, &what);

@@ -170,16 +170,24 @@ static pgcache_event without_key(const pgcache_event *event) {
   return bare;
 }
 
-/* Tells everybody who wants it; between enter() and leave(). */
-static void tell(pgc_audience *self, const pgcache_event *event) {
+static void tell_providers(const pgc_audience *self, const pgcache_event *event) {
   const pgcache_event bare = without_key(event);
   const pgcache_provider *provider;
   for (int i = 0; i < PGC_SEATS && (provider = provider_in(self, i)) != NULL; i++) {
     if (pgc_event_is_wanted(event, provider->what, provider->level))
       provider->told(provider->context, for_provider(provider, event, &bare));
   }
+}
+
+static void tell_observers(pgc_audience *self, const pgcache_event *event) {
   if ((__atomic_load_n(&self->observers_want, __ATOMIC_RELAXED) & pgc_event_flag(event)) != 0)
     pgc_observers_tell(self, event);
+}
+
+/* Tells everybody who wants it; between enter() and leave(). */
+static void tell(pgc_audience *self, const pgcache_event *event) {
+  tell_providers(self, event);
+  tell_observers(self, event);
 }
 
 static bool wants(const pgc_audience *self, uint32_t flags) {
@@ -293,36 +301,42 @@ void pgc_audience_end_request(pgc_audience *self, pgc_attended *begun, const pgc
 
 /* ---- States and logs ---- */
 
+/* What came of a call inside of a provider's function is true all the same: observers are told of it, they call nothing. */
+static void tell_outside(pgc_audience *self, const pgcache_event *event) {
+  bool nested = inside;
+  place before = enter();
+  if (!nested)
+    tell_providers(self, event);
+  tell_observers(self, event);
+  leave(before);
+}
+
 void pgc_audience_state(pgc_audience *self, const char *what, const char *state, pgcache_level level, int64_t number,
                         const pgcache_error *error, const char *words) {
   pgc_probe_state(what, state);
-  if (self == NULL || inside || !wants(self, PGCACHE_OBSERVE_STATES | PGCACHE_OBSERVE_LOG))
+  if (self == NULL || !wants(self, PGCACHE_OBSERVE_STATES | PGCACHE_OBSERVE_LOG))
     return;
-  place before = enter();
   pgcache_event event = {.operation = what, .outcome = state, .bytes = -1, .number = number, .message = words};
   if (error != NULL) {
     event.status = error->status;
     event.sqlstate = error->sqlstate;
   }
   event = pgc_event_complete(&event, PGCACHE_EVENT_STATE, level, pgc_wall_us());
-  tell(self, &event);
+  tell_outside(self, &event);
   event.kind = PGCACHE_EVENT_LOG;
   if (event.message[0] != '\0')
-    tell(self, &event);
-  leave(before);
+    tell_outside(self, &event);
 }
 
 void pgc_audience_log(pgc_audience *self, pgcache_level level, const char *operation, const char *format, ...) {
   char words[PGC_SLOW_WORDS_MAX];
-  if (self == NULL || inside || !wants(self, PGCACHE_OBSERVE_LOG))
+  if (self == NULL || !wants(self, PGCACHE_OBSERVE_LOG))
     return;
-  place before = enter();
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(words, sizeof words, format, arguments);
   va_end(arguments);
   pgcache_event event = {.operation = operation, .bytes = -1, .message = words};
   event = pgc_event_complete(&event, PGCACHE_EVENT_LOG, level, pgc_wall_us());
-  tell(self, &event);
-  leave(before);
+  tell_outside(self, &event);
 }

@@ -37,9 +37,6 @@ void pgc_probe_operation_begin(const pgcache_event *event) {
 }
 
 void pgc_probe_operation_end(const pgcache_event *event) {
-  if (pgcache_near_hit_semaphore != 0 && strcmp(event->operation, "get") == 0 && strcmp(event->outcome, "hit") == 0 &&
-      strcmp(event->source, "near") == 0)
-    pgc_probe_near_hit(event->namespace_name); /* one that was told of, and so did not go the shortest way */
   if (pgcache_operation_end_semaphore == 0)
     return;
   STAP_PROBE6(pgcache, operation_end, present(event->operation), present(event->outcome), present(event->source),
