@@ -84,6 +84,7 @@ CLI_INTERNAL := $(filter $(B)/obj/impl/pure/address.o $(B)/obj/impl/pure/error.o
   $(LIB_OBJECTS)) $(B)/obj/instrumentation/prometheus/exposition.o $(B)/obj/instrumentation/prometheus/words.o
 EXAMPLES := $(patsubst abi/examples/%.c,$(B)/examples/%,$(sort $(wildcard abi/examples/*.c)))
 BENCH_OBJECTS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/bench/*.c)))
+SPANS := $(B)/obj/instrumentation/spans/spans.o
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # libpgcache-prometheus needs libmicrohttpd, and is left out where that is not.
 MICROHTTPD_LIBS := $(shell pkg-config --exists libmicrohttpd 2>/dev/null && echo `pkg-config --libs libmicrohttpd` -lm)
@@ -250,9 +251,9 @@ $(B)/examples/prometheus: $(PROMETHEUS_ALL)
 $(B)/examples/prometheus: EXAMPLE_LIBS := -lpgcache-prometheus
 
 # The texts of the statements are no part of the interface: the bare loops have a copy of their own.
-$(B)/bench: $(BENCH_OBJECTS) $(B)/obj/gen/pgc_sql.o $(SHARED_LINKS)
+$(B)/bench: $(BENCH_OBJECTS) $(SPANS) $(B)/obj/gen/pgc_sql.o $(SHARED_LINKS)
 	$(SAY) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(BENCH_OBJECTS) $(B)/obj/gen/pgc_sql.o -L$(B) -lpgcache \
+	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(BENCH_OBJECTS) $(SPANS) $(B)/obj/gen/pgc_sql.o -L$(B) -lpgcache \
 	  $(PQ_LIBS) $(HIREDIS_LIBS) -lm
 # The comparison with Redis alone needs hiredis. Whether it is there is asked each time, so that installing it is enough.
 HIREDIS_CFLAGS = $(patsubst -I%,-isystem %,$(shell pkg-config --exists hiredis && echo -DBENCH_HIREDIS && \
@@ -267,7 +268,6 @@ $(B)/hiredis: FORCE
 
 # ---- Tests -----------------------------------------------------------------------------------------------------------------------
 
-SPANS := $(B)/obj/instrumentation/spans/spans.o
 # One program for each suite; a suite without a main.cpp of its own takes that of tests/support.
 # THREADS_ONLY=1 leaves out the files of tests that have none with the tag [threads], for TSan.
 suite_sources = $(sort $(if $(THREADS_ONLY),$(shell grep -le '\[threads\]' tests/$(1)/*.cpp; grep -Le '^TEST_CASE' tests/$(1)/*.cpp), \
@@ -425,6 +425,7 @@ light-checks: all
 	ci/check-layers
 	ci/check-workplace
 	ci/check-settings-doc
+	ci/check-metrics-doc
 	ci/check-probes
 
 # ---- Fuzzing ---------------------------------------------------------------------------------------------------------------------

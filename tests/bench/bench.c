@@ -136,6 +136,7 @@ static const struct {
     {"coherence", "coherence", "puts with listening processes, to puts that tell nobody; stale age", case_coherence},
     {"load", "load", "guarded reads, tags, loads, invalidations and watched rows, each to without", case_load},
     {"herd", "load", "64 threads in 4 processes that wait for one load", case_herd},
+    {"hooks", "hooks", "near hits and gets that a provider is told of, to those that are counted alone", case_hooks},
     {"publish", "hooks", "what a summary costs the server, to SELECT 1, and the process", case_publish},
     {"growth", "store", "size on disk after 1M updates", case_growth},
     {"size", "store", "reads among 100k and 1M entries, with --big 10M", case_size},

@@ -162,6 +162,7 @@ void case_async_many(bench *self);
 void case_coherence(bench *self); /* cases_coherence.c */
 void case_load(bench *self);      /* cases_load.c */
 void case_herd(bench *self);      /* cases_herd.c */
+void case_hooks(bench *self);     /* cases_hooks.c */
 void case_publish(bench *self);   /* cases_publish.c */
 
 /* Theirs: requests take less long to be measured, and there are many cases. A handle for each number of connections. */
