@@ -101,6 +101,9 @@ TEST_CASE("loads by requests are measured once each", "[measured][rule:measured]
   Completion begun = wait(cache, submit_begin(cache, "a"));
   REQUIRE(begun == PGCACHE_LEASE);
   Load load = take_load(begun);
+  Submitted extended;
+  extended.status = pgcache_submit_load_extend(load.raw(), &extended.id, 5000, nullptr, &extended.error);
+  CHECK(wait(cache, extended) == PGCACHE_OK);
   CHECK(wait(cache, submit_fill(load, "12345")) == PGCACHE_OK);
   begun = wait(cache, submit_begin(cache, "b"));
   load = take_load(begun);
@@ -115,6 +118,7 @@ TEST_CASE("loads by requests are measured once each", "[measured][rule:measured]
   CHECK(now.ended("load_fill", "ok") == 1);
   CHECK(now.ended("load_fail", "miss") == 1);
   CHECK(now.ended("load_abandon", "ok") == 1);
-  CHECK(now.count("pgcache_operation_duration_seconds") == 7);
+  CHECK(now.ended("load_extend", "ok") == 1);
+  CHECK(now.count("pgcache_operation_duration_seconds") == 8);
   CHECK(now.value("pgcache_item_size_bytes", {{"operation", "load_fill"}}) == 5);
 }
