@@ -97,7 +97,7 @@ TEST_CASE("GET /metrics gives what was measured of the handles, in the format th
   CHECK(open.body.find("# EOF\n") == open.body.size() - 6);
 
   CHECK(endpoint.get("/metrics?name[]=x").status == 200); /* what is asked for beside the path is ignored */
-  cache.shutdown(); /* what was measured is still there */
+  cache.shutdown();                                       /* what was measured is still there */
   CHECK(endpoint.get().body == text.body);
   CHECK(endpoint.withdraw(cache) == PGCACHE_OK);
   CHECK(endpoint.get().body.empty());
