@@ -5,57 +5,12 @@
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
  */
+#include "failing.hpp"
 #include "http.hpp"
 #include "prometheus.hpp"
 
-#include <atomic>
-#include <cstdlib>
-
 using namespace test;
 using std::string;
-
-/* The linker sends the calls of all that is linked into this program here (--wrap). */
-extern "C" {
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-char *__real_strdup(const char *text);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-char *__wrap_strdup(const char *text);
-}
-
-namespace {
-
-std::atomic<int> left{-1}; /* so many go well before one fails; below 0: none fails */
-
-bool fails() {
-  return left >= 0 && left-- == 0;
-}
-
-/* Runs it with the first allocation failing, with the second, and so on, until all go well. Gives how many there are. */
-template <class Body> int failing_each(const Body &body) {
-  for (int n = 0;; n++) {
-    left = n;
-    body();
-    const bool failed = left < 0;
-    left = -1;
-    if (!failed)
-      return n;
-    REQUIRE(n < 1000);
-  }
-}
-
-} // namespace
-
-void *__wrap_calloc(size_t count, size_t size) {
-  return fails() ? nullptr : __real_calloc(count, size);
-}
-void *__wrap_realloc(void *memory, size_t size) {
-  return fails() ? nullptr : __real_realloc(memory, size);
-}
-char *__wrap_strdup(const char *text) {
-  return fails() ? nullptr : __real_strdup(text);
-}
 
 TEST_CASE("Without memory there is no text, and it says so", "[memory]") {
   Made made;
@@ -68,13 +23,11 @@ TEST_CASE("Without memory there is no text, and it says so", "[memory]") {
     size_t length = 0;
     pgcache_error error = PGCACHE_ERROR_INIT;
     const pgcache_status status = pgcache_prometheus_text(&text, &length, &source, 1, PGCACHE_PROMETHEUS_TEXT, &error);
-    const bool failed = left < 0;
-    left = -1;
+    const bool failed = has_failed();
     CHECK(status == (failed ? PGCACHE_NO_MEMORY : PGCACHE_OK));
     CHECK((text == nullptr) == failed);
     CHECK(string(text != nullptr ? text : "", length) == (failed ? "" : whole));
     CHECK(error.status == status);
-    left = failed ? -1 : 0;
     pgcache_prometheus_text_free(text);
   });
   CHECK(count >= 3); /* the parts, and the list twice */
@@ -88,19 +41,19 @@ TEST_CASE("An endpoint without memory refuses, and is there again with it", "[me
   CHECK(failing_each([&] {
           pgcache_prometheus_stop(std::exchange(server, nullptr));
           const pgcache_status status = pgcache_prometheus_start(&server, nullptr, 0, nullptr);
-          CHECK(status == (left < 0 ? PGCACHE_NO_MEMORY : PGCACHE_OK));
+          CHECK(status == (has_failed() ? PGCACHE_NO_MEMORY : PGCACHE_OK));
           CHECK((server == nullptr) == (status != PGCACHE_OK));
         }) >= 1);
   REQUIRE(server != nullptr);
   CHECK(failing_each([&] {
           const pgcache_status status = pgcache_prometheus_serve(server, cache.raw(), "name", nullptr);
-          CHECK(status == (left < 0 ? PGCACHE_NO_MEMORY : PGCACHE_OK));
+          CHECK(status == (has_failed() ? PGCACHE_NO_MEMORY : PGCACHE_OK));
         }) == 1);
   const int port = pgcache_prometheus_port(server);
   const string request = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
   const int count = failing_each([&] {
     const Response response = Connection(port).ask(request);
-    CHECK(response.status == (left < 0 ? 500 : 200));
+    CHECK(response.status == (has_failed() ? 500 : 200));
   });
   CHECK(count >= 2); /* the name, and what the text takes */
   CHECK(Connection(port).ask(request).status == 200);
