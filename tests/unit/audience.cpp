@@ -518,3 +518,30 @@ TEST_CASE("without memory nobody comes, an event counts as dropped, and a reques
   CHECK(pgc_observer_dropped(observer) == 1);
   pgc_observer_free(observer);
 }
+
+#ifdef PGC_USDT
+TEST_CASE("a tracer attends operations as long as its semaphore is raised", "[events][probes]") {
+  Audience audience;
+  const pgcache_event event = a_get();
+  for (volatile unsigned short *semaphore : {&pgcache_operation_begin_semaphore, &pgcache_operation_end_semaphore}) {
+    CHECK(pgc_audience_attends(&audience.self) == 0);
+    *semaphore = 1;
+    CHECK(pgc_audience_attends(&audience.self) == PGC_ATTENDS_ALL);
+    pgc_attendance attendance;
+    pgc_audience_begin(&audience.self, &attendance, &event);
+    CHECK(attendance.noticed);
+    pgc_audience_end(&audience.self, &attendance, &event);
+    *semaphore = 0;
+  }
+  for (volatile unsigned short *semaphore :
+       {&pgcache_near_hit_semaphore, &pgcache_breaker_semaphore, &pgcache_listener_semaphore})
+    *semaphore = 1;
+  CHECK(pgc_audience_attends(&audience.self) == 0); /* these are for other things */
+  PGC_PROBE_NEAR_HIT("default");
+  for (const char *what : {"breaker", "listener", "janitor"})
+    pgc_audience_state(&audience.self, what, "open", PGCACHE_LEVEL_INFO, 0, nullptr, nullptr);
+  for (volatile unsigned short *semaphore :
+       {&pgcache_near_hit_semaphore, &pgcache_breaker_semaphore, &pgcache_listener_semaphore})
+    *semaphore = 0;
+}
+#endif
