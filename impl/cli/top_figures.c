@@ -303,7 +303,8 @@ static void reckon(top_figures *self) {
   self->between = false;
   for (size_t i = 0; i < self->process_count; i++)
     self->between = self->between || self->processes[i].before != NULL;
-  self->all = (top_row){.name = "", .p50 = NAN, .p99 = NAN};
+  double unknown = self->between ? 0 : NAN; /* without calls nothing else would make it so */
+  self->all = (top_row){.name = "", .per_second = unknown, .errors_per_second = unknown, .p50 = NAN, .p99 = NAN};
   self->near_hits = 0;
   self->operations.count = self->spans.count = 0;
   for (size_t i = 0; i < TOP_GAUGES; i++)
