@@ -184,7 +184,8 @@ TEST_CASE("Lost connections: reads are asked again, writes are UNKNOWN or done",
   for (int i = 0; i < 50; i++)
     REQUIRE(store.cache.put("r" + std::to_string(i), "v") == PGCACHE_OK);
   int unknown = 0, done = 0;
-  for (int round = 0; round < 40; round++) {
+  /* Later and later in the answers; how these are put together depends on the machine. */
+  for (int round = 0; round < 40 || ((unknown == 0 || done == 0) && round < 400); round++) {
     REQUIRE(requests.wait(requests.exists("r0").id) == PGCACHE_OK); /* a connection */
     proxy.cut_after(Proxy::TO_CLIENT, 1 + round * 37);
     std::vector<uint64_t> reads, writes;

@@ -39,7 +39,7 @@ Answer during(const std::function<Answer()> &call, const std::function<void()> &
     answer = call();
     done = true;
   });
-  sleep_ms(150);
+  sleep_ms(400); /* what it sends is sent by then */
   CHECK_FALSE(done);
   const int64_t start = now_ms();
   act();
@@ -66,7 +66,7 @@ TEST_CASE("A black hole behind an open connection: reads TIMEOUT, writes UNKNOWN
   CHECK(eventually([&] { return cache.get("k", deadline(1000)) == PGCACHE_OK; }));
   REQUIRE(cache.put("k", "v") == PGCACHE_OK); /* prepared on the new connection: the next is sent in one piece */
   proxy.black_hole(true);
-  answer = soon([&] { return cache.put("k", "w", deadline(200)); });
+  answer = soon([&] { return cache.put("k", "w", deadline(700)); }); /* time enough to be sent */
   INFO(answer);
   CHECK(answer == PGCACHE_UNKNOWN);
   CHECK(answer.version == 0);
@@ -207,8 +207,8 @@ TEST_CASE("Waiting for a connection of a busy pool ends by the deadline, in turn
   REQUIRE(cache.put("k", "v") == PGCACHE_OK);
   store.pg.exec("BEGIN");
   store.pg.exec(store.sql("UPDATE {s}.entries SET accessed_at = accessed_at"));
-  std::thread holder([&] { cache.put("k", "w", deadline(20000)); });
-  sleep_ms(150);
+  std::thread holder([&] { cache.put("k", "w", deadline(60000)); });
+  CHECK(somebody_waits(store.pg));
   const Answer late = soon([&] { return cache.get("k", deadline(200)); });
   INFO(late);
   CHECK(late == PGCACHE_TIMEOUT);
@@ -219,7 +219,7 @@ TEST_CASE("Waiting for a connection of a busy pool ends by the deadline, in turn
   std::vector<std::thread> waiters;
   for (int i = 0; i < 4; i++) {
     waiters.emplace_back([&, i] {
-      const Answer answer = cache.get("k", deadline(20000));
+      const Answer answer = cache.get("k", deadline(60000));
       std::lock_guard<std::mutex> lock(mutex);
       order.push_back(answer == PGCACHE_OK ? i : -1);
     });

@@ -243,7 +243,7 @@ TEST_CASE("A write that was given up while it waited for a row is not carried ou
   REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
   store.pg.exec("BEGIN");
   store.pg.exec(store.sql("UPDATE {s}.entries SET accessed_at = accessed_at"));
-  const Answer answer = store.cache.put("k", "late", deadline(200));
+  const Answer answer = store.cache.put("k", "late", deadline(1000));
   INFO(answer);
   CHECK(answer == PGCACHE_UNKNOWN);
   sleep_ms(3000); /* the server looks every second whether its client is still there */
