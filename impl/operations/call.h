@@ -16,7 +16,7 @@
 typedef struct pgc_office pgc_office;       /* where the handle's janitors meet, see janitor.c */
 typedef struct pgc_room pgc_room;           /* where its engine is, see room.c */
 typedef struct pgc_loaders pgc_loaders;     /* the threads that call loaders, see loaders.c */
-typedef struct pgc_measuring pgc_measuring; /* what is measured, see measure.c */
+typedef struct pgc_measuring pgc_measuring; /* what is measured, see measuring.h */
 typedef struct pgc_publisher pgc_publisher; /* see publisher.c */
 
 struct pgcache {
