@@ -198,8 +198,8 @@
  *                   `stale`, `timeout` and so on; of get_or_load `ok` is what was loaded. The source is `near` where the near
  *                   cache answered, else `store`. Operations on many keys are one operation each, `ok` or the first error; hits
  *                   and misses count keys that were looked for, a stale value as a hit.
- *   [rule:spans]    The first PGCACHE_SPANS_MAX span names of a handle are told apart, all others count as "other"; without a span
- *                   name it is "".
+ *   [rule:spans]    The first PGCACHE_SPANS_MAX span names of a handle are told apart, all others, and one of that name, count as
+ *                   "other"; without a span name it is "".
  *   [rule:histogram] Log-linear: a value is known to within 1/32 of itself, from the smallest to the largest, in fixed memory.
  *                   Histograms and counters add up: of handles, and of processes.
  *   [rule:secret]   Measurements and events never hold values, passwords or connection strings; keys are only in events, and
@@ -977,7 +977,7 @@ PGCACHE_API pgcache_status pgcache_keys(pgcache *self, pgcache_value **keys, siz
 
 /* ---- Measurements ----------------------------------------------------------------------------------------------------------
    See MEASUREMENTS AND EVENTS above. A snapshot is a list of samples; those of one name stand together, and have the same help, unit
-   and kind. It does not change; several threads may read it, and its texts live as long as it does. */
+   and kind. But for pgcache_snapshot_add() it does not change; several threads may read it, and its texts live as long as it does. */
 
 typedef struct pgcache_snapshot pgcache_snapshot;
 
@@ -999,7 +999,8 @@ PGCACHE_API pgcache_status pgcache_stats_snapshot(pgcache *self, pgcache_snapsho
 PGCACHE_API void pgcache_snapshot_free(pgcache_snapshot *self);
 
 /* Adds what another snapshot has: counters and histograms add up, and so do gauges, but for times, of which the latest stays.
-   For several handles of a process, or several processes. In: other, unchanged.
+   For several handles of a process, or several processes. Nobody else may use self meanwhile, and texts that it gave are gone, and its
+   samples may stand elsewhere. In: other, unchanged.
    Returns PGCACHE_OK, PGCACHE_INVALID (a pointer is NULL), PGCACHE_NO_MEMORY (then nothing was added). Since 1.0. */
 PGCACHE_API pgcache_status pgcache_snapshot_add(pgcache_snapshot *self, const pgcache_snapshot *other, pgcache_error *error);
 

@@ -141,7 +141,8 @@ PGCACHE_API pgcache_status pgcache_invalidate_on(pgcache *self, struct pg_conn *
    cost nothing.
    begin() and end() are called by the thread that makes the call; for a request begin() by the thread that submits it, end() by the
    thread that takes or dispatches its completion or, if nobody does, that frees the handle. told() may also be called by threads
-   of the library, several at once, and by forked children. No function may wait long: it is the caller's time. All may call
+   of the library, several at once, and by forked children. No function may wait long: it is the caller's time, or that of all requests;
+   where told() is called by a thread of the library it must not wait for a request, a fence or the end of a janitor. All may call
    the handle, but not free it; what they call, on whatever handle, is measured, and no provider or observer is told of it, but for
    states and logs that observers are told of. The events, and what they point to, are valid until the function returns.
    instrumentation/spans is an example. Since 1.0. */

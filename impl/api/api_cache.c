@@ -126,12 +126,15 @@ void pgcache_free(pgcache *self) {
     return;
   if (self->store != NULL) {
     pgcache_shutdown(self);
+    pgc_audience_leave(&self->audience);
     pgc_janitors_leave(self);
-    pgc_publisher_free(self);
-    pgc_loaders_free(self);
-    pgc_room_free(self);
+    pgc_publisher_leave(self);
+    pgc_loaders_leave(self);
+    pgc_room_free(self); /* tells of requests that nobody took, and whoever is told may call the handle, which is shut down */
     pgc_lent_free(self);
     self->store->free(self->store);
+    pgc_loaders_free(self);
+    pgc_publisher_free(self);
   }
   pgc_audience_free(&self->audience);
   pgc_measure_free(self);

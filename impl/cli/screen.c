@@ -43,7 +43,7 @@ void screen_open(void) {
     now.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
     now.c_cc[VMIN] = 0;
     now.c_cc[VTIME] = 0;
-    now.c_cc[VSUSP] = _POSIX_VDISABLE;
+    now.c_cc[VSUSP] = now.c_cc[VQUIT] = _POSIX_VDISABLE;
     screen.keys = tcsetattr(STDIN_FILENO, TCSADRAIN, &now) == 0;
   }
   screen.open = true;

@@ -214,13 +214,16 @@ void pgc_loaders_close(pgcache *cache) {
   pthread_mutex_unlock(&self->lock);
 }
 
+void pgc_loaders_leave(pgcache *cache) {
+  pgc_loaders *self = loaders_here(cache);
+  for (int i = 0; self != NULL && i < self->thread_count; i++)
+    pthread_join(self->threads[i], NULL);
+}
+
 void pgc_loaders_free(pgcache *cache) {
   pgc_loaders *self = loaders_here(cache);
-  if (self == NULL) {
+  if (self != NULL)
+    loaders_free(self);
+  else
     pgc_free(cache->loaders); /* none, or the parent's: its lock is left alone */
-    return;
-  }
-  for (int i = 0; i < self->thread_count; i++)
-    pthread_join(self->threads[i], NULL);
-  loaders_free(self);
 }

@@ -38,7 +38,10 @@ bool pgc_loaders_await(pgcache *cache, pgc_loader_job *job, pgc_deadline until, 
 /* The handle was shut down: what was not begun is not begun any more. */
 void pgc_loaders_close(pgcache *cache);
 
-/* The handle goes: waits until the loaders have returned. */
+/* The handle goes, and was shut down: waits until the loaders have returned. */
+void pgc_loaders_leave(pgcache *cache);
+
+/* The handle goes, and nobody calls it any more. */
 void pgc_loaders_free(pgcache *cache);
 
 /* Calls a loader for a load, and ends that if the loader has not. *value: what was loaded, or may stand in, with a

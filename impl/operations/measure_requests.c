@@ -151,12 +151,13 @@ static void tell_request(pgcache *cache, pgc_request *request, pgcache_status st
                          .number = self->number,
                          .duration_ns = self->duration_ns};
   pgc_measuring_set_message(&event, status, error);
-  if (error == NULL && status < 0) {
+  if (error == NULL && status < 0 && request->message[0] != '\0') {
     event.message = request->message;
     event.sqlstate = request->sqlstate;
   }
-  pgc_audience_end_request(&cache->audience, self->attended, &event);
-  self->attended = NULL;
+  pgc_attended *attended = self->attended;
+  self->attended = NULL; /* whoever is told may take completions */
+  pgc_audience_end_request(&cache->audience, attended, &event);
 }
 
 void pgc_measure_taken(void *cache, pgc_request *request) {

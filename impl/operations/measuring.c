@@ -46,8 +46,10 @@ static pgc_measuring *measuring_new(const pgcache *cache, pgc_measuring *parents
   }
   self->fork_generation = pgc_fork_generation();
   set_origin(self);
-  if (parents != NULL)
+  if (parents != NULL) {
     pgc_counters_read(&self->before, &cache->store->counters);
+    self->dropped_before = pgc_counted(&cache->audience.dropped);
+  }
   return self;
 }
 

@@ -14,7 +14,8 @@ struct pgc_measuring {
   pgc_meters *meters;
   pgc_counters
       before; /* what the store's counters were when this process was forked: they go on, and all else begins at 0 */
-  int64_t cleaned_at_us; /* on the wall clock; 0: never; a pgc_counter */
+  int64_t dropped_before; /* the same of events that were dropped */
+  int64_t cleaned_at_us;  /* on the wall clock; 0: never; a pgc_counter */
   struct pgc_measuring *parents;
   char origin[PGC_ORIGIN_MAX + 1];
 };

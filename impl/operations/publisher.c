@@ -126,13 +126,18 @@ void pgc_publisher_end(pgcache *cache) {
   pthread_mutex_unlock(&self->lock);
 }
 
+void pgc_publisher_leave(pgcache *cache) {
+  pgc_publisher *self = publisher_here(cache);
+  if (self == NULL || !self->started)
+    return;
+  pthread_join(self->thread, NULL);
+  self->started = false;
+}
+
 void pgc_publisher_free(pgcache *cache) {
   pgc_publisher *self = publisher_here(cache);
-  if (self == NULL) {
+  if (self != NULL)
+    destroy(self);
+  else
     pgc_free(cache->publisher); /* none, or the parent's: its lock is left alone */
-    return;
-  }
-  if (self->started)
-    pthread_join(self->thread, NULL);
-  destroy(self);
 }

@@ -21,7 +21,10 @@ static inline void pgc_publisher_wanted(pgcache *cache) {
 /* The handle was shut down: its publisher ends soon. */
 void pgc_publisher_end(pgcache *cache);
 
-/* The handle goes: waits until its publisher does not use it any more. It was shut down. */
+/* The handle goes, and was shut down: waits until its publisher does not use it any more. */
+void pgc_publisher_leave(pgcache *cache);
+
+/* The handle goes, and nobody calls it any more: until then calls ask for the publisher. */
 void pgc_publisher_free(pgcache *cache);
 
 #endif

@@ -228,7 +228,7 @@ pgcache_snapshot *pgc_samples_take(pgcache *cache) {
     add_engine(out, cache);
     add_counters(out, cache, &here->before);
     add_proof(out, cache, near);
-    add_one(out, PGC_METRIC_EVENTS_DROPPED, (double)pgc_counted(&cache->audience.dropped));
+    add_one(out, PGC_METRIC_EVENTS_DROPPED, (double)(pgc_counted(&cache->audience.dropped) - here->dropped_before));
     add_one(out, PGC_METRIC_UNMEASURED, (double)pgc_meters_lost(here->meters));
   }
   pgc_free(self);

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "platform/clock.h"
 #include "platform/memory.h"
@@ -119,6 +120,14 @@ void pgc_audience_close(pgc_audience *self) {
   __atomic_store_n(&self->closed, true, __ATOMIC_SEQ_CST);
   if (__atomic_load_n(&self->hall, __ATOMIC_ACQUIRE) != NULL)
     pgc_observers_wake(self);
+}
+
+void pgc_audience_leave(pgc_audience *self) {
+  const pgc_hall *hall = self->hall;
+  if (hall == NULL || hall->fork_generation != pgc_fork_generation())
+    return;
+  while (__atomic_load_n(&hall->telling, __ATOMIC_SEQ_CST) > 0)
+    usleep(1000);
 }
 
 void pgc_audience_free(pgc_audience *self) {
@@ -301,14 +310,34 @@ void pgc_audience_end_request(pgc_audience *self, pgc_attended *begun, const pgc
 
 /* ---- States and logs ---- */
 
+/* Who frees the handle either sees that somebody is telling, or is seen to have shut it down. NULL: nobody is to be told. */
+static pgc_hall *step_in(pgc_audience *self) {
+  pgc_hall *hall = pgc_audience_hall(self);
+  if (hall == NULL)
+    return NULL;
+  __atomic_fetch_add(&hall->telling, 1, __ATOMIC_SEQ_CST);
+  if (!__atomic_load_n(&self->closed, __ATOMIC_SEQ_CST))
+    return hall;
+  __atomic_fetch_sub(&hall->telling, 1, __ATOMIC_SEQ_CST);
+  return NULL;
+}
+
+static void step_out(pgc_hall *hall) {
+  __atomic_fetch_sub(&hall->telling, 1, __ATOMIC_SEQ_CST);
+}
+
 /* What came of a call inside of a provider's function is true all the same: observers are told of it, they call nothing. */
 static void tell_outside(pgc_audience *self, const pgcache_event *event) {
+  pgc_hall *hall = step_in(self);
+  if (hall == NULL)
+    return;
   bool nested = inside;
   place before = enter();
   if (!nested)
     tell_providers(self, event);
   tell_observers(self, event);
   leave(before);
+  step_out(hall);
 }
 
 void pgc_audience_state(pgc_audience *self, const char *what, const char *state, pgcache_level level, int64_t number,

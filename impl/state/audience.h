@@ -56,6 +56,9 @@ void pgc_audience_open(pgc_audience *self, int64_t slow_ms, bool log_keys);
 /* The handle was shut down: nobody comes any more, and whoever waits for events is woken. */
 void pgc_audience_close(pgc_audience *self);
 
+/* The handle goes, and was shut down: waits until nobody is being told of a state or a log; nobody will be. */
+void pgc_audience_leave(pgc_audience *self);
+
 /* The handle goes: nobody is told of anything any more. */
 void pgc_audience_free(pgc_audience *self);
 

@@ -15,6 +15,7 @@
 struct pgc_hall {
   uint64_t fork_generation;
   pthread_mutex_t lock;
+  int telling; /* how many threads tell of states and logs; through __atomic functions */
 };
 
 /* Made by the first who needs it. NULL when out of memory. */

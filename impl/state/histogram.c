@@ -48,23 +48,25 @@ void pgc_histogram_add(pgc_histogram *self, int64_t value, int64_t times) {
 
 /* ---- Tallies ---- */
 
-/* The buckets are read twice: the first time for how much memory they need. What comes in between counts the next time. */
+/* Each bucket is read once: what is seen in one must not push another out. */
 bool pgc_tally_take(pgc_tally *out, const pgc_histogram *histogram) {
-  *out = (pgc_tally){.sum = __atomic_load_n(&histogram->sum, __ATOMIC_RELAXED)};
+  int64_t counts[PGC_HISTOGRAM_BUCKETS];
   size_t used = 0;
-  for (int i = 0; i < PGC_HISTOGRAM_BUCKETS; i++)
-    used += __atomic_load_n(&histogram->buckets[i], __ATOMIC_RELAXED) != 0;
+  *out = (pgc_tally){.sum = __atomic_load_n(&histogram->sum, __ATOMIC_RELAXED)};
+  for (int i = 0; i < PGC_HISTOGRAM_BUCKETS; i++) {
+    counts[i] = __atomic_load_n(&histogram->buckets[i], __ATOMIC_RELAXED);
+    used += counts[i] != 0;
+  }
   if (used == 0)
     return true;
   out->buckets = pgc_alloc(used * sizeof *out->buckets);
   if (out->buckets == NULL)
     return false;
-  for (uint16_t i = 0; i < PGC_HISTOGRAM_BUCKETS && out->size < used; i++) {
-    int64_t count = __atomic_load_n(&histogram->buckets[i], __ATOMIC_RELAXED);
-    if (count == 0)
+  for (uint16_t i = 0; i < PGC_HISTOGRAM_BUCKETS; i++) {
+    if (counts[i] == 0)
       continue;
-    out->buckets[out->size++] = (pgc_tally_bucket){i, count};
-    out->count += count;
+    out->buckets[out->size++] = (pgc_tally_bucket){i, counts[i]};
+    out->count += counts[i];
   }
   return true;
 }

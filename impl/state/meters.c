@@ -115,6 +115,8 @@ static bool take_span(char **place, const char *name, char **known) {
 int pgc_meters_span(pgc_meters *self, const char *name) {
   if (name == NULL || name[0] == '\0')
     return PGC_SPAN_NONE;
+  if (strcmp(name, pgc_meters_span_name(self, PGC_SPAN_OTHER)) == 0)
+    return PGC_SPAN_OTHER; /* or two would have one name */
   uint32_t hash = hash_text(name);
   for (uint32_t i = 0; i < PGCACHE_SPANS_MAX; i++) {
     uint32_t number = (hash + i) % PGCACHE_SPANS_MAX;

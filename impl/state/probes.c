@@ -12,6 +12,9 @@
 
 #define _SDT_HAS_SEMAPHORES 1
 #include <sys/sdt.h>
+#ifdef __clang__ /* what the header's macros expand to */
+#pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#endif
 
 volatile unsigned short pgcache_operation_begin_semaphore;
 volatile unsigned short pgcache_operation_end_semaphore;

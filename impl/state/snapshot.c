@@ -180,7 +180,7 @@ void pgc_snapshot_set_taken_at(pgcache_snapshot *self, int64_t taken_at_ms) {
 
 /* ---- Adding up ---- */
 
-static const pgc_family *find_family(const pgcache_snapshot *self, const char *name) {
+const pgc_family *pgc_snapshot_find_family(const pgcache_snapshot *self, const char *name) {
   for (size_t i = 0; i < self->family_count; i++) {
     if (strcmp(self->families[i].metric.name, name) == 0)
       return &self->families[i];
@@ -199,10 +199,8 @@ static bool have_same_labels(const pgc_sample *left, const pgc_sample *right) {
   return true;
 }
 
-/* The sample of a family with the same labels; NULL: there is none. hint: where it stands if both were made in the same order, and
-   then where the next one does. */
-static const pgc_sample *find_sample(const pgcache_snapshot *self, const pgc_family *family, const pgc_sample *like,
-                                     size_t *hint) {
+const pgc_sample *pgc_snapshot_find_sample(const pgcache_snapshot *self, const pgc_family *family,
+                                           const pgc_sample *like, size_t *hint) {
   for (size_t i = 0; i < family->count; i++) {
     size_t index = (*hint + i) % family->count;
     const pgc_sample *sample = &self->samples[family->first + index];
@@ -237,12 +235,13 @@ static bool add_up(pgcache_snapshot *into, const pgcache_snapshot *first, const 
   size_t hint = 0;
   for (size_t i = 0; good && mine != NULL && i < mine->count; i++) {
     const pgc_sample *sample = &first->samples[mine->first + i];
-    good = make_sum(into, mine, sample, theirs != NULL ? find_sample(second, theirs, sample, &hint) : NULL);
+    good =
+        make_sum(into, mine, sample, theirs != NULL ? pgc_snapshot_find_sample(second, theirs, sample, &hint) : NULL);
   }
   hint = 0;
   for (size_t i = 0; good && theirs != NULL && i < theirs->count; i++) {
     const pgc_sample *sample = &second->samples[theirs->first + i];
-    if (mine == NULL || find_sample(first, mine, sample, &hint) == NULL)
+    if (mine == NULL || pgc_snapshot_find_sample(first, mine, sample, &hint) == NULL)
       good = make_sum(into, theirs, NULL, sample);
   }
   return good;
@@ -254,10 +253,10 @@ bool pgc_snapshot_merge(pgcache_snapshot *self, const pgcache_snapshot *other) {
   bool good = sum != NULL;
   for (size_t i = 0; good && i < self->family_count; i++) {
     const pgc_family *mine = &self->families[i];
-    good = add_up(sum, self, mine, other, find_family(other, mine->metric.name));
+    good = add_up(sum, self, mine, other, pgc_snapshot_find_family(other, mine->metric.name));
   }
   for (size_t i = 0; good && i < other->family_count; i++) {
-    if (find_family(self, other->families[i].metric.name) == NULL)
+    if (pgc_snapshot_find_family(self, other->families[i].metric.name) == NULL)
       good = add_up(sum, self, NULL, other, &other->families[i]);
   }
   if (good) {

@@ -25,6 +25,7 @@ static const unsigned char head[] = {'p', 'g', 'c', 'S', 1};
 
 /* What no snapshot of ours comes near, and what keeps a forged one small. */
 #define FAMILIES_MAX 1000
+#define SAMPLES_MAX 4000
 #define TEXT_MAX 1000
 
 static uint64_t checksum(const unsigned char *bytes, size_t size) {
@@ -161,6 +162,31 @@ static const char *get_text(reader *from, pgcache_snapshot *into, bool name) {
   return from->wrong ? NULL : pgc_snapshot_keep(into, (const char *)bytes, size);
 }
 
+/* A name as Prometheus wants them, for whoever writes what was read. */
+static const char *get_name(reader *from, pgcache_snapshot *into) {
+  const char *name = get_text(from, into, true);
+  from->wrong |= name != NULL && (name[0] == '\0' || (name[0] >= '0' && name[0] <= '9'));
+  return from->wrong ? NULL : name;
+}
+
+/* Writers have labels of their own beside those of a snapshot. */
+static bool is_writers(const char *name) {
+  return strcmp(name, "le") == 0 || strcmp(name, "origin") == 0;
+}
+
+/* Whether a label stands there twice, or the last family has a sample with these labels. */
+static bool is_there_twice(const pgcache_snapshot *into, pgc_label *labels, size_t count) {
+  const pgc_sample like = {.labels = labels, .label_count = count};
+  size_t hint = 0;
+  for (size_t i = 1; i < count; i++) {
+    for (size_t k = 0; k < i; k++) {
+      if (strcmp(labels[i].name, labels[k].name) == 0)
+        return true;
+    }
+  }
+  return pgc_snapshot_find_sample(into, &into->families[into->family_count - 1], &like, &hint) != NULL;
+}
+
 /* False when out of memory. */
 static bool get_tally(reader *from, pgc_tally *out, pgc_buffer *room) {
   int64_t most = INT64_MAX;
@@ -189,11 +215,13 @@ static bool get_sample(reader *from, pgcache_snapshot *into, pgc_buffer *room) {
   pgc_label labels[PGC_LABELS_MAX];
   size_t count = get_count(from, PGC_LABELS_MAX);
   for (size_t i = 0; i < count; i++) {
-    labels[i].name = get_text(from, into, true);
+    labels[i].name = get_name(from, into);
+    from->wrong |= labels[i].name != NULL && is_writers(labels[i].name);
     labels[i].value = labels[i].name != NULL ? get_text(from, into, false) : NULL;
     if (labels[i].value == NULL)
       return from->wrong;
   }
+  from->wrong |= into->size >= SAMPLES_MAX || (!from->wrong && is_there_twice(into, labels, count));
   if (from->wrong)
     return true;
   pgc_sample *made = pgc_snapshot_add_sample(into, labels, count);
@@ -212,7 +240,7 @@ static bool is_kind(uint64_t kind) {
 /* False when out of memory. */
 static bool get_family(reader *from, pgcache_snapshot *into, pgc_buffer *room) {
   pgc_metric metric;
-  metric.name = get_text(from, into, true);
+  metric.name = get_name(from, into);
   metric.help = metric.name != NULL ? get_text(from, into, false) : NULL;
   metric.unit = metric.help != NULL ? get_text(from, into, true) : NULL;
   if (metric.unit == NULL)
@@ -221,7 +249,7 @@ static bool get_family(reader *from, pgcache_snapshot *into, pgc_buffer *room) {
   metric.latest = get_count(from, 1) == 1;
   metric.per_unit = get_double(from);
   size_t count = get_count(from, (size_t)(from->end - from->at));
-  from->wrong |= !is_kind(kind) || !(metric.per_unit > 0) || metric.name[0] == '\0';
+  from->wrong |= !is_kind(kind) || !(metric.per_unit > 0) || pgc_snapshot_find_family(into, metric.name) != NULL;
   if (from->wrong)
     return true;
   metric.kind = (pgcache_metric_kind)kind;

@@ -43,6 +43,14 @@ const char *pgc_snapshot_keep(pgcache_snapshot *self, const char *text, size_t s
 /* A family behind the others, with copies of its texts. False when out of memory. */
 bool pgc_snapshot_add_family(pgcache_snapshot *self, const pgc_metric *metric);
 
+/* The family of this name; NULL: there is none. */
+const pgc_family *pgc_snapshot_find_family(const pgcache_snapshot *self, const char *name);
+
+/* The sample of a family with the same labels; NULL: there is none. hint: where it stands if both were made in the same order, and
+   then where the next one does. */
+const pgc_sample *pgc_snapshot_find_sample(const pgcache_snapshot *self, const pgc_family *family,
+                                           const pgc_sample *like, size_t *hint);
+
 /* A sample of the last family, with no value yet, and with copies of the labels. NULL when out of memory. */
 pgc_sample *pgc_snapshot_add_sample(pgcache_snapshot *self, const pgc_label *labels, size_t count);
 

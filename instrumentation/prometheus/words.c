@@ -69,11 +69,11 @@ void pgc_words_number(FILE *out, double value) {
   }
 }
 
-/* How many bytes the valid UTF-8 character at the beginning of a text has; 0: it is none. A NUL ends the text, and is no
-   continuation. */
+/* How many bytes the valid UTF-8 character at the beginning of a text has; 0: it is none, or one that controls a terminal. A NUL
+   ends the text, and is no continuation. */
 static size_t utf8_length(const unsigned char *text) {
   if (text[0] < 0x80)
-    return 1;
+    return (text[0] >= 0x20 && text[0] != 0x7f) || text[0] == '\n';
   size_t length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
   if (text[0] < 0xc2 || text[0] > 0xf4)
     return 0;
@@ -81,9 +81,10 @@ static size_t utf8_length(const unsigned char *text) {
     if ((text[i] & 0xc0) != 0x80)
       return 0;
   }
-  /* Longer than needed, halves of UTF-16, and beyond the last character. */
-  bool refused = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
-                 (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f);
+  /* Controls, longer than needed, halves of UTF-16, and beyond the last character. */
+  bool refused = (text[0] == 0xc2 && text[1] < 0xa0) || (text[0] == 0xe0 && text[1] < 0xa0) ||
+                 (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf0 && text[1] < 0x90) ||
+                 (text[0] == 0xf4 && text[1] > 0x8f);
   return refused ? 0 : length;
 }
 

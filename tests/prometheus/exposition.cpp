@@ -105,10 +105,14 @@ TEST_CASE("Texts are escaped, and always valid UTF-8", "[exposition]") {
     return line.substr(13, line.size() - 13 - 5);
   };
   CHECK(label("a\\b\"c\nd") == "a\\\\b\\\"c\\nd");
-  CHECK(label("\t\r{},=") == "\t\r{},=");
+  CHECK(label("{},=") == "{},=");
+  /* What would control the terminal of whoever looks at it. */
+  CHECK(label("\x1b[2J") == "\\\\x1b[2J");
+  CHECK(label("\t\r\x7f") == "\\\\x09\\\\x0d\\\\x7f");
+  CHECK(label("\xc2\x9b") == "\\\\xc2\\\\x9b");
   /* One to four bytes, the first and last of each length, and around UTF-16's halves. */
-  for (const char *valid : {"\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
-                            "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"})
+  for (const char *valid : {"~", "\xc2\xa0", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf",
+                            "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"})
     CHECK(label(valid) == valid);
   CHECK(label("\x80") == "\\\\x80");
   CHECK(label("\xff!") == "\\\\xff!");

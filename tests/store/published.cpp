@@ -14,6 +14,7 @@
 #include "support/secrets.hpp"
 #include "support/server.hpp"
 
+#include <atomic>
 #include <csignal>
 #include <cstring>
 #include <set>
@@ -355,6 +356,38 @@ TEST_CASE("The publisher ends with its handle at once, also while the server doe
   const int64_t began = now_ms();
   cache.free();
   CHECK(now_ms() - began < 8000); /* for which it had 10 seconds */
+}
+
+TEST_CASE("A loader that is still at work when its handle is freed asks for the publisher in vain", "[published]") {
+  Store store;
+  pgcache_load_options how = PGCACHE_LOAD_OPTIONS_INIT;
+  how.ttl_ms = how.stale_ms = 60000;
+  pgcache_value *value = nullptr;
+  pgcache_load *load = nullptr;
+  REQUIRE(pgcache_load_begin(store.cache.raw(), &value, &load, "k", 1, &how, nullptr, nullptr) == PGCACHE_LEASE);
+  REQUIRE(pgcache_load_fill(load, nullptr, "old", 3, 0, nullptr, nullptr) == PGCACHE_OK);
+  pgcache_load_free(load);
+  store.pg.exec(store.sql("UPDATE {s}.entries SET fresh_until = clock_timestamp()"));
+
+  struct Slow {
+    std::atomic<bool> begun{false}, ended{false};
+  } slow;
+  pgcache_loader loader = PGCACHE_LOADER_INIT;
+  loader.context = &slow;
+  loader.load = [](void *context, pgcache_load *mine, pgcache_error *error) {
+    auto self = static_cast<Slow *>(context);
+    self->begun = true;
+    sleep_ms(300);
+    const pgcache_status status = pgcache_load_fill(mine, nullptr, "new", 3, 0, nullptr, error);
+    self->ended = true;
+    return status;
+  };
+  Cache cache = publisher(store, {{"publish_ms", "3600000"}});
+  REQUIRE(pgcache_get_or_load(cache.raw(), &value, "k", 1, &how, &loader, nullptr, nullptr) == PGCACHE_STALE);
+  pgcache_value_free(value);
+  REQUIRE(eventually([&] { return slow.begun.load(); }));
+  cache.free();
+  CHECK(slow.ended);
 }
 
 TEST_CASE("Whoever comes first starts the publisher, of which there is one; and it ends whenever",

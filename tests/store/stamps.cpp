@@ -139,15 +139,15 @@ TEST_CASE("A janitor hands the stamps over, so that readers need not", "[limits]
   sleep_ms(100);
   for (int i = 0; i < 50; i++)
     REQUIRE(cache.get(std::to_string(i)) == PGCACHE_OK);
-  /* With no further read. One that comes while the janitor takes the others is left to the next read of its entry. */
-  CHECK(eventually([&] { return cache.counters().entries_touched >= 45; }));
+  /* With no further read. Those that come while the janitor takes the others are left to the next read of their entry. */
+  CHECK(eventually([&] { return cache.counters().entries_touched >= 25; }));
   const std::vector<Row> after = rows(store);
   int moved = 0;
   for (size_t i = 0; i < before.size(); i++) {
     moved += after[i][3] != before[i][3];
     CHECK(after[i][4] == before[i][4]);
   }
-  CHECK(moved >= 45);
+  CHECK(moved >= 25);
   CHECK(janitor.stop(5000) == PGCACHE_OK);
 }
 

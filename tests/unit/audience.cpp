@@ -395,7 +395,7 @@ TEST_CASE("an observer waits for an event, is woken by it, and by the end of the
   CHECK(test::contains(error.text(), "shut down"));
   speaker.join();
   pgc_audience_log(&audience.self, PGCACHE_LEVEL_INFO, "get", "a late one");
-  CHECK(take_all(observer).size() == 1);
+  CHECK(take_all(observer).empty());
   CHECK(pgc_observer_next(observer, &event, 0, nullptr) == PGCACHE_CLOSED);
   pgc_observer_free(observer);
   Notes notes;
@@ -403,11 +403,42 @@ TEST_CASE("an observer waits for an event, is woken by it, and by the end of the
   CHECK(pgc_observe(&audience.self, &observer, PGCACHE_OBSERVE_LOG, PGCACHE_LEVEL_INFO, 1, nullptr) == PGCACHE_CLOSED);
 }
 
+TEST_CASE("who frees a handle waits for whoever is being told of a state, and nobody is told of one any more",
+          "[events][threads]") {
+  Audience audience;
+  std::atomic<bool> in_there{false}, may_leave{false}, left{false};
+  Notes notes(EVERYTHING, false);
+  notes.inside = [&] {
+    in_there = true;
+    while (!may_leave)
+      std::this_thread::yield();
+    left = true;
+  };
+  REQUIRE(pgc_audience_add_provider(&audience.self, &notes.provider, nullptr) == PGCACHE_OK);
+  std::thread listener(
+      [&] { pgc_audience_state(&audience.self, "listener", "lost", PGCACHE_LEVEL_WARNING, 0, nullptr, nullptr); });
+  while (!in_there)
+    std::this_thread::yield();
+  pgc_audience_close(&audience.self);
+  bool waited = false;
+  std::thread owner([&] {
+    pgc_audience_leave(&audience.self);
+    waited = left;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  may_leave = true;
+  owner.join();
+  CHECK(waited);
+  listener.join();
+  pgc_audience_state(&audience.self, "listener", "connected", PGCACHE_LEVEL_INFO, 0, nullptr, nullptr);
+  CHECK(notes.lines.size() == 1);
+}
+
 TEST_CASE("threads: what is told is taken or counted as dropped, while observers and providers come and go",
           "[events][threads]") {
   Audience audience(1);
   pgcache_observer *observer = observe(audience, PGCACHE_OBSERVE_OPERATIONS, PGCACHE_LEVEL_DEBUG, 50);
-  std::atomic<int> provided{0}, running{0};
+  std::atomic<int> provided{0}, running{0}, refused{0};
   pgcache_provider provider = PGCACHE_PROVIDER_INIT;
   provider.context = &provided;
   provider.begin = [](void *context, const pgcache_event *) -> void * { return context; };
@@ -423,10 +454,10 @@ TEST_CASE("threads: what is told is taken or counted as dropped, while observers
       for (int n = 0; n < EACH; n++) {
         operate(audience, a_get());
         if (i == 0 && n == EACH / 2)
-          CHECK(pgc_audience_add_provider(&audience.self, &provider, nullptr) == PGCACHE_OK);
+          refused += pgc_audience_add_provider(&audience.self, &provider, nullptr) != PGCACHE_OK;
         if (i == 1 && n % 20 == 0) {
           pgcache_observer *other = nullptr;
-          CHECK(pgc_observe(&audience.self, &other, EVERYTHING, PGCACHE_LEVEL_DEBUG, 5, nullptr) == PGCACHE_OK);
+          refused += pgc_observe(&audience.self, &other, EVERYTHING, PGCACHE_LEVEL_DEBUG, 5, nullptr) != PGCACHE_OK;
           operate(audience, a_get(), 2000000);
           pgc_observer_free(other);
         }
@@ -445,6 +476,7 @@ TEST_CASE("threads: what is told is taken or counted as dropped, while observers
     thread.join();
   taken += static_cast<int64_t>(take_all(observer).size());
   CHECK(taken + pgc_observer_dropped(observer) == THREADS * EACH + EACH / 20);
+  CHECK(refused == 0);
   CHECK(provided >= EACH / 2 - 1); /* at least those of the thread that added it */
   pgc_observer_free(observer);
 }

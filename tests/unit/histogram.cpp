@@ -7,10 +7,12 @@
 #include "unit.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <functional>
 #include <memory>
 #include <random>
+#include <thread>
 #include <vector>
 
 extern "C" {
@@ -134,6 +136,32 @@ TEST_CASE("histograms: what has no answer has none", "[histogram]") {
   CHECK(pgc_tally_count_to(&some.tally, -1) == 0);
   CHECK(pgc_tally_count_to(&some.tally, 0) == 1);
   CHECK(pgc_tally_count_to(&some.tally, INFINITY) == 3);
+}
+
+TEST_CASE("histograms: one that is taken while others count never has less than before", "[histogram][threads]") {
+  const auto histogram = std::make_unique<pgc_histogram>();
+  std::atomic<bool> done{false};
+  std::thread counting([&] { /* each of these is the first in its bucket, below all others */
+                             for (int round = 0; round < 200; round++) {
+                               for (int64_t value = int64_t(1) << 30; value > 0; value -= value / 20 + 1)
+                                 pgc_histogram_add(histogram.get(), value, 1);
+                             }
+                             done = true;
+  });
+  int64_t before = 0, fallen = 0;
+  while (!done) {
+    pgc_tally tally = {};
+    if (!pgc_tally_take(&tally, histogram.get()))
+      break;
+    int64_t sum = 0;
+    for (size_t i = 0; i < tally.size; i++)
+      sum += tally.buckets[i].count;
+    fallen += tally.count < before || sum != tally.count;
+    before = tally.count;
+    pgc_tally_clear(&tally);
+  }
+  counting.join();
+  CHECK(fallen == 0);
 }
 
 TEST_CASE("histograms: two add up to what one would hold", "[histogram][rule:histogram]") {

@@ -100,6 +100,7 @@ TEST_CASE("meters: the first 64 span names are told apart, all others are one", 
   }
   CHECK(std::string(pgc_meters_span_name(meters.get(), PGC_SPAN_NONE)).empty());
   CHECK(std::string(pgc_meters_span_name(meters.get(), PGC_SPAN_OTHER)) == "other");
+  CHECK(pgc_meters_span(make().get(), "other") == PGC_SPAN_OTHER); /* or two would have one name */
 }
 
 TEST_CASE("meters: memory is bounded, and what finds no cell of its span counts as other", "[meters][rule:spans]") {

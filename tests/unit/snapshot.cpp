@@ -249,6 +249,41 @@ TEST_CASE("snapshots: forged ones are refused or harmless", "[snapshot][pack]") 
   CHECK(damaged);
 }
 
+TEST_CASE("snapshots: names that no exposition can have, and doubles, are refused", "[snapshot][pack]") {
+  bool damaged = false;
+  const auto with = [&](const char *name, const std::vector<pgc_label> &first, const std::vector<pgc_label> &second) {
+    const pgc_metric metric = {name, "Things.", "", PGCACHE_COUNTER, false, 1};
+    const Snapshot made(pgc_snapshot_new(1, "o"));
+    pgc_snapshot_add_value(made.get(), &metric, first.data(), first.size(), 1);
+    pgc_snapshot_add_value(made.get(), &metric, second.data(), second.size(), 1);
+    pgc_snapshot_add_value(made.get(), &room, nullptr, 0, 1);
+    const Snapshot read = unpack(pack(made), &damaged);
+    CHECK((read == nullptr) == damaged);
+    return read != nullptr;
+  };
+  CHECK(with("things", {{"a", "1"}}, {{"a", "2"}}));
+  CHECK(with("_things2", {{"a", "1"}}, {{"b", "1"}}));
+  CHECK_FALSE(with("things", {{"a", "1"}}, {{"a", "1"}}));
+  CHECK_FALSE(with("things", {{"a", "1"}, {"a", "2"}}, {}));
+  CHECK_FALSE(with("", {}, {{"a", "2"}}));
+  CHECK_FALSE(with("2things", {}, {{"a", "2"}}));
+  CHECK_FALSE(with("things", {{"", "1"}}, {}));
+  CHECK_FALSE(with("things", {{"1a", "1"}}, {}));
+  CHECK_FALSE(with("things", {{"le", "1"}}, {}));
+  CHECK_FALSE(with("things", {{"origin", "1"}}, {}));
+  const Snapshot twice = make(1);
+  pgc_snapshot_add_value(twice.get(), &things, nullptr, 0, 1); /* one of that name stands before others */
+  CHECK(unpack(pack(twice), &damaged) == nullptr);
+
+  const Snapshot many(pgc_snapshot_new(1, "o"));
+  for (int i = 0; i <= 4000; i++) {
+    const std::string value = std::to_string(i);
+    const pgc_label label = {"a", value.c_str()};
+    pgc_snapshot_add_value(many.get(), &things, &label, 1, 1);
+  }
+  CHECK(unpack(pack(many), &damaged) == nullptr);
+}
+
 TEST_CASE("snapshots: every allocation may fail", "[snapshot][allocation]") {
   const Snapshot first = make(1), second = make(3);
   const std::string bytes = pack(second), text = text_of(second.get());
