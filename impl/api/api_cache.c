@@ -130,8 +130,7 @@ void pgcache_free(pgcache *self) {
     pgc_janitors_leave(self);
     pgc_publisher_leave(self);
     pgc_loaders_leave(self);
-    pgc_room_free(
-        self); /* tells of requests that nobody took, and whoever is told may call the handle, which is shut down */
+    pgc_room_free(self); /* tells of requests that nobody took; who is told may call the handle */
     pgc_lent_free(self);
     self->store->free(self->store);
     pgc_loaders_free(self);

@@ -50,8 +50,17 @@ int exposition_print(cli_session *session, const pgcache_store_stats *stats) {
   size_t count, size;
   char *text = NULL;
   watch_begin(session->cache, "reading what is published");
-  pgcache_status status = published_read(session->cache, &snapshots, &count, PGCACHE_PROMETHEUS_SOURCES_MAX, &error);
+  pgcache_status status =
+      published_read(session->cache, &snapshots, &count, PGCACHE_PROMETHEUS_SOURCES_MAX + 1, &error);
   watch_end();
+  if (status == PGCACHE_OK && count > PGCACHE_PROMETHEUS_SOURCES_MAX) {
+    published_free(snapshots, count);
+    out_error(
+        "more than %d processes publish: an exposition has no room for all of them; have them scraped by themselves, "
+        "with libpgcache-prometheus",
+        PGCACHE_PROMETHEUS_SOURCES_MAX);
+    return CLI_ERROR;
+  }
   if (status == PGCACHE_OK) {
     status = make_text(&text, &size, snapshots, count, &error);
     published_free(snapshots, count);

@@ -15,7 +15,8 @@
  *     64 * 4^n from 64 to 16 MiB; all others 0, 1, 5, 10, 25, 50, 100 and so on to 1,000,000. Counts are as near as
  *     [rule:histogram] says.
  *   - No time stamps, no exemplars and no `_created`: a handle's beginning is not that of each of its series.
- *   - Text is UTF-8. A byte of a label that is no part of valid UTF-8 is written as four characters, such as \xff.
+ *   - Text is UTF-8. A byte of a label that is no part of valid UTF-8, or of a character that controls terminals, is
+ *     written as four characters, such as \xff.
  */
 #ifndef PGCACHE_PROMETHEUS_H
 #define PGCACHE_PROMETHEUS_H
@@ -73,7 +74,7 @@ PGCACHE_API const char *pgcache_prometheus_content_type(pgcache_prometheus_forma
 /* ---- Endpoint --------------------------------------------------------------------------------------------------------------
    GET /metrics by HTTP/1.1, in the format that the scraper prefers. It has one thread, which blocks all signals, takes the
    snapshots and answers; the handles' calls do not wait for it. No TLS and no password: whoever reaches the address reads the
-   figures, so let it be the loopback, or a network of your own. The functions below may be called from any thread. */
+   figures, and can keep its 16 connections busy, so let it be the loopback, or a network of your own. The functions below may be called from any thread. */
 
 typedef struct pgcache_prometheus_server pgcache_prometheus_server;
 

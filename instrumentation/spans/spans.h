@@ -16,7 +16,8 @@ extern "C" {
 #endif
 
 /* Writes the operations of the handle to a descriptor, until the handle is freed: each line with one write(), so that the lines of
-   threads and processes do not mix in a pipe, or in a file that was opened with O_APPEND. It does not wait for who reads: make the
+   threads and processes do not mix in a file that was opened with O_APPEND, or in a pipe if they are not longer than PIPE_BUF, as
+   those with long keys are. Ignore SIGPIPE, or the end of the reader ends the process. It does not wait for who reads: make the
    descriptor one that does not block; lines that cannot be written are lost, and the next one says how many ("lost").
    In: fd, stays the caller's, who closes it after pgcache_free(); with_keys, 0: lines hold no keys.
    Returns as pgcache_add_provider(). */
