@@ -62,10 +62,10 @@ bool pgc_tally_take(pgc_tally *out, const pgc_histogram *histogram) {
   out->buckets = pgc_alloc(used * sizeof *out->buckets);
   if (out->buckets == NULL)
     return false;
-  for (uint16_t i = 0; i < PGC_HISTOGRAM_BUCKETS; i++) {
+  for (int i = 0; i < PGC_HISTOGRAM_BUCKETS; i++) {
     if (counts[i] == 0)
       continue;
-    out->buckets[out->size++] = (pgc_tally_bucket){i, counts[i]};
+    out->buckets[out->size++] = (pgc_tally_bucket){(uint16_t)i, counts[i]};
     out->count += counts[i];
   }
   return true;

@@ -1,8 +1,9 @@
 # Cases of what processes publish of their measurements: top, and stats --prometheus.
 #
 # SPDX-License-Identifier: MIT
-# What is set here is read in support.bash, and the other way round.
-# shellcheck shell=bash disable=SC2034,SC2154
+# What is set here is read in support.bash, and the other way round. Who types waits for what the screen shows, in the file that it is
+# written to.
+# shellcheck shell=bash disable=SC2034,SC2154,SC2094
 
 p init
 p flush --all --yes
