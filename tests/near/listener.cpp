@@ -133,13 +133,12 @@ TEST_CASE("[A32] Garbage on the channel is counted and changes nothing; a gap ma
   const auto notify = [&](const string &payload) { store.pg.query("SELECT pg_notify($1, $2)", {channel, payload}); };
   const auto refused = [&] { return pgc_counted(&reader.counters().near_messages_refused); };
   const string nonce(32, 'a');
-  int64_t wanted = refused();
   for (const string &payload :
        {string("x"), string(""), string("1 "), string(7999, '1'), "1 " + nonce + " 1 1 1 1:2: AAIAAAAA",
         "1 " + nonce + " 99999999 1 1 1:2: AAIAAAAA", "1 " + nonce + " 1 1 2 - ////"}) {
+    const int64_t before = refused();
     notify(payload);
-    wanted++;
-    CHECK(eventually([&] { return refused() == wanted; }));
+    CHECK(eventually([&] { return refused() > before; }));
   }
   CHECK(reader.held("k") == "v");
   CHECK(reader.counts().flushes[PGC_NEAR_FLUSH_STREAM] == 0);

@@ -87,7 +87,8 @@ pid_t spawn(const std::vector<std::string> &arguments, const std::string &log, b
     if (getppid() != parent)
       _exit(126);
   }
-  execv(argv[0], argv.data());
+  /* Not execv(), which writes down what was covered when that is counted: a child that was forked among threads can hang there. */
+  execve(argv[0], argv.data(), environ);
   _exit(127);
 }
 
