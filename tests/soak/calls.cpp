@@ -96,7 +96,7 @@ test::Answer Calls::planted(Op op, const std::string &key, test::Options options
     abort();
   if (plant == PLANT_MEMORY && strikes(10))
     memset(malloc(65536), 1, 65536);
-  if (plant == PLANT_CONNECTION && strikes(2000))
+  if (plant == PLANT_CONNECTION && strikes(500))
     PQconnectdb(block_.address[process_]);
   return answer;
 }
