@@ -1060,7 +1060,8 @@ PGCACHE_API double pgcache_snapshot_percentile(const pgcache_snapshot *self, siz
 PGCACHE_API pgcache_status pgcache_read_published(pgcache *self, pgcache_snapshot **out, size_t room, size_t *count, const char *after,
                                                   const pgcache_options *options, pgcache_error *error);
 
-/* ---- Events ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Events ----------------------------------------------------------------------------------------------------------------
+   See MEASUREMENTS AND EVENTS above. The functions may be called from any thread. */
 
 /* What happened. New kinds may be added. Since 1.0. */
 typedef enum pgcache_event_kind {
@@ -1111,7 +1112,7 @@ typedef struct pgcache_event {
 typedef struct pgcache_observer pgcache_observer;
 
 /* Makes an observer, which from now on gets the handle's events. While there is one for operations, each operation costs a copy of its
-   event, and near hits the price of a call. Of operations it is told of those that begin from then on. Up to 8 providers and
+   event, and near hits the price of a call. Of operations that are under way now it may be told or not. Up to 8 providers and
    observers at once.
    Out: out, owned by the caller, to be given to pgcache_observer_free() before the handle is freed.
    In: what, PGCACHE_OBSERVE_ flags; level, of a log the least that counts; room, 1 to PGCACHE_OBSERVER_ROOM_MAX events.

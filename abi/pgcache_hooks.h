@@ -164,7 +164,8 @@ typedef struct pgcache_provider {
 
 #define PGCACHE_PROVIDER_INIT { sizeof(pgcache_provider), 0, PGCACHE_LEVEL_WARNING, NULL, NULL, NULL, NULL, NULL }
 
-/* Adds a provider, for calls that begin from now on, until the handle is freed. Up to 8 providers and observers at once.
+/* Adds a provider, until the handle is freed. begin() and end() are called for operations that begin from now on; told() may or
+   may not be for those that are under way. Up to 8 providers and observers at once.
    In: provider, copied; its functions and context must live until release() was called.
    Returns PGCACHE_OK, PGCACHE_INVALID (also: none of its functions would ever be called), PGCACHE_QUEUE_FULL (there are 8),
    PGCACHE_NO_MEMORY, PGCACHE_CLOSED. Since 1.0. */

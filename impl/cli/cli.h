@@ -113,6 +113,9 @@ int session_open(cli_session *session);
 /* Frees what the session holds. */
 void session_close(cli_session *session);
 
+/* Prints what a namespace holds, as an item of an array of JSON. */
+void cli_json_usage(const pgcache_usage *usage);
+
 /* commands_entry.c: one entry. */
 int command_get(cli_session *session);
 int command_put(cli_session *session);

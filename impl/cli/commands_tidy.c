@@ -119,16 +119,20 @@ static void print_people_usage(const pgcache_usage *usage) {
   out_text("\n");
 }
 
+void cli_json_usage(const pgcache_usage *usage) {
+  json_item_open();
+  json_string("namespace", usage->namespace_name);
+  json_integer("entries", usage->entries);
+  json_integer("bytes", usage->bytes);
+  json_integer("expired", usage->expired);
+  json_integer("max_entries", usage->max_entries);
+  json_integer("max_bytes", usage->max_bytes);
+  json_item_close();
+}
+
 static void print_usage(const pgcache_usage *usage) {
   if (out_is_json()) {
-    json_item_open();
-    json_string("namespace", usage->namespace_name);
-    json_integer("entries", usage->entries);
-    json_integer("bytes", usage->bytes);
-    json_integer("expired", usage->expired);
-    json_integer("max_entries", usage->max_entries);
-    json_integer("max_bytes", usage->max_bytes);
-    json_item_close();
+    cli_json_usage(usage);
   } else if (out_for_people()) {
     print_people_usage(usage);
   } else {

@@ -231,17 +231,8 @@ static void print_json(const top_state *self) {
   json_rows("operations", &self->figures.operations, false);
   json_rows("spans", &self->figures.spans, true);
   json_array_open("namespaces");
-  for (size_t i = 0; i < self->usage_count; i++) {
-    const pgcache_usage *usage = &self->usage[i];
-    json_item_open();
-    json_string("namespace", usage->namespace_name);
-    json_integer("entries", usage->entries);
-    json_integer("bytes", usage->bytes);
-    json_integer("expired", usage->expired);
-    json_integer("max_entries", usage->max_entries);
-    json_integer("max_bytes", usage->max_bytes);
-    json_item_close();
-  }
+  for (size_t i = 0; i < self->usage_count; i++)
+    cli_json_usage(&self->usage[i]);
   json_array_close();
   json_close();
 }
