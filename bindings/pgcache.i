@@ -87,7 +87,7 @@
 %may_wait(pgcache_doctor)
 %may_wait(pgcache_keys)
 %may_wait(pgcache_read_published)
-%may_wait(pgcache_event_next)
+%may_wait(pgcache_observer_next)
 %may_wait(pgcache_wait)
 %may_wait(pgcache_completion_free) /* abandons a load that nobody asked for */
 
