@@ -428,6 +428,8 @@ light-checks: all
 	ci/check-metrics-doc
 	ci/check-probes
 
+include tests/conformance/build.mk
+
 # ---- Fuzzing ---------------------------------------------------------------------------------------------------------------------
 
 FUZZ_SECONDS ?= 20
