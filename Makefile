@@ -428,7 +428,7 @@ light-checks: all
 	ci/check-metrics-doc
 	ci/check-probes
 
-include tests/conformance/build.mk
+include tests/conformance/build.mk bindings/bench/build.mk
 
 # ---- Fuzzing ---------------------------------------------------------------------------------------------------------------------
 
@@ -454,7 +454,7 @@ demo:
 	$(MAKE) all examples
 	ci/demo
 # ONLY=store runs one group of measurements.
-bench: $(B)/bench all
+bench: $(B)/bench all $(if $(filter bindings,$(ONLY)),bench-bindings)
 	ONLY='$(ONLY)' ci/bench $(ARGS)
 # Hit ratios of the near cache's policy; ARGS: files of keys, see --help.
 trace: $(B)/pgcache-trace
