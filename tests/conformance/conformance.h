@@ -20,7 +20,7 @@
 
 #define LANGUAGE "c"
 
-enum { WHY_SIZE = 400, MOST_HANDLES = 3, MOST_LOADS = 8 };
+enum { WHY_SIZE = 700, MOST_HANDLES = 3, MOST_LOADS = 8 };
 
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *allocate(size_t size); /* zeroed; never NULL */

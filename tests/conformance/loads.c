@@ -90,7 +90,7 @@ typedef struct loader {
 static pgcache_status fail(pgcache_error *error, const char *why) {
   if (error != NULL) {
     error->status = PGCACHE_SERVER_ERROR;
-    snprintf(error->message, sizeof error->message, "%s", why);
+    snprintf(error->message, sizeof error->message, "%.400s", why);
   }
   return PGCACHE_SERVER_ERROR;
 }
