@@ -40,8 +40,9 @@ static pgcache *open_cache(const char *near_max_bytes, const char *namespace_nam
 
 static void put(pgcache *cache, int key, size_t bytes) {
   pgcache_error error = PGCACHE_ERROR_INIT;
-  check(pgcache_put(cache, NULL, keys[key], KEY_LEN, value, bytes, PGCACHE_FORMAT_BYTES, PGCACHE_TTL_NEVER, NULL, &error),
-        &error);
+  check(
+      pgcache_put(cache, NULL, keys[key], KEY_LEN, value, bytes, PGCACHE_FORMAT_BYTES, PGCACHE_TTL_NEVER, NULL, &error),
+      &error);
 }
 
 static void get(pgcache *cache, int key, size_t bytes) {
