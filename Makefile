@@ -428,7 +428,7 @@ light-checks: all
 	ci/check-metrics-doc
 	ci/check-probes
 
-include tests/conformance/build.mk bindings/bench/build.mk
+include tests/conformance/build.mk bindings/bench/build.mk bindings/ruby/build.mk
 
 # ---- Fuzzing ---------------------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,112 @@
+# Calls on one key. SPDX-License-Identifier: MIT
+# frozen_string_literal: true
+
+module PGCache
+  class Cache
+    # The value of a key, or +default+ where there is none. A cached nil is nil; see #get_entry and #exists? to tell it from a miss, or
+    # give another default.
+    def get(key, default = nil, **options)
+      options = options.empty? ? nil : Arguments.options(**options)
+      value = options&.key?(:read_mode) ? MISSING : near(key, options)
+      return value unless MISSING.equal?(value)
+
+      found = Raw.completion_value(request(:submit_get, key, options), 0)
+      found ? @codec.value(found) : default
+    end
+
+    # The value of a key with all that is known of it, as an Entry, or nil where there is none.
+    def get_entry(key, **options)
+      options = Arguments.options(**options)
+      _, found = Raw.peek(@handle, key, options) unless options&.key?(:read_mode)
+      found ||= Raw.completion_value(request(:submit_get, key, options), 0)
+      @codec.entry(found)
+    end
+
+    # Looks into the memory of this process alone: never asks the server. What it does not find may well exist.
+    def peek(key, default = nil, **options)
+      value = near(key, Arguments.options(**options))
+      MISSING.equal?(value) ? default : value
+    end
+
+    # Whether there is an entry. Its value is not read.
+    def exists?(key, **options)
+      Raw.completion_status(request(:submit_exists, key, Arguments.options(**options))) == Raw::OK
+    end
+
+    # Stores an entry, whether there was one or not. Gives its version.
+    #
+    # ttl:: how long it lives, in seconds, or NEVER; without it the setting +default_ttl_ms+
+    def put(key, value, ttl: nil, **options)
+      write(:submit_put, key, value, ttl, options)
+    end
+
+    # Stores an entry only if there is none. Gives its version, or false if there is one.
+    def add(key, value, ttl: nil, **options)
+      write(:submit_add, key, value, ttl, options)
+    end
+
+    # Stores an entry only if there is one. Gives its version, or nil if there is none.
+    def replace(key, value, ttl: nil, **options)
+      write(:submit_replace, key, value, ttl, options)
+    end
+
+    # Stores an entry only if it still has the version that was read. Gives its new version, false if it has another one by now, nil if
+    # there is none any more.
+    def compare_and_swap(key, value, version, ttl: nil, **options)
+      bytes, format = @codec.encode(value)
+      versioned(request(:submit_compare_and_swap, key, bytes, format, Arguments.ttl(ttl), version, Arguments.options(**options)))
+    end
+
+    # Removes an entry. False if there was none.
+    def remove(key, **options)
+      Raw.completion_status(request(:submit_remove, key, Arguments.options(**options))) == Raw::OK
+    end
+
+    # Gives an entry another time to live without sending its value. Gives its new version, or nil if there is none.
+    def touch(key, ttl: nil, **options)
+      versioned(request(:submit_touch, key, Arguments.ttl(ttl), Arguments.options(**options)))
+    end
+
+    # Adds to a counter, and gives what it is then. One that is not there begins at +initial+, and lives for +ttl+.
+    def increment(key, by = 1, initial: 0, ttl: nil, **options)
+      Raw.completion_number(request(:submit_increment, key, by, initial, Arguments.ttl(ttl), Arguments.options(**options)))
+    end
+
+    # Subtracts from a counter, see #increment.
+    def decrement(key, by = 1, **options)
+      increment(key, -by, **options)
+    end
+
+    # Waits until the memory of this process has heard of everything that anybody has written before. For whoever was told by other means
+    # that something was written.
+    def fence(deadline: nil)
+      options = Arguments.options(deadline: deadline)
+      Requests.aside { Raw.fence(@handle, options) }
+      nil
+    end
+
+    private
+
+    # A hit in the memory of this process, which costs no change of threads, or MISSING.
+    def near(key, options)
+      found = Raw.near(@handle, key, options)
+      case found
+      when String then found
+      when nil then MISSING
+      else @codec.decode(*found)
+      end
+    end
+
+    def write(submit, key, value, ttl, options)
+      bytes, format = @codec.encode(value)
+      versioned(request(submit, key, bytes, format, Arguments.ttl(ttl), Arguments.options(**options)))
+    end
+
+    def versioned(done)
+      case Raw.completion_status(done)
+      when Raw::OK then Raw.completion_version(done)
+      when Raw::EXISTS then false
+      end
+    end
+  end
+end

@@ -1,0 +1,60 @@
+# How values become bytes, and bytes values. SPDX-License-Identifier: MIT
+# frozen_string_literal: true
+
+require "json"
+
+module PGCache
+  # Turns values into bytes and back. Binary Strings (Encoding::BINARY) are stored as they are, by all languages, and have no need of
+  # it; all else is written by the serializer of the cache, and read by the one whose number stands beside the bytes.
+  #
+  # A serializer has a +number+, that of its format; <tt>dump(value)</tt>, which gives a String; and <tt>load(bytes)</tt>.
+  module Formats
+    # Format 1: JSON, which all languages and SQL read. A cached nil is +null+. Integers of any size stay exact; NaN and the
+    # infinities are refused.
+    module JSON
+      class << self
+        # The number of the format.
+        def number = Raw::FORMAT_JSON
+
+        # The value as JSON text.
+        def dump(value) = ::JSON.generate(value)
+
+        # The value of a JSON text.
+        def load(bytes) = ::JSON.parse(bytes.force_encoding(Encoding::UTF_8))
+      end
+    end
+
+    @known = { JSON.number => JSON }
+    class << self
+      # Makes the values of a serializer's format readable by all caches of the process.
+      def register(serializer)
+        number = serializer.number
+        raise InvalidError, "format #{Raw::FORMAT_BYTES} is that of bytes" unless number.is_a?(Integer) && number.positive?
+
+        @known = { **@known, number => serializer }.freeze
+        serializer
+      end
+
+      # The bytes and the format's number of a value.
+      def dump(value, serializer) # :nodoc:
+        return [value, Raw::FORMAT_BYTES] if value.is_a?(String) && value.encoding == Encoding::BINARY
+
+        [serializer.dump(value), serializer.number]
+      rescue ::JSON::GeneratorError, EncodingError, TypeError, NoMethodError, RangeError => error
+        raise FormatError, "a #{value.class} cannot be written in format #{serializer.number} (#{error.class})"
+      end
+
+      # The value of bytes in a format.
+      def load(bytes, number) # :nodoc:
+        return bytes if number == Raw::FORMAT_BYTES
+
+        serializer = @known.fetch(number) { raise FormatError, "nothing is known here that reads format #{number}" }
+        begin
+          serializer.load(bytes)
+        rescue ::JSON::ParserError, ArgumentError, EncodingError, EOFError => error
+          raise FormatError, "the bytes are not in format #{number} (#{error.class})"
+        end
+      end
+    end
+  end
+end

@@ -1,0 +1,101 @@
+# A load: the lease to compute a value, and how it ends. SPDX-License-Identifier: MIT
+# frozen_string_literal: true
+
+module PGCache
+  # What Cache#load gives to its block: the value of a key, or the lease to load it, or neither. One thread at a time may use it.
+  class Load
+    # The key.
+    attr_reader :key
+    # +:ok+ (a fresh value), +:stale+ (one that is not fresh any more), +:lease+ (none, and this caller is to load it), +:miss+ (it is
+    # known that there is none), +:busy+ (none, and somebody else was loading it when the time to wait was over).
+    attr_reader :status
+    # The Entry that was read, or nil where there is none.
+    attr_reader :entry
+
+    def initialize(requests, codec, key, done) # :nodoc:
+      @requests = requests
+      @codec = codec
+      @key = key
+      @status = PGCache.status(Raw.completion_status(done))
+      @lease = Raw.completion_load(done)
+      @dependencies = { tags: [], keys: [] }
+      @entry = codec.entry(Raw.completion_value(done, 0))
+    end
+
+    # What was read, or nil.
+    def value = @entry&.value
+
+    # Whether this caller is to load the value: with +:lease+ always, with +:stale+ and +:ok+ if it is to be refreshed; until the load
+    # has ended.
+    def lease? = !@lease.nil?
+
+    # What the value depends on, beside its own key, where that is known only while it is loaded.
+    def depend(tags: [], keys: [])
+      @dependencies[:tags].concat(Array(tags))
+      @dependencies[:keys].concat(Array(keys))
+      self
+    end
+
+    # Stores what was loaded, and ends the load. Gives the entry's version, or nil if it was refused: the lease was over, or the entry was
+    # written or invalidated meanwhile. The caller may use such a value once.
+    def fill(value, tags: [], keys: [], deadline: nil)
+      fill_bytes(*@codec.encode(value), tags: tags, keys: keys, deadline: deadline)
+    end
+
+    # The same with what the serializer has written.
+    def fill_bytes(bytes, format, tags: [], keys: [], deadline: nil) # :nodoc:
+      depend(tags: tags, keys: keys)
+      version(finish(:submit_load_fill, bytes, format, Arguments.options(deadline: deadline, **@dependencies)))
+    end
+
+    # Ends the load when there is no value, which is remembered for +absent_ttl+. False if that was refused.
+    def fill_absent(deadline: nil)
+      Raw.completion_status(finish(:submit_load_fill_absent, Arguments.options(deadline: deadline))) == Raw::OK
+    end
+
+    # Ends the load when it failed. Gives the stale Entry that may stand in, or nil where there is none.
+    def fail(deadline: nil)
+      @codec.entry(Raw.completion_value(finish(:submit_load_fail, Arguments.options(deadline: deadline)), 0))
+    end
+
+    # Gives the lease back, and ends the load: the next who asks gets it.
+    def abandon(deadline: nil)
+      finish(:submit_load_abandon, Arguments.options(deadline: deadline))
+      nil
+    end
+
+    # Makes the lease last for so many seconds from now. False if it is over.
+    def extend_lease(seconds, deadline: nil)
+      span = Arguments.milliseconds(seconds)
+      done = @requests.call(:submit_load_extend, lease, span, Arguments.options(deadline: deadline))
+      Raw.completion_status(done) == Raw::OK
+    end
+
+    # Ends a load that was not ended, whatever the server says. :nodoc:
+    def close
+      abandon if @lease
+    rescue Error
+      nil # the lease ends with its time
+    ensure
+      Raw.load_free(@lease)
+      @lease = nil
+    end
+
+    private
+
+    def lease
+      @lease or raise InvalidError, "there is no lease, or the load has ended"
+    end
+
+    def finish(submit, *arguments)
+      done = @requests.call(submit, lease, *arguments)
+      Raw.load_free(@lease)
+      @lease = nil
+      done
+    end
+
+    def version(done)
+      Raw.completion_version(done) if Raw.completion_status(done) == Raw::OK
+    end
+  end
+end

@@ -1,0 +1,166 @@
+# How calls wait: every call is a request of the library. SPDX-License-Identifier: MIT
+# frozen_string_literal: true
+
+require "io/wait"
+
+module PGCache
+  # Submits requests and waits for their completions: a thread in the library, without the interpreter's lock; a fiber under a
+  # scheduler without its thread. Both may be interrupted at any time, by Thread#kill, Timeout, signals or the scheduler: then the
+  # request is cancelled.
+  #
+  # A fiber cannot know who takes its completion: one fiber of each scheduler takes whatever is there and hands it out, also to
+  # fibers of other threads, and to threads that were about to wait.
+  #
+  # Must never lose a completion, nor keep one that nobody wants.
+  class Requests # :nodoc:
+    # How often a fiber that hands out completions looks whether others have taken all that it waits for, in seconds.
+    LOOK = 0.05
+    # The token of what nobody waits for: leases that the garbage collector gives back.
+    UNWANTED = 2**64 - 1
+    # How long the completion of what was cancelled may take, in milliseconds: it comes at once.
+    AT_ONCE = 1000
+
+    # The block is called in a forked child, before its first request.
+    def initialize(handle, &forked)
+      @handle = handle
+      @forked = forked
+      @birth = Mutex.new
+      begin_anew
+    end
+
+    # Submits and waits; gives the completion. Raises what it failed with.
+    def call(submit, *arguments)
+      finish(complete(submit, *arguments))
+    end
+
+    # The same, but gives a completion that failed, too.
+    def complete(submit, *arguments)
+      forked if @process != Process.pid
+      _, id = Raw.public_send(submit, *arguments)
+      done = Fiber.scheduler ? await_in_fiber(id) : Raw.await(@handle, id) || await_handed(id)
+    ensure
+      give_up(id) if id && !done
+    end
+
+    # What has no request: on a thread, so that it holds up neither a scheduler nor an interrupt.
+    def self.aside(&block)
+      thread = Thread.new(&block)
+      thread.report_on_exception = false
+      thread.value
+    end
+
+    # Raises what a completion failed with.
+    def finish(done)
+      status = Raw.completion_status(done)
+      return done unless status.negative?
+
+      raise Error.of(status, Raw.completion_sqlstate(done), Raw.completion_message(done))
+    end
+
+    # Nobody waits any more: the handle is shut down and about to go.
+    def close
+      @lock.synchronize { @slots.each_value { |slot| slot.close if slot } }
+    end
+
+    private
+
+    # The parent's requests, and the fibers of its other threads, are not ours.
+    def forked
+      @birth.synchronize do
+        next if @process == Process.pid
+
+        begin_anew
+        @forked&.call
+      end
+    end
+
+    def begin_anew
+      @lock = Mutex.new
+      @slots = {}  # where the completion of a request goes, by its id; nil: nobody wants it
+      @handed = {} # those that came before their slot
+      @waiting = Hash.new(0).compare_by_identity # how many fibers of each scheduler wait
+      @io = nil # readable while there are completions
+      @process = Process.pid
+    end
+
+    def await_in_fiber(id)
+      scheduler = Fiber.scheduler
+      slot, first = expect(id, scheduler)
+      Fiber.schedule { hand_out(scheduler) } if first
+      pop(slot)
+    ensure
+      @lock.synchronize do
+        @slots.delete(id)
+        @waiting[scheduler] -= 1
+      end
+    end
+
+    # Of a thread that came too late to wait in the library: a fiber has its completion.
+    def await_handed(id)
+      pop(expect(id, nil).first)
+    ensure
+      @lock.synchronize { @slots.delete(id) }
+    end
+
+    def pop(slot)
+      slot.pop || raise(ClosedError.new("the cache was closed", status: :closed))
+    end
+
+    # Where the completion will come, and whether nobody hands out for this scheduler yet.
+    def expect(id, scheduler)
+      slot = Thread::Queue.new
+      @lock.synchronize do
+        done = @handed.delete(id)
+        done ? slot << done : @slots[id] = slot
+        first = scheduler && !@waiting.key?(scheduler)
+        @waiting[scheduler] += 1 if scheduler
+        [slot, first]
+      end
+    end
+
+    def hand_out(scheduler)
+      io = @io ||= IO.for_fd(Raw.event_fd(@handle).last, autoclose: false).dup # which outlives the handle
+      until idle?(scheduler)
+        take_all
+        io.wait_readable(LOOK) unless idle?(scheduler)
+      end
+    rescue ClosedError, IOError
+      close
+    end
+
+    # Then whoever comes next begins to hand out again.
+    def idle?(scheduler)
+      @lock.synchronize { !@waiting.key?(scheduler) || @waiting[scheduler].zero? && @waiting.delete(scheduler) }
+    end
+
+    def take_all
+      loop do
+        status, done = Raw.take(@handle)
+        break if status == Raw::MISS
+
+        hand(Raw.completion_id(done), done) unless Raw.completion_token(done) == UNWANTED
+      end
+    end
+
+    def hand(id, done)
+      @lock.synchronize do
+        next @handed[id] = done unless @slots.key?(id)
+
+        slot = @slots.delete(id)
+        slot ? slot << done : Raw.load_free(Raw.completion_load(done))
+      end
+    end
+
+    # Nobody wants it any more: its completion comes at once, and a lease that it may bring is given back.
+    def give_up(id)
+      @lock.synchronize { @slots[id] = nil unless @handed.delete(id) }
+      Raw.cancel(@handle, id)
+      status, done = Raw.wait(@handle, id, AT_ONCE)
+      Raw.load_free(Raw.completion_load(done)) if done
+      @lock.synchronize { @slots.delete(id) if status == Raw::OK || @waiting.empty? }
+    rescue ClosedError, TimeoutError
+      nil # all are complete, and go with the handle
+    end
+  end
+  private_constant :Requests
+end

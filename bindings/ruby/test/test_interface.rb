@@ -1,0 +1,84 @@
+# The header, the raw layer, the face, its signatures and its documentation say the same. SPDX-License-Identifier: MIT
+# frozen_string_literal: true
+
+require_relative "helper"
+require "open3"
+require "tmpdir"
+
+class TestInterface < PGCacheTest
+  # That each function of the header is in the raw layer and reached by the face is checked by ci/check-bindings-cover.
+  def test_the_raw_layer_is_private
+    assert_raises(NameError) { PGCache::Raw }
+  end
+
+  # A field of the header that is new is there at once.
+  def test_all_fields_of_structs_are_there
+    header = File.read("#{ROOT}/abi/pgcache.h")
+    { "counters" => cache.counters, "store_stats" => cache.stats }.each do |name, found|
+      fields = header[/typedef struct pgcache_#{name} \{(.*?)\}/m, 1].gsub(%r{/\*.*?\*/}m, "").scan(/(\w+);/).flatten - ["struct_size"]
+      assert_equal fields.sort, found.keys.map(&:to_s).sort
+    end
+  end
+
+  def test_signatures
+    rbs = Gem::Specification.find_all_by_name("rbs").first
+    skip "the gem rbs is not installed (it comes with Debian's ruby)" unless rbs
+    command = [RbConfig.ruby, "-W0", "#{rbs.bin_dir || rbs.gem_dir}/rbs"]
+    command = [RbConfig.ruby, "-W0", *Dir["#{rbs.gem_dir}/exe/rbs"]] unless File.exist?(command.last)
+    output, status = Open3.capture2e(*command, "-I", "#{FOLDER}/sig", "validate", "--silent")
+    assert status.success?, output
+    declared = File.read("#{FOLDER}/sig/pgcache.rbs")
+    [PGCache::Cache, PGCache::Load, PGCache::Janitor, PGCache::Snapshot, PGCache::Sample, PGCache::Observer].each do |type|
+      section = declared[/^  class #{type.name.split("::").last}\b.*?^  end$/m] or flunk "#{type} has no signature"
+      missing = type.public_instance_methods(false).reject { |name| section =~ /(def|attr_reader|alias) #{Regexp.escape(name)}\b?[:( ]/ }
+      assert_equal %i[], missing - %i[inspect fill_bytes close], type.name unless type == PGCache::Cache
+      assert_equal %i[], missing - %i[inspect], type.name if type == PGCache::Cache
+    end
+  end
+
+  # Calls of the tests' own, checked against the signatures while they run.
+  def test_signatures_hold
+    skip "the gem rbs is not installed (it comes with Debian's ruby)" if Gem::Specification.find_all_by_name("rbs").empty?
+    output = ruby(<<~'RUBY', env: { "RBS_TEST_TARGET" => "PGCache::*", "RBS_TEST_OPT" => "-I #{FOLDER}/sig", "RBS_TEST_LOGLEVEL" => "error", "RBS_TEST_RAISE" => "true" })
+      $VERBOSE = nil
+      require "rbs/test/setup"
+      cache = PGCache::Cache.new(janitor: nil)
+      cache.put("key", 1, ttl: 5, tags: ["t"])
+      cache.get("key"); cache.get_entry("key"); cache.get_many(["key"]); cache.put_many({"a" => 1}); cache.exists?("a")
+      cache.get_or_load("load", ttl: 1, tags: ["t"]) { 1 }
+      cache.load("low") { |load| load.fill(1) }
+      cache.keys.to_a; cache.entries.to_a; cache.usage.to_a; cache.stats; cache.counters
+      cache.snapshot.map { |sample| [sample.name, sample.labels] }
+      cache.invalidate(tags: ["t"]); cache.invalidation(tags: ["t"]); cache.dependents(tags: ["t"])
+      cache.observe(:operations).close
+      cache.janitor(1) { |janitor| janitor.stop }
+      cache.remove("key"); cache.flush; cache.close
+      begin
+        cache.get(1)
+        print "not checked"
+      rescue RBS::Test::Tester::TypeError, PGCache::Error, TypeError => error
+        print error.class
+      end
+    RUBY
+    assert_equal "RBS::Test::Tester::TypeError", output
+  end
+
+  def test_documentation
+    Dir.mktmpdir do |folder|
+      output, status = Open3.capture2e("rdoc", "--coverage-report=1", "--main", "README.md", "lib", "README.md", chdir: FOLDER)
+      assert status.success?, output
+      undocumented = output.scan(/^\s*(?:def|attr_\w+|class|module) .*# in file.*/)
+      assert_match(/100.00% documented/, output, undocumented.join("\n"))
+      output, status = Open3.capture2e("rdoc", "--quiet", "--op", "#{folder}/doc", "--main", "README.md", "lib", "README.md", chdir: FOLDER)
+      assert status.success?, output
+      assert_empty output
+      assert File.exist?("#{folder}/doc/PGCache/Cache.html")
+    end
+  end
+
+  def test_examples
+    examples = Dir["#{FOLDER}/examples/*.rb"]
+    refute_empty examples
+    examples.each { |example| assert_match(/\Z/, ruby("load ARGV.first", example, env: { "PGCACHE_NAMESPACE" => "example" }), example) }
+  end
+end

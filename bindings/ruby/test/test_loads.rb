@@ -1,0 +1,221 @@
+# Loads and invalidation. SPDX-License-Identifier: MIT
+# frozen_string_literal: true
+
+require_relative "helper"
+require "open3"
+
+class TestLoads < PGCacheTest
+  class Boom < StandardError; end
+
+  def test_a_miss_and_a_hit_give_the_same
+    here = cache
+    value = { "count" => 3, "list" => [nil, "x"] }
+    assert_equal(value, here.get_or_load("key", ttl: 60) { { count: 3, list: [nil, :x] } })
+    assert_equal(value, here.get_or_load("key") { flunk })
+    assert_equal "\xff".b, here.get_or_load("bytes") { "\xff".b }
+    assert_nil(here.get_or_load("null") { nil })
+    assert_nil(here.get_or_load("null") { flunk })
+    assert_in_delta 60, here.get_entry("key").ttl, 2
+    assert_raises(ArgumentError) { here.get_or_load("key") }
+  end
+
+  def test_A40_one_load_for_many_threads
+    runs = Queue.new
+    caches = [cache, cache]
+    threads = Array.new(40) do |index|
+      Thread.new { caches[index % 2].get_or_load("key") { sleep 0.1 and runs << 1 and 42 } }
+    end
+    assert_equal [42], threads.map(&:value).uniq
+    assert_equal 1, runs.size
+  end
+
+  def test_A40_one_load_for_many_processes
+    processes, threads = LONG ? [20, 50] : [4, 10]
+    script = <<~RUBY
+      PGCache::Cache.open(on_error: "error", janitor: nil) do |cache|
+        Array.new(#{threads}) { Thread.new { cache.get_or_load("key", wait: 30, deadline: 30) { puts "ran"; sleep 0.5; 42 } } }.each { |t| t.value == 42 or abort "wrong" }
+      end
+    RUBY
+    outputs = Array.new(processes) { Thread.new { ruby(script) } }.map(&:value)
+    assert_equal "ran\n", outputs.join
+  end
+
+  def test_A41_a_load_that_fails
+    here = cache
+    assert_raises(Boom) { here.get_or_load("key") { raise Boom } }
+    assert_nil here.get("key")
+    waiter = nil
+    assert_raises(Boom) do
+      here.get_or_load("key") do
+        waiter = Thread.new { here.get_or_load("key") { 7 } }
+        sleep 0.1
+        raise Boom
+      end
+    end
+    assert_equal 7, waiter.value
+  end
+
+  def test_what_cannot_be_written_is_an_error_and_the_lease_is_given_back
+    here = cache(max_value_bytes: 100)
+    assert_raises(PGCache::FormatError) { here.get_or_load("key") { Float::NAN } }
+    assert_equal("x".b * 200, here.get_or_load("key") { "x".b * 200 })
+    assert_equal 1, here.get_or_load("key", wait: 1) { 1 }
+  end
+
+  def test_a_block_that_is_left_gives_the_lease_back
+    here = cache
+    assert_equal(:left, here.get_or_load("key") { break :left })
+    thread = Thread.new { here.get_or_load("key") { sleep } }
+    eventually { thread.status == "sleep" && here.counters[:loads] == 2 }
+    thread.kill.join
+    assert_equal 1, here.get_or_load("key", wait: 2) { 1 }
+  end
+
+  def test_A43_loaders_use_the_cache
+    here = cache(pool_max: 1)
+    values = Array.new(8) do |index|
+      Thread.new { here.get_or_load("outer#{index}") { here.get_or_load("inner") { here.put("other", 1) and 5 } + here.get("other") } }
+    end.map(&:value)
+    assert_equal [6] * 8, values
+  end
+
+  def test_A45_stale_while_somebody_refreshes
+    here = cache
+    there = cache
+    assert_equal 1, here.get_or_load("key", ttl: 0.1, stale: 60) { 1 }
+    sleep 0.2
+    refreshing = Queue.new
+    assert_equal 1, here.get_or_load("key", ttl: 60, stale: 60) { refreshing.pop and 2 }
+    assert_equal 1, there.get_or_load("key", ttl: 60, stale: 60) { flunk }
+    refreshing << true
+    eventually { there.get_or_load("key", ttl: 60, stale: 60) { flunk } == 2 }
+  end
+
+  def test_A45_fail_safe_and_throttle
+    here = cache
+    runs = 0
+    here.get_or_load("key", ttl: 0.1, fail_safe: 60) { 1 }
+    sleep 0.2
+    2.times { assert_equal 1, here.get_or_load("key", ttl: 60, fail_safe: 60, throttle: 5) { runs += 1 and raise Boom } }
+    assert_equal 1, runs
+    assert_nil here.get("key")
+  end
+
+  def test_A45_something_stale_stands_in_for_a_load_that_is_late
+    here = cache
+    here.get_or_load("key", ttl: 0.1, fail_safe: 60) { 1 }
+    sleep 0.2
+    late = Queue.new
+    took = seconds do
+      assert_equal 1, here.get_or_load("key", ttl: 60, fail_safe: 60, wait: 0.2) { late.pop and 2 }
+    end
+    assert_in_delta 0.3, took, 0.2
+    late << true
+    eventually { here.get("key") == 2 }
+    here.get_or_load("quick", ttl: 0.1, fail_safe: 60) { 1 }
+    sleep 0.2
+    assert_equal 2, here.get_or_load("quick", ttl: 60, fail_safe: 60, wait: 5) { 2 }
+  end
+
+  def test_A45_absence_is_remembered
+    here = cache
+    assert_nil(here.get_or_load("key", absent_ttl: 60) { PGCache::ABSENT })
+    assert_nil(here.get_or_load("key", absent_ttl: 60) { flunk })
+    assert_nil here.get("key")
+    here.invalidate(keys: ["key"])
+    assert_equal 1, here.get_or_load("key") { 1 }
+  end
+
+  def test_A45_early_refresh_and_jitter
+    here = cache
+    here.get_or_load("key", ttl: 1, jitter: 50, early: 1000) { sleep 0.2 and 1 }
+    assert_operator here.get_entry("key").ttl, :<=, 1
+    runs = Queue.new
+    eventually { here.get_or_load("key", ttl: 1, early: 1000) { runs << 1 and 2 } and !runs.empty? }
+    assert_raises(PGCache::InvalidError) { here.get_or_load("other", jitter: 51) { 1 } }
+  end
+
+  def test_busy
+    here = cache
+    here.load("key") do |load|
+      assert load.lease?
+      assert_raises(PGCache::BusyError) { cache.get_or_load("key", wait: 0.05) { flunk } }
+    end
+  end
+
+  def test_low_level_loads
+    here = cache
+    given = here.load("key", ttl: 60) do |load|
+      assert_equal [:lease, nil, nil, true], [load.status, load.value, load.entry, load.lease?]
+      assert_equal true, load.extend_lease(20)
+      assert_operator load.fill("value"), :>, 0
+      assert_equal false, load.lease?
+      assert_raises(PGCache::InvalidError) { load.fill("again") }
+      :given
+    end
+    assert_equal :given, given
+    here.load("key") do |load|
+      assert_equal [:ok, "value", false], [load.status, load.value, load.lease?]
+      assert_raises(PGCache::InvalidError) { load.abandon }
+    end
+    here.load("other", &:abandon)
+    here.load("other") { |load| assert_equal :lease, load.status } # and is given back
+    here.load("other", absent_ttl: 60) { |load| assert_equal true, load.fill_absent }
+    here.load("other") { |load| assert_equal :miss, load.status }
+  end
+
+  def test_low_level_failure
+    here = cache
+    here.load("key", ttl: 0.05, fail_safe: 60) { |load| load.fill(1) }
+    sleep 0.1
+    here.load("key", ttl: 60, fail_safe: 60) do |load|
+      entry = load.fail
+      assert_equal [1, true], [entry.value, entry.stale?]
+    end
+    here.load("other") { |load| assert_nil load.fail }
+  end
+
+  def test_A46_an_invalidation_between_the_miss_and_the_fill
+    here = cache
+    there = cache
+    assert_equal 1, (here.get_or_load("key", tags: ["orders"]) { there.invalidate(tags: ["orders"]) or 1 })
+    assert_nil here.get("key", read: :store), "a value whose tag was invalidated is not stored"
+    here.load("key") do |load|
+      there.invalidate(keys: ["key"])
+      assert_nil load.fill(1)
+    end
+    assert_nil there.get("key", read: :store)
+  end
+
+  def test_tags_end_what_depends_on_them
+    here = cache
+    here.put("a", 1, tags: ["t"], keys: ["other"])
+    here.put_many({ "b" => 1, "c" => 1 }, tags: "t")
+    here.get_or_load("d", tags: ["t"]) { 1 }
+    here.get_or_load("e") { |load| load.depend(tags: "t") and 1 }
+    assert_equal [5, 1], here.dependents(tags: ["t"], keys: ["other"])["entries"]
+    here.invalidate(tags: ["t"])
+    assert_equal({}, here.get_many(%w[a b c d e], read: :store))
+  end
+
+  # As an application does on a connection of its own.
+  def test_invalidation_in_a_transaction_of_the_application
+    here = cache
+    tag = %q(a "tag", with \ and {braces})
+    psql = lambda do |ending|
+      sql, parameters = here.invalidation(tags: [tag], keys: ["caf\u00e9"])
+      parameters.each_with_index { |text, index| sql = sql.sub("$#{index + 1}") { "$q$#{text}$q$" } }
+      output, status = Open3.capture2e("#{ENV.fetch("PGCACHE_TEST_BINDIR")}/psql", "-XqAtd", URL, "-v", "ON_ERROR_STOP=1",
+                                       stdin_data: "BEGIN; #{sql}; #{ending};")
+      assert status.success?, output
+    end
+    here.put("key", 1, tags: [tag])
+    here.put("caf\u00e9", 1)
+    psql.call("ROLLBACK")
+    assert_equal 1, here.get("key", read: :store)
+    psql.call("COMMIT")
+    assert_nil here.get("key", read: :store)
+    assert_nil here.get("caf\u00e9", read: :store)
+    assert_raises(PGCache::InvalidError) { here.invalidation(keys: ["\xff".b]) }
+  end
+end
