@@ -16,16 +16,12 @@ static pgcache_status closed(const pgcache *self, pgcache_error *error) {
                                                           : PGCACHE_OK;
 }
 
-pgcache_status pgcache_peek(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
-                            const pgcache_options *options, pgcache_error *error) {
+static pgcache_status peek_by_call(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
+                                   const pgcache_options *options, pgcache_error *error) {
   pgc_call call;
-  if (out != NULL)
-    *out = NULL;
   pgcache_status status = pgc_call_prepare(&call, self, PGC_OP_GET, options, error);
   if (status != PGCACHE_OK)
     return status;
-  if (out == NULL)
-    return pgc_fail(error, PGCACHE_INVALID, "out is NULL");
   if (call.read_mode == PGCACHE_READ_STORE)
     return pgc_fail(error, PGCACHE_INVALID, "options: PGCACHE_READ_STORE asks the server, which a peek never does");
   status = pgc_call_set_key(&call, key, key_len);
@@ -35,9 +31,24 @@ pgcache_status pgcache_peek(pgcache *self, pgcache_value **out, const void *key,
     return status;
   pgc_measure_begin(&call, PGC_OPERATION_PEEK);
   call.measure.source = PGC_FROM_NEAR;
-  status = pgc_copies_peek(&call) ? call.key.status : PGCACHE_MISS;
+  status = pgc_copies_peek(&call) ? PGCACHE_OK : PGCACHE_MISS;
   *out = call.key.found;
   return pgc_measure_end(&call, status);
+}
+
+pgcache_status pgcache_peek(pgcache *self, pgcache_value **out, const void *key, size_t key_len,
+                            const pgcache_options *options, pgcache_error *error) {
+  if (out == NULL)
+    return pgc_fail(error, PGCACHE_INVALID, "out is NULL");
+  *out = NULL;
+  switch (pgc_copies_glance(self, out, key, key_len, options, error)) {
+  case PGC_COPIES_HIT:
+    return PGCACHE_OK;
+  case PGC_COPIES_NOTHING:
+    return PGCACHE_MISS;
+  default:
+    return peek_by_call(self, out, key, key_len, options, error);
+  }
 }
 
 pgcache_status pgcache_fence(pgcache *self, const pgcache_options *options, pgcache_error *error) {

@@ -70,12 +70,18 @@ static inline bool are_plain(const pgcache_options *options) {
                              (options->deadline_ms >= 0 || options->deadline_ms == PGCACHE_DEADLINE_DEFAULT));
 }
 
-pgc_copies_got pgc_copies_get(pgcache *cache, pgcache_value **out, const void *key, size_t key_len,
-                              const pgcache_options *options, const pgcache_error *error) {
+/* The near cache for a read that needs no call; NULL: it needs one. */
+static inline pgc_near *plainly_readable(pgcache *cache, const void *key, size_t key_len,
+                                         const pgcache_options *options, const pgcache_error *error, bool starts) {
   if (cache == NULL || key == NULL || key_len - 1 >= PGCACHE_KEY_MAX || !are_plain(options) || !pgc_error_ok(error) ||
       __atomic_load_n(&cache->closed, __ATOMIC_RELAXED))
-    return PGC_COPIES_NOT_ASKED;
-  pgc_near *near = (pgc_audience_attends(&cache->audience) & PGC_ATTENDS_ALL) == 0 ? pgc_copies_of(cache, true) : NULL;
+    return NULL;
+  return (pgc_audience_attends(&cache->audience) & PGC_ATTENDS_ALL) == 0 ? pgc_copies_of(cache, starts) : NULL;
+}
+
+pgc_copies_got pgc_copies_get(pgcache *cache, pgcache_value **out, const void *key, size_t key_len,
+                              const pgcache_options *options, const pgcache_error *error) {
+  pgc_near *near = plainly_readable(cache, key, key_len, options, error, true);
   if (near == NULL)
     return PGC_COPIES_NOT_ASKED;
   int64_t began_ns = pgc_measure_is_timed() ? pgc_monotonic_ns() : 0;
@@ -85,8 +91,23 @@ pgc_copies_got pgc_copies_get(pgcache *cache, pgcache_value **out, const void *k
   if (answer == PGC_NEAR_HIT)
     PGC_PROBE_NEAR_HIT(cache->settings.namespace_name);
   if (began_ns != 0 && answer != PGC_NEAR_NOTHING)
-    pgc_measure_near(cache, answer == PGC_NEAR_HIT ? PGCACHE_OK : PGCACHE_MISS, began_ns);
+    pgc_measure_near(cache, PGC_OPERATION_GET, answer == PGC_NEAR_HIT ? PGCACHE_OK : PGCACHE_MISS, began_ns);
   return answer == PGC_NEAR_HIT ? PGC_COPIES_HIT : answer == PGC_NEAR_ABSENT ? PGC_COPIES_ABSENT : PGC_COPIES_NOTHING;
+}
+
+pgc_copies_got pgc_copies_glance(pgcache *cache, pgcache_value **out, const void *key, size_t key_len,
+                                 const pgcache_options *options, const pgcache_error *error) {
+  pgc_near *near = plainly_readable(cache, key, key_len, options, error, false);
+  if (near == NULL)
+    return PGC_COPIES_NOT_ASKED;
+  int64_t began_ns = pgc_measure_is_timed() ? pgc_monotonic_ns() : 0;
+  pgc_near_key name = pgc_near_key_of(near, cache->settings.namespace_name, key, key_len);
+  pgc_near_prefetch(near, &name);
+  if (pgc_near_peek_plain(near, &name, pgc_now_us(), out) != PGC_NEAR_HIT)
+    return PGC_COPIES_NOTHING;
+  if (began_ns != 0)
+    pgc_measure_near(cache, PGC_OPERATION_PEEK, PGCACHE_OK, began_ns);
+  return PGC_COPIES_HIT;
 }
 
 bool pgc_copies_answer(pgc_call *call) {
@@ -96,7 +117,10 @@ bool pgc_copies_answer(pgc_call *call) {
 
 bool pgc_copies_peek(pgc_call *call) {
   pgc_near *near = pgc_copies_of(call->cache, false);
-  return near != NULL && find(near, &call->op, &call->key, NULL, pgc_now_us());
+  if (near == NULL)
+    return false;
+  pgc_near_key name = pgc_near_key_of(near, call->op.namespace_name, call->key.key, call->key.key_len);
+  return pgc_near_peek(near, &name, pgc_now_us(), &call->key.found) == PGC_NEAR_HIT;
 }
 
 size_t pgc_copies_answer_items(const pgc_call *call, pgcache_item *items, size_t count) {

@@ -32,7 +32,9 @@ typedef enum pgc_copies_got {
 pgc_copies_got pgc_copies_get(pgcache *cache, pgcache_value **out, const void *key, size_t key_len,
                               const pgcache_options *options, const pgcache_error *error);
 
-/* The same, and nothing is started by it: for pgcache_peek(). */
+/* Both for pgcache_peek(): a value alone is an answer, nothing is started, and what is not found is not counted. */
+pgc_copies_got pgc_copies_glance(pgcache *cache, pgcache_value **out, const void *key, size_t key_len,
+                                 const pgcache_options *options, const pgcache_error *error);
 bool pgc_copies_peek(pgc_call *call);
 
 /* The same for items that were checked, of a get_many: sets the outputs of those that it answers, and gives their number. */

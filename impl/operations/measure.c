@@ -115,7 +115,8 @@ pgcache_status pgc_measure_end(pgc_call *call, pgcache_status status) {
     if (self->operation == PGC_OPERATION_GET)
       PGC_PROBE_NEAR_HIT(call->op.namespace_name);
   }
-  pgc_measuring_count(call->cache, &what);
+  if (self->operation != PGC_OPERATION_PEEK || status == PGCACHE_OK)
+    pgc_measuring_count(call->cache, &what);
   if (self->attended.noticed)
     end_told(call, status, &what);
   return status;
@@ -137,10 +138,10 @@ void pgc_measure_values(pgc_call *call, pgcache_status status) {
                                                   many ? op->keys[i].status : status, call->measure.bytes);
 }
 
-void pgc_measure_near(pgcache *cache, pgcache_status status, int64_t began_ns) {
+void pgc_measure_near(pgcache *cache, pgc_operation operation, pgcache_status status, int64_t began_ns) {
   const pgc_cell_name of = {.measured = PGC_DURATIONS,
-                            .operation = PGC_OPERATION_GET,
-                            .outcome = pgc_measuring_outcome(PGC_OPERATION_GET, status, false),
+                            .operation = operation,
+                            .outcome = pgc_measuring_outcome(operation, status, false),
                             .source = PGC_FROM_NEAR};
   pgc_measuring_add(cache, &of, pgc_monotonic_ns() - began_ns, PGC_MEASURE_ONE_OF);
 }

@@ -41,7 +41,7 @@ void pgc_measure_values(pgc_call *call, pgcache_status status);
 bool pgc_measure_is_timed(void);
 
 /* The duration of one that is. */
-void pgc_measure_near(pgcache *cache, pgcache_status status, int64_t began_ns);
+void pgc_measure_near(pgcache *cache, pgc_operation operation, pgcache_status status, int64_t began_ns);
 
 /* ---- Requests ---- */
 

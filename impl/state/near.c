@@ -58,23 +58,29 @@ static void count(int64_t *counter) {
   __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
+/* plain: nobody else counts what is answered. peeks: what is not found is no miss. */
 static inline pgc_near_answer find(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out,
-                                   bool plain) {
+                                   bool plain, bool peeks) {
   pgc_near_stripe *stripe = stripe_of(self);
   /* First: what was applied before this proof is then seen below. Later, an old entry could pass on a new proof. */
   int64_t valid_until_us = pgc_near_valid_until(self);
   pgcache_value *value;
   if (!pgc_near_slot_find(self, key, now_us, &value)) {
-    count(&stripe->misses);
+    if (!peeks)
+      count(&stripe->misses);
     return PGC_NEAR_NOTHING;
   }
   if (now_us >= valid_until_us) {
     if (value != NULL)
       pgc_value_release(value);
-    count(&stripe->lapses);
-    count(&stripe->misses);
+    if (!peeks) {
+      count(&stripe->lapses);
+      count(&stripe->misses);
+    }
     return PGC_NEAR_NOTHING;
   }
+  if (peeks && value == NULL)
+    return PGC_NEAR_NOTHING;
   if (plain)
     count(value != NULL ? &stripe->plain_hits : &stripe->plain_absent_hits);
   else
@@ -84,11 +90,19 @@ static inline pgc_near_answer find(pgc_near *self, const pgc_near_key *key, int6
 }
 
 pgc_near_answer pgc_near_find(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out) {
-  return find(self, key, now_us, out, false);
+  return find(self, key, now_us, out, false, false);
 }
 
 pgc_near_answer pgc_near_find_plain(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out) {
-  return find(self, key, now_us, out, true);
+  return find(self, key, now_us, out, true, false);
+}
+
+pgc_near_answer pgc_near_peek(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out) {
+  return find(self, key, now_us, out, false, true);
+}
+
+pgc_near_answer pgc_near_peek_plain(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out) {
+  return find(self, key, now_us, out, true, true);
 }
 
 void pgc_near_prove(pgc_near *self, int64_t sent_us) {

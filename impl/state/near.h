@@ -89,6 +89,10 @@ pgc_near_answer pgc_near_find(pgc_near *self, const pgc_near_key *key, int64_t n
 /* The same, of which is counted how much it answered, too: for who counts nothing else. */
 pgc_near_answer pgc_near_find_plain(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out);
 
+/* Both for who only looks whether there is a value, and asks on if not: HIT or NOTHING, and HIT alone is counted. */
+pgc_near_answer pgc_near_peek(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out);
+pgc_near_answer pgc_near_peek_plain(pgc_near *self, const pgc_near_key *key, int64_t now_us, pgcache_value **out);
+
 /* To be called before a read or write of this key is sent. */
 pgc_near_ticket pgc_near_begin(pgc_near *self, const pgc_digest *digest);
 

@@ -47,6 +47,30 @@ TEST_CASE("[A60] near hits are all counted, whoever asks", "[A60][measured][rule
   CHECK(Snapshot(cache).value("pgcache_near_hits_total") - before.value("pgcache_near_hits_total") == 1211);
 }
 
+TEST_CASE("a peek that finds a value is a hit, and one that finds none is nothing", "[measured][peek][rule:measured]") {
+  const Store store;
+  Cache cache = store.open(near_on());
+  listens(cache);
+  REQUIRE(cache.put("a", "12345") == PGCACHE_OK);
+  REQUIRE(comes_near(cache, "a", "12345"));
+  const Snapshot before(cache);
+  const pgcache_counters counted = cache.counters();
+  for (int i = 0; i < 100; i++) {
+    const Options options = i % 2 == 0 ? Options() : with_span("page");
+    CHECK(cache.peek("a", options) == PGCACHE_OK);
+    CHECK(cache.peek("none", options) == PGCACHE_MISS);
+  }
+  const Snapshot after(cache);
+  for (const char *span : {"", "page"})
+    CHECK(after.hits({{"source", "near"}, {"span_name", span}}) -
+              before.hits({{"source", "near"}, {"span_name", span}}) ==
+          50);
+  CHECK(after.misses({}) == before.misses({}));
+  CHECK(after.ended("peek", "miss", "near") == 0);
+  CHECK(cache.counters().near_hits - counted.near_hits == 100);
+  CHECK(cache.counters().near_misses == counted.near_misses);
+}
+
 TEST_CASE("one near hit of 64 is timed, and stands for all 64", "[measured][rule:measured]") {
   const Store store;
   Cache cache = store.open(near_on());

@@ -92,7 +92,6 @@ TEST_CASE("[A60] each call is measured once, by operation and outcome",
                                           {"increment not_a_counter store", 1},
                                           {"remove ok store", 1},
                                           {"remove miss store", 1},
-                                          {"peek miss near", all_of(Snapshot(cache))["peek miss near"]},
                                           {"flush ok store", 1},
                                           {"cleanup ok store", 1},
                                           {"stats ok store", 1},
@@ -103,7 +102,7 @@ TEST_CASE("[A60] each call is measured once, by operation and outcome",
   const Snapshot snapshot(cache);
   CHECK(snapshot.hits({{"source", "store"}}) == 3);
   CHECK(snapshot.misses({{"source", "store"}}) == 2);
-  CHECK(snapshot.misses({{"source", "near"}}) == 1);
+  CHECK(snapshot.misses({{"source", "near"}}) == 0); /* a peek that finds nothing is none */
   CHECK(snapshot.hits({{"source", "near"}}) == 0);
 }
 
