@@ -1,0 +1,35 @@
+"""PostgreSQL as a cache: the one that an application already runs.
+
+`Cache` is for code that waits, `AsyncCache` the same for event loops, `NullCache` a cache that is switched off. `@cache.cached()` keeps the
+results of functions. pgcache.serializers has ways to encode values, pgcache.errors the exceptions, pgcache.prometheus and pgcache.sentry
+metrics and spans.
+
+SPDX-License-Identifier: MIT
+"""
+
+from . import _pgcache
+from ._instruments import Operation, Outcome, Provider
+from ._invalidation import Invalidation
+from ._janitor import AsyncJanitor, Janitor
+from ._load import AsyncLoad, Load
+from ._loading import ABSENT, Absent
+from ._observer import Event, EventKind, Level, Observer
+from ._options import NEVER, Duration, Key, LoadOptions, Options, ReadOptions, WriteOptions
+from ._records import Cleaned, Dependents, Entry, KeyInfo, Setting, StoreStats, Swap, Usage
+from ._settings import SettingValue, init_sql, settings
+from ._snapshot import Sample, Snapshot
+from ._status import Status
+from .aio import AsyncCache
+from .cache import Cache, NullCache
+from .cached import call_key
+from .errors import Error
+from .serializers import Encoded, Serializer, SignedPickle
+
+__version__ = _pgcache.version()
+
+__all__ = [
+    "ABSENT", "NEVER", "Absent", "AsyncCache", "AsyncJanitor", "AsyncLoad", "Cache", "Cleaned", "Dependents", "Duration", "Encoded",
+    "Entry", "Error", "Event", "EventKind", "Invalidation", "Janitor", "Key", "KeyInfo", "Level", "Load", "LoadOptions", "NullCache",
+    "Observer", "Operation", "Options", "Outcome", "Provider", "ReadOptions", "Sample", "Serializer", "Setting", "SettingValue",
+    "SignedPickle", "Snapshot", "Status", "StoreStats", "Swap", "Usage", "WriteOptions", "call_key", "init_sql", "settings",
+]  # fmt: skip

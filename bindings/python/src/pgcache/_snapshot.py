@@ -1,0 +1,97 @@
+"""What a cache has measured, see instrumentation/METRICS.md for the names. SPDX-License-Identifier: MIT"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Literal
+
+from . import _pgcache
+
+if TYPE_CHECKING:
+    from ._pgcache import Owned
+
+Kind = Literal["counter", "gauge", "histogram"]
+_kinds: dict[int, Kind] = {
+    _pgcache.COUNTER: "counter",
+    _pgcache.GAUGE: "gauge",
+    _pgcache.HISTOGRAM: "histogram",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One figure of a snapshot; good until something is added to that.
+
+    name    in the form of Prometheus: pgcache_ first, the unit last, and _total for counters
+    help    what it means
+    unit    "seconds", "bytes" or ""
+    kind    "counter", "gauge" or "histogram"
+    labels  names and values
+    value   of a counter or gauge; of a histogram the sum of its values
+    count   how many values a histogram has
+    """
+
+    name: str
+    help: str
+    unit: str
+    kind: Kind
+    labels: dict[str, str]
+    value: float
+    count: int
+    _snapshot: Owned
+    _index: int
+
+    def count_to(self, bound: float) -> int:
+        """How many of a histogram's values are at most the bound, in its unit; known to within a sixteenth of the bound."""
+        return _pgcache.snapshot_count_to(self._snapshot, self._index, bound)
+
+    def percentile(self, percent: float) -> float:
+        """The value that so many percent (0 to 100) of a histogram's values do not exceed; NaN if it has none."""
+        return _pgcache.snapshot_percentile(self._snapshot, self._index, percent)
+
+
+class Snapshot:
+    """All that was measured of a cache at one moment; iterating gives its samples, those of one name together.
+
+    Several threads may read one; nobody else may use it while something is added."""
+
+    def __init__(self, raw: Owned) -> None:
+        self._raw = raw
+
+    @property
+    def taken_at(self) -> datetime:
+        """When it was taken, by this process's clock; of one that was published by the server's."""
+        return datetime.fromtimestamp(_pgcache.snapshot_taken_at(self._raw) / 1000, timezone.utc)
+
+    @property
+    def origin(self) -> str:
+        """Whose it is: "host/process/handle"."""
+        return _pgcache.snapshot_origin(self._raw)
+
+    def add(self, other: Snapshot) -> None:
+        """Adds what another one has: counters, histograms and gauges add up. For several caches or processes."""
+        _pgcache.snapshot_add(self._raw, other._raw)
+
+    def __len__(self) -> int:
+        return _pgcache.snapshot_size(self._raw)
+
+    def __iter__(self) -> Iterator[Sample]:
+        raw = self._raw
+        for index in range(len(self)):
+            labels = {
+                _pgcache.snapshot_label_name(raw, index, label): _pgcache.snapshot_label_value(raw, index, label)
+                for label in range(_pgcache.snapshot_labels(raw, index))
+            }
+            yield Sample(
+                _pgcache.snapshot_name(raw, index),
+                _pgcache.snapshot_help(raw, index),
+                _pgcache.snapshot_unit(raw, index),
+                _kinds[_pgcache.snapshot_kind(raw, index)],
+                labels,
+                _pgcache.snapshot_value(raw, index),
+                _pgcache.snapshot_count(raw, index),
+                raw,
+                index,
+            )

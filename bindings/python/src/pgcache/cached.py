@@ -1,0 +1,200 @@
+"""`@cache.cached(...)`: functions whose results are kept in the cache, with their types. SPDX-License-Identifier: MIT"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Union
+
+from ._callkeys import CallKeys, is_stream, represent
+from ._loading import Uncached
+from ._options import Duration, Key, LoadOptions
+from ._status import Status
+from .errors import Error, SerializationError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._core import Shared
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+KeyOf = Union[str, Callable[..., Key]]
+"""A key: a template such as "customer:{customer_id}", or a function of the call's arguments."""
+
+TagsOf = Union[Iterable[str], Callable[..., Iterable[Key]]]
+"""Tags: templates, or a function of the call's arguments."""
+
+
+def call_key(function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Key:
+    """The key of a call of a cached function, as for `cache.invalidate(keys=[call_key(count, 7)])`. Raises `UncacheableCall`, and
+    TypeError for arguments that the function does not take, or if it is not cached."""
+    calls = getattr(function, "__pgcache__", None)
+    if calls is None:
+        raise TypeError(f"{function!r} is not a cached function")
+    key: Key = calls.key(calls.keys.arguments(args, kwargs), args, kwargs)
+    return key
+
+
+class _Calls:
+    """The calls of one function: their keys, and how they are kept."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        key: KeyOf | None,
+        tags: TagsOf,
+        vary_on: Callable[..., Any] | None,
+        bypass: Callable[..., bool] | None,
+        how: LoadOptions,
+    ) -> None:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError("a function that yields cannot be cached: what it gives is read but once")
+        if isinstance(tags, (str, bytes)):
+            raise TypeError("tags are a sequence of names; for a single one write [name]")
+        self.function = function
+        self.keys = CallKeys(function)
+        self.bypass = bypass
+        self._key, self._vary_on = key, vary_on
+        self._tags = tags if callable(tags) else tuple(tags)
+        self._how = how
+
+    def key(self, arguments: dict[str, Any], args: Any, kwargs: Any) -> Key:
+        varies = None if self._vary_on is None else self._vary_on(*args, **kwargs)
+        if self._key is None:
+            return self.keys.key(arguments, varies)
+        key = self._key.format_map(arguments) if isinstance(self._key, str) else self._key(*args, **kwargs)
+        if varies is None:
+            return key
+        suffix = f"|{represent(varies)}"
+        return key + suffix if isinstance(key, str) else key + suffix.encode()
+
+    def how(self, arguments: dict[str, Any], args: Any, kwargs: Any) -> LoadOptions:
+        if not self._tags:
+            return self._how
+        if callable(self._tags):
+            return {**self._how, "tags": tuple(self._tags(*args, **kwargs))}
+        return {**self._how, "tags": tuple(tag.format_map(arguments) for tag in self._tags)}
+
+
+def _kept(result: Any) -> Any:
+    return Uncached(result) if is_stream(result) else result
+
+
+def _may_serve(failure: Error, ran: bool) -> bool:
+    """Whether it is the cache that failed, and the function can do without. What a program does wrong it shall hear."""
+    if ran:
+        return False
+    return isinstance(failure, SerializationError) or failure.status not in (
+        Status.INVALID,
+        Status.TOO_LARGE,
+        Status.BAD_SETTING,
+    )
+
+
+class Cached:
+    """What gives caches the decorator."""
+
+    _shared: Shared
+
+    @property
+    def fallbacks(self) -> int:
+        """Calls of cached functions that the cache failed, so that the function served them itself. Beside these stand, with `on_error`
+        at `miss`, those that `counters()` tells as `reads_failed`."""
+        return self._shared.fallbacks
+
+    def cached(
+        self,
+        ttl: Duration | None = None,
+        *,
+        key: KeyOf | None = None,
+        namespace: str | None = None,
+        tags: TagsOf = (),
+        vary_on: Callable[..., Any] | None = None,
+        bypass: Callable[..., bool] | None = None,
+        **how: Unpack[LoadOptions],
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Keeps what a function returns, sync or async, for equal calls in all processes; of many who miss one computes.
+
+        ttl        how long a result is fresh; the setting `default_ttl_ms` if None
+        key        a template such as "customer:{customer_id}", or a function of the call's arguments; if not given, the key is made of
+                   the function's full name and all arguments by value. Requests, responses, background tasks and what FastAPI injects
+                   never enter it. An argument without a representation by value raises `UncacheableCall`: a class may define
+                   `__cache_key__()`; also that of a method's `self`.
+        namespace  the part of the cache that the results live in
+        tags       what results depend on: templates, or a function of the call's arguments
+        vary_on    a function of the call's arguments that gives a further value for the key: a user's id out of a request
+        bypass     a function of the call's arguments: where it gives true, nothing is read or stored
+        how        see `LoadOptions`
+
+        A result of None is kept like any other. Exceptions are not kept, nor is what can be read but once (files, iterators, streamed
+        responses), nor is a failure of the cache the caller's: then the function's own result is given, see `fallbacks`. What comes
+        back is what the serializer makes of a result: with JSON a tuple is a list, the first time, too."""
+        options: LoadOptions = {**how, "ttl": ttl}
+        if namespace is not None:
+            options["namespace"] = namespace
+
+        def decorate(function: Callable[P, R]) -> Callable[P, R]:
+            calls = _Calls(function, key, tags, vary_on, bypass, options)
+            wrapped = (_async if inspect.iscoroutinefunction(function) else _sync)(self, calls)
+            functools.update_wrapper(wrapped, function)
+            wrapped.__pgcache__ = calls  # type: ignore[attr-defined]
+            return wrapped
+
+        return decorate
+
+
+def _sync(cache: Any, calls: _Calls) -> Callable[..., Any]:
+    cache = getattr(cache, "sync", cache)
+    function = calls.function
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if calls.bypass is not None and calls.bypass(*args, **kwargs):
+            return function(*args, **kwargs)
+        ran = False
+
+        def load() -> Any:
+            nonlocal ran
+            ran = True
+            return _kept(function(*args, **kwargs))
+
+        arguments = calls.keys.arguments(args, kwargs)
+        key, how = calls.key(arguments, args, kwargs), calls.how(arguments, args, kwargs)
+        try:
+            return cache.get_or_load(key, load, **how)
+        except Error as failure:
+            if not _may_serve(failure, ran):
+                raise
+        cache._shared.fallbacks += 1
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _async(cache: Any, calls: _Calls) -> Callable[..., Any]:
+    cache = getattr(cache, "aio", cache)
+    function = calls.function
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        if calls.bypass is not None and calls.bypass(*args, **kwargs):
+            return await function(*args, **kwargs)
+        ran = False
+
+        async def load() -> Any:
+            nonlocal ran
+            ran = True
+            return _kept(await function(*args, **kwargs))
+
+        arguments = calls.keys.arguments(args, kwargs)
+        key, how = calls.key(arguments, args, kwargs), calls.how(arguments, args, kwargs)
+        try:
+            return await cache.get_or_load(key, load, **how)
+        except Error as failure:
+            if not _may_serve(failure, ran):
+                raise
+        cache._shared.fallbacks += 1
+        return await function(*args, **kwargs)
+
+    return call
