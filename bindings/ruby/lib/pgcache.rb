@@ -25,17 +25,23 @@ module PGCache
 
   # What the block of Cache#get_or_load gives when there is no value.
   ABSENT = Object.new
-  def ABSENT.inspect = "PGCache::ABSENT" # :nodoc:
+  def ABSENT.inspect # :nodoc:
+    "PGCache::ABSENT"
+  end
   ABSENT.freeze
 
   private_constant :Raw
 
   class << self
     # The version of the library that runs, such as "1.0.0".
-    def library_version = Raw.version
+    def library_version
+      Raw.version
+    end
 
     # All statuses: what they mean, by their names, such as +:timeout+.
-    def statuses = STATUSES.to_h { |number, name| [name, Raw.status_text(number)] }
+    def statuses
+      STATUSES.to_h { |number, name| [name, Raw.status_text(number)] }
+    end
 
     def status(number) # :nodoc:
       STATUSES.fetch(number) { number.negative? ? :server_error : :miss }

@@ -52,11 +52,11 @@ class TestInterface < PGCacheTest
       cache.invalidate(tags: ["t"]); cache.invalidation(tags: ["t"]); cache.dependents(tags: ["t"])
       cache.observe(:operations).close
       cache.janitor(1) { |janitor| janitor.stop }
-      cache.remove("key"); cache.flush; cache.close
+      cache.remove("key"); cache.flush
       begin
-        cache.get(1)
+        cache.set_limits(entries: 1.0) # which the signature does not allow
         print "not checked"
-      rescue RBS::Test::Tester::TypeError, PGCache::Error, TypeError => error
+      rescue RBS::Test::Tester::TypeError => error
         print error.class
       end
     RUBY
@@ -65,7 +65,7 @@ class TestInterface < PGCacheTest
 
   def test_documentation
     Dir.mktmpdir do |folder|
-      output, status = Open3.capture2e("rdoc", "--coverage-report=1", "--main", "README.md", "lib", "README.md", chdir: FOLDER)
+      output, status = Open3.capture2e("rdoc", "--coverage-report=0", "--main", "README.md", "lib", "README.md", chdir: FOLDER)
       assert status.success?, output
       undocumented = output.scan(/^\s*(?:def|attr_\w+|class|module) .*# in file.*/)
       assert_match(/100.00% documented/, output, undocumented.join("\n"))

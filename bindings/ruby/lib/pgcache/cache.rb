@@ -74,7 +74,9 @@ module PGCache
     end
 
     # Whether it was closed.
-    def closed? = @closed == true
+    def closed?
+      @closed == true
+    end
 
     # Makes the cache's schema in the database, or brings an older one up to date. True if there was something to do.
     def init(deadline: nil)

@@ -14,13 +14,19 @@ module PGCache
     module JSON
       class << self
         # The number of the format.
-        def number = Raw::FORMAT_JSON
+        def number
+          Raw::FORMAT_JSON
+        end
 
         # The value as JSON text.
-        def dump(value) = ::JSON.generate(value)
+        def dump(value)
+          ::JSON.generate(value)
+        end
 
         # The value of a JSON text.
-        def load(bytes) = ::JSON.parse(bytes.force_encoding(Encoding::UTF_8))
+        def load(bytes)
+          ::JSON.parse(bytes.force_encoding(Encoding::UTF_8))
+        end
       end
     end
 

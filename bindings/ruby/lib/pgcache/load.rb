@@ -23,11 +23,15 @@ module PGCache
     end
 
     # What was read, or nil.
-    def value = @entry&.value
+    def value
+      @entry&.value
+    end
 
     # Whether this caller is to load the value: with +:lease+ always, with +:stale+ and +:ok+ if it is to be refreshed; until the load
     # has ended.
-    def lease? = !@lease.nil?
+    def lease?
+      !@lease.nil?
+    end
 
     # What the value depends on, beside its own key, where that is known only while it is loaded.
     def depend(tags: [], keys: [])

@@ -89,7 +89,7 @@ module PGCache
       end
       bytes, format = @codec.encode(value)
       storing { load.fill_bytes(bytes, format) }
-      @codec.decode(bytes, format)
+      Formats.load(bytes, format)
     rescue StandardError => error
       entry = storing { load.fail if load.lease? }
       raise error unless entry

@@ -13,16 +13,24 @@ module PGCache
     end
 
     # The name, in the form of Prometheus, such as "pgcache_hits_total".
-    def name = Raw.snapshot_name(@snapshot, @index)
+    def name
+      Raw.snapshot_name(@snapshot, @index)
+    end
 
     # What the name means, in one line.
-    def help = Raw.snapshot_help(@snapshot, @index)
+    def help
+      Raw.snapshot_help(@snapshot, @index)
+    end
 
     # "seconds", "bytes" or "".
-    def unit = Raw.snapshot_unit(@snapshot, @index)
+    def unit
+      Raw.snapshot_unit(@snapshot, @index)
+    end
 
     # +:counter+, +:gauge+ or +:histogram+.
-    def kind = KINDS[Raw.snapshot_kind(@snapshot, @index)]
+    def kind
+      KINDS[Raw.snapshot_kind(@snapshot, @index)]
+    end
 
     # The labels, a Hash of Symbols and Strings.
     def labels
@@ -32,16 +40,24 @@ module PGCache
     end
 
     # The value of a counter or gauge; the sum of a histogram's values.
-    def value = Raw.snapshot_value(@snapshot, @index)
+    def value
+      Raw.snapshot_value(@snapshot, @index)
+    end
 
     # How many values a histogram has.
-    def count = Raw.snapshot_count(@snapshot, @index)
+    def count
+      Raw.snapshot_count(@snapshot, @index)
+    end
 
     # How many of a histogram's values are at most +bound+.
-    def count_to(bound) = Raw.snapshot_count_to(@snapshot, @index, bound)
+    def count_to(bound)
+      Raw.snapshot_count_to(@snapshot, @index, bound)
+    end
 
     # The value that so many percent of a histogram's values do not exceed; NaN if it has none.
-    def percentile(percent) = Raw.snapshot_percentile(@snapshot, @index, percent)
+    def percentile(percent)
+      Raw.snapshot_percentile(@snapshot, @index, percent)
+    end
 
     def inspect # :nodoc:
       "#<#{self.class} #{name} #{labels} #{value}>"
@@ -65,13 +81,19 @@ module PGCache
     end
 
     # How many samples there are.
-    def size = Raw.snapshot_size(@snapshot)
+    def size
+      Raw.snapshot_size(@snapshot)
+    end
 
     # When it was taken.
-    def taken_at = Time.at(0, Raw.snapshot_taken_at(@snapshot), :millisecond)
+    def taken_at
+      Time.at(0, Raw.snapshot_taken_at(@snapshot), :millisecond)
+    end
 
     # Whose it is: "host/process/handle".
-    def origin = Raw.snapshot_origin(@snapshot)
+    def origin
+      Raw.snapshot_origin(@snapshot)
+    end
 
     # Adds another one, for several caches or processes: counters, histograms and gauges add up, of times the latest stays.
     def add(other)
@@ -85,7 +107,9 @@ module PGCache
 
     protected
 
-    def raw = @snapshot
+    def raw # :nodoc:
+      @snapshot
+    end
   end
 
   class Cache

@@ -14,10 +14,14 @@ module PGCache
     module MessagePack
       class << self
         # The number of the format.
-        def number = 2
+        def number
+          2
+        end
 
         # The value as MessagePack.
-        def dump(value) = ::MessagePack.pack(value)
+        def dump(value)
+          ::MessagePack.pack(value)
+        end
 
         # The value of the bytes.
         def load(bytes)

@@ -64,7 +64,9 @@ module PGCache
     end
 
     # How many events did not fit.
-    def dropped = Raw.observer_dropped(@observer)
+    def dropped
+      Raw.observer_dropped(@observer)
+    end
 
     # Ends it: who waits for an event gets none.
     def close

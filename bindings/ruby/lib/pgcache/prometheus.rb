@@ -58,7 +58,9 @@ module PGCache
         "#{name}#{"{#{text}}" unless text.empty?} #{number(value)}"
       end
 
-      def escaped(text) = text.gsub("\\") { "\\\\" }.gsub("\n", "\\n")
+      def escaped(text)
+        text.gsub("\\") { "\\\\" }.gsub("\n", "\\n")
+      end
 
       def number(value)
         return value.to_s unless value.is_a?(Float)

@@ -10,13 +10,19 @@ module PGCache
   module Provider
     # An operation begins, on the thread and fiber that call: of the Event the operation, namespace, span, key and began are known. What it
     # returns #ended is given.
-    def started(_event) = nil
+    def started(_event)
+      nil
+    end
 
     # It has ended: the Event is complete.
-    def ended(_begun, _event) = nil
+    def ended(_begun, _event)
+      nil
+    end
 
     # Something slow, another state, or words for a log, see Observer; on a thread of its own. Define it to be told.
-    def told(_event) = nil
+    def told(_event)
+      nil
+    end
   end
 
   # What an operation is while it is under way: the event that its providers will get.
@@ -27,7 +33,9 @@ module PGCache
     KEYLESS = %w[invalidate fence flush cleanup].freeze
     CURRENT = :pgcache_operation
 
-    def self.current = Thread.current[CURRENT]
+    def self.current
+      Thread.current[CURRENT]
+    end
 
     attr_reader :event
 
