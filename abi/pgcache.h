@@ -198,7 +198,7 @@
  *   [rule:outcomes] `hit` where what was looked for was there, and else the status in small letters without PGCACHE_: `ok`, `miss`,
  *                   `stale`, `timeout` and so on; of get_or_load `ok` is what was loaded. The source is `near` where the near
  *                   cache answered, else `store`. Operations on many keys are one operation each, `ok` or the first error; hits
- *                   and misses count keys that were looked for, a stale value as a hit; a peek that finds nothing is no miss.
+ *                   and misses count keys that were looked for, a stale value as a hit.
  *   [rule:spans]    The first PGCACHE_SPANS_MAX span names of a handle are told apart, all others, and one of that name, count as
  *                   "other"; without a span name it is "".
  *   [rule:histogram] Log-linear: a value is known to within 1/32 of itself, from the smallest to the largest, in fixed memory.

@@ -116,8 +116,6 @@ void pgc_measuring_note_key(pgc_ending *what) {
   if (!pgc_operation_looks(what->operation) || what->outcome < 0)
     return;
   bool hit = what->outcome == PGC_OUTCOME_HIT || what->outcome == PGCACHE_STALE;
-  if (!hit && what->operation == PGC_OPERATION_PEEK)
-    return; /* the entry may well exist: who then asks the store counts */
   (hit ? what->hits : what->misses)[what->source]++;
 }
 
