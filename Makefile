@@ -418,6 +418,7 @@ check-all: all tests light-checks
 	ci/side-by-side '$(MAKE) test-async' '$(MAKE) test-roles' '$(MAKE) test-pooler'
 	ci/side-by-side '$(MAKE) test-near' '$(MAKE) test-faults' '$(MAKE) test-prometheus'
 	ci/side-by-side '$(MAKE) test-loads' '$(MAKE) test-near-store' '$(MAKE) test-cli'
+	$(MAKE) check-bindings
 light-checks: all
 	ci/check-symbols
 	$(if $(PROMETHEUS_ALL),ci/check-symbols --prometheus)
@@ -520,6 +521,20 @@ installcheck: all
 dist:
 	ci/dist $(VERSION) build
 
+# ---- Bindings --------------------------------------------------------------------------------------------------------------------
+
+# Each language has a file of its own: how it is built, checked and installed.
+SWIG ?= swig
+include $(sort $(wildcard bindings/*/build.mk)) tests/conformance/build.mk
+
+.PHONY: bindings check-bindings
+bindings: python golang ruby
+# Each language by itself, then all of them with one another.
+check-bindings: bindings $(B)/conformance
+	ci/side-by-side '$(MAKE) check-python' '$(MAKE) check-golang' '$(MAKE) check-ruby'
+	ci/check-bindings-cover
+	$(MAKE) test-conformance
+
 # ---- Care of the source ------------------------------------------------------------------------------------------------------------
 
 .PHONY: format check-format tidy clean help
@@ -536,6 +551,7 @@ clean:
 
 help:
 	@echo 'make                 the library (shared and static), the command, pgcache.pc, under build/'
+	@echo 'make bindings        for Python, Go and Ruby, or one of them: python, golang, ruby; check-bindings, check-python, ...; install-python, install-ruby'
 	@echo 'make check           installs what is missing, builds, runs all tests and light checks (check-long: longer runs)'
 	@echo 'make demo            installs what is missing, builds, shows pgcache at work'
 	@echo 'make bench           measures; ONLY=store runs one group'

@@ -27,7 +27,7 @@ python: $(PYTHON_MODULE) $(PYTHON_B)/lib/ready $(PYTHON_B)/venv/ready
 $(PYTHON_B)/obj/wrap.c: bindings/pgcache.i $(PYTHON_HERE)/python.i abi/pgcache.h
 	@mkdir -p $(@D)
 	$(SAY) SWIG $@
-	$(Q)swig -python -builtin -threads -Wextra -Werror -DSWIGWORDSIZE64 -Iabi -Ibindings -module pgcache -outdir $(@D) -o $@ $<
+	$(Q)$(SWIG) -python -builtin -threads -Wextra -Werror -DSWIGWORDSIZE64 -Iabi -Ibindings -module pgcache -outdir $(@D) -o $@ $<
 	@rm -f $(@D)/pgcache.py
 
 # Another interpreter has other headers.

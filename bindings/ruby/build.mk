@@ -27,7 +27,7 @@ $(RUBY_LIBRARY:%=$(RUBY_B)/%): $(RUBY_B)/%: $(RUBY_HERE)/lib/%
 $(RUBY_WRAPPER): bindings/pgcache.i $(RUBY_HERE)/ruby.i abi/pgcache.h
 	@mkdir -p $(@D)
 	$(SAY) SWIG $@
-	$(Q)swig -ruby -c++ -module PGCache::Raw -initname raw -Wextra -Werror -DSWIGWORDSIZE64 -Iabi -Ibindings -o $@ $<
+	$(Q)$(SWIG) -ruby -c++ -module PGCache::Raw -initname raw -Wextra -Werror -DSWIGWORDSIZE64 -Iabi -Ibindings -o $@ $<
 
 # The extension is built as the gem builds it, with a pgcache.pc that leads into this tree: relative paths, because the tree's may
 # have spaces, which mkmf does not know.
