@@ -429,8 +429,6 @@ light-checks: all
 	ci/check-metrics-doc
 	ci/check-probes
 
-include tests/conformance/build.mk bindings/bench/build.mk bindings/ruby/build.mk bindings/python/build.mk
-
 # ---- Fuzzing ---------------------------------------------------------------------------------------------------------------------
 
 FUZZ_SECONDS ?= 20
