@@ -23,9 +23,12 @@ module PGCache
           ::JSON.generate(value)
         end
 
-        # The value of a JSON text.
+        # The value of a JSON text. The parser itself would let pass what is no UTF-8.
         def load(bytes)
-          ::JSON.parse(bytes.force_encoding(Encoding::UTF_8))
+          text = bytes.force_encoding(Encoding::UTF_8)
+          raise EncodingError, "no UTF-8" unless text.valid_encoding?
+
+          ::JSON.parse(text)
         end
       end
     end
