@@ -1,0 +1,3 @@
+module github.com/pgcache/pgcache/bindings/go
+
+go 1.19
