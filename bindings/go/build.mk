@@ -1,0 +1,33 @@
+# bindings/go/build.mk - the Go binding: its raw layer, what is built of it, its tests; included by the Makefile.
+#
+# SPDX-License-Identifier: MIT
+#
+# What Go downloads and compiles stays in $(B)/go. GO: the Go to use, 1.19 or newer.
+
+GO ?= go
+GO_B = $(CURDIR)/$(B)/go
+# The library as it stands in the build folder, for the module's `#cgo pkg-config: pgcache`; a space in a path is escaped there.
+space := $(subst ,, )
+GO_ENV = GO='$(GO)' BUILD='$(CURDIR)/$(B)' GOCACHE='$(GO_B)/cache' GOMODCACHE='$(GO_B)/modules' GOFLAGS=-modcacherw GOTOOLCHAIN=local \
+  GOWORK=off CGO_ENABLED=1 PKG_CONFIG_PATH='$(GO_B)/pkgconfig' LD_LIBRARY_PATH='$(CURDIR)/$(B)'
+GO_RAW := bindings/go/internal/raw
+SWIG_INTERFACE := bindings/pgcache.i bindings/go/go.i $(GO_RAW)/glue.h
+
+.PHONY: golang check-golang generate-golang
+golang: $(SHARED_LINKS) $(B)/go/pkgconfig/pgcache.pc
+	$(SAY) GO $(B)/go/conformance
+	$(Q)cd bindings/go && env $(GO_ENV) sh -c '"$$GO" build ./... && "$$GO" build -o "$$BUILD/go/conformance" ./conformance'
+
+$(B)/go/pkgconfig/pgcache.pc: bindings/go/build.mk
+	@mkdir -p $(@D)
+	@printf '%s\n' 'Name: pgcache' 'Description: the library in its build folder' 'Version: $(VERSION)' \
+	  'Libs: -L$(subst $(space),\$(space),$(CURDIR)/$(B)) -lpgcache' 'Cflags: -I$(subst $(space),\$(space),$(CURDIR)/abi)' >$@
+
+# Tests, linters, and whether what is committed is what SWIG writes. PGCACHE_LONG=1: the long forms.
+check-golang: golang
+	env $(GO_ENV) ci/with-postgres bindings/go/check
+
+# What is committed of it is written by SWIG 4.1.0, Debian's.
+generate-golang:
+	swig -go -cgo -package raw -Wextra -Werror -Iabi -Ibindings/go -outdir $(GO_RAW) -o $(GO_RAW)/raw_wrap.c bindings/pgcache.i
+	gofmt -w $(GO_RAW)/raw.go

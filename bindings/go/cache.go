@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+
+package pgcache
+
+import (
+	"context"
+	"runtime"
+	"strconv"
+	"time"
+	"unsafe"
+
+	"github.com/pgcache/pgcache/bindings/go/internal/raw"
+)
+
+// A Cache is one cache as this process sees it, with its settings, connections and near cache. All of its methods may be called by
+// any number of goroutines at once.
+type Cache struct {
+	core      *core
+	providers []Provider
+	schema    string
+	namespace string
+	janitor   *Janitor
+}
+
+// Open makes a cache. The address is any connection string or URI of libpq's, "null:" for a cache that stores nothing and needs no
+// server, or "" for that of the environment variable PGCACHE_URL or DATABASE_URL. No server is asked: the first call that needs a
+// connection opens it.
+//
+// Settings come from these places, the later ones win: the library's defaults, but for on_error, which is miss here; environment
+// variables such as PGCACHE_POOL_MAX; [Setting]. A janitor is started with an interval of a minute, see [JanitorEvery].
+func Open(address string, options ...OpenOption) (*Cache, error) {
+	o := opening{settings: []setting{{"on_error", "miss"}}, janitor: time.Minute}
+	for _, option := range options {
+		option(&o)
+	}
+	config, err := o.config(address)
+	if err != nil {
+		return nil, err
+	}
+	defer raw.Config_free(config)
+	f := newFrame(defaults)
+	defer f.release()
+	var handle *raw.Cache
+	if err := f.refusal(raw.New(&handle, config, f.err())); err != nil {
+		return nil, err
+	}
+	c := &core{handle: handle, owners: map[owner]struct{}{}, done: make(chan struct{})}
+	c.requests.waiting = map[uint64]chan reply{}
+	ms := time.Millisecond
+	c.timeout = time.Duration(configured(config, "timeout_ms")) * ms
+	c.maintenance = time.Duration(configured(config, "maintenance_timeout_ms")) * ms
+	c.direct = directRoom(configured(config, "pool_max"), configured(config, "async_connections"))
+	cache := &Cache{
+		core: c, providers: o.providers,
+		schema:    textOf(raw.Config_get(config, "schema")),
+		namespace: textOf(raw.Config_get(config, "namespace")),
+	}
+	if o.janitor != 0 {
+		if cache.janitor, err = startJanitor(c, o.janitor); err != nil {
+			c.close()
+			return nil, err
+		}
+	}
+	runtime.SetFinalizer(cache, func(c *Cache) { go c.core.close() })
+	return cache, nil
+}
+
+// configured is the value of a setting that is a number.
+func configured(config *raw.Config, name string) int {
+	number, _ := strconv.Atoi(textOf(raw.Config_get(config, name)))
+	return number
+}
+
+// Close ends the cache: calls under way return, these and all later ones with ErrClosed, and the connections are closed. It may be
+// called more than once. A cache that nobody has any more is closed by the garbage collector.
+func (c *Cache) Close() error {
+	runtime.SetFinalizer(c, nil)
+	c.core.close()
+	return nil
+}
+
+// Init makes the cache's schema in the database, or brings an older one up to date; it says whether there was anything to do. Many
+// processes may call it at once. It needs the privilege to create a schema.
+func (c *Cache) Init(ctx context.Context, opts ...Option) (bool, error) {
+	return c.schemaCall(ctx, "init", optionsOf(opts), raw.Submit_init)
+}
+
+// Upgrade brings an existing schema up to date, and never makes one; it says whether there was anything to do.
+func (c *Cache) Upgrade(ctx context.Context, opts ...Option) (bool, error) {
+	return c.schemaCall(ctx, "upgrade", optionsOf(opts), raw.Submit_upgrade)
+}
+
+func (c *Cache) schemaCall(ctx context.Context, name string, o *options,
+	submit func(*raw.Cache, *uint64, unsafe.Pointer, unsafe.Pointer) int32) (bool, error) {
+	ctx, m := c.begin(ctx, name, o)
+	r, err := c.request(ctx, o, c.core.maintenance, func(h *raw.Cache, f *frame) int32 {
+		return submit(h, &f.id, f.opts(), f.err())
+	})
+	defer r.free()
+	m.end(err)
+	return err == nil && Status(r.status) == statusOK, err
+}
+
+// Fence waits until the near cache has heard of everything that was acknowledged, to anybody, before the call: for whoever was told by
+// other means that something was written.
+func (c *Cache) Fence(ctx context.Context, opts ...Option) error {
+	o := optionsOf(opts)
+	ctx, m := c.begin(ctx, "fence", o)
+	f, err := c.blocking(ctx, o, c.core.timeout, func(h *raw.Cache, f *frame) int32 {
+		return raw.Fence(h, f.opts(), f.err())
+	}, func(*frame) {})
+	if err == nil {
+		f.release()
+	}
+	m.end(err)
+	return err
+}

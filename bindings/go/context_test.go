@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+
+package pgcache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	pgcache "github.com/pgcache/pgcache/bindings/go"
+)
+
+// busy makes the key's row locked by somebody else, until the test ends: writes of it wait.
+func busy(t *testing.T, schema, key string) {
+	t.Helper()
+	c := openIn(t, schema)
+	put(t, c, key, "v")
+	psql(t, fmt.Sprintf(`BEGIN; SELECT "%s".remove('%s'); SELECT pg_sleep(30)`, schema, key))
+	time.Sleep(200 * time.Millisecond)
+}
+
+func TestContextEndedBefore(t *testing.T) {
+	c := open(t)
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err := c.Put(cancelled, "k", nil)
+	want(t, err, context.Canceled)
+	want(t, err, pgcache.ErrCancelled)
+	late, cancel := context.WithTimeout(ctx, -time.Second)
+	defer cancel()
+	_, err = c.Get(late, "k")
+	want(t, err, context.DeadlineExceeded)
+	want(t, err, pgcache.ErrTimeout)
+	want(t, c.Fence(cancelled), context.Canceled)
+	misses(t, c, "k")
+}
+
+func TestContextCancelsWhatWaits(t *testing.T) {
+	schema := newSchema()
+	c := openIn(t, schema)
+	_, err := c.Init(ctx)
+	no(t, err)
+	busy(t, schema, "k")
+	for name, end := range map[string]func() (context.Context, context.CancelFunc){
+		"cancel": func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(100*time.Millisecond, cancel)
+			return ctx, cancel
+		},
+		"deadline": func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 100*time.Millisecond)
+		},
+	} {
+		ending, cancel := end()
+		began := time.Now()
+		_, err = c.Put(ending, "k", []byte("w"))
+		if took := time.Since(began); took > time.Second {
+			t.Fatal(name, " took ", took)
+		}
+		want(t, err, ending.Err())
+		cancel()
+	}
+	_, err = c.Put(ctx, "k", nil, pgcache.Timeout(100*time.Millisecond))
+	if !errors.Is(err, pgcache.ErrTimeout) && !errors.Is(err, pgcache.ErrUnknown) {
+		t.Fatal(err)
+	}
+	_, err = c.Get(ctx, "none", pgcache.Timeout(0))
+	want(t, err, pgcache.ErrTimeout)
+	_, err = c.Get(ctx, "none", pgcache.Timeout(-1))
+	want(t, err, pgcache.ErrInvalid)
+	put(t, c, "other", "v") // the cache goes on
+}
+
+// The default of reads does not hide that a context ended.
+func TestContextEndsReadsToo(t *testing.T) {
+	c := open(t, pgcache.Setting("on_error", "miss"))
+	put(t, c, "k", "v")
+	load, cancelLoad := context.WithCancel(ctx)
+	defer cancelLoad()
+	_, lease, err := c.Begin(ctx, "slow")
+	no(t, err)
+	defer lease.Close()
+	time.AfterFunc(50*time.Millisecond, cancelLoad)
+	_, _, err = c.Begin(load, "slow")
+	want(t, err, context.Canceled)
+}
+
+// A thousand goroutines need two connections, and no thread of their own while they wait.
+func TestThousandGoroutines(t *testing.T) {
+	c := open(t, pgcache.Setting("near_max_bytes", 0), pgcache.Setting("async_connections", 2),
+		pgcache.Setting("pool_max", 2))
+	var all sync.WaitGroup
+	failures := make(chan error, 2000)
+	start := make(chan struct{})
+	for i := 0; i < 1000; i++ {
+		key := fmt.Sprint("k", i)
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			<-start
+			if _, err := c.Put(ctx, key, []byte(key)); err != nil {
+				failures <- err
+			}
+			if value, err := c.Get(ctx, key); err != nil || string(value) != key {
+				failures <- fmt.Errorf("%s: %q, %w", key, value, err)
+			}
+		}()
+	}
+	close(start)
+	all.Wait()
+	close(failures)
+	for err := range failures {
+		t.Error(err)
+	}
+	stats, err := c.Stats(ctx)
+	no(t, err)
+	same(t, stats.Entries, int64(1000))
+	if opened := c.Counters().ConnectionsOpened; opened > 2 {
+		t.Error("connections: ", opened)
+	}
+	if threads := threadCount(t); threads > 50+2*runtime.NumCPU() {
+		t.Error("threads: ", threads)
+	}
+}
