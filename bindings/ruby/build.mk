@@ -54,8 +54,11 @@ check-ruby: ruby
 	@for file in $(RUBY_HERE)/*/*.rb $(RUBY_HERE)/lib/*/*.rb $(RUBY_HERE)/ext/*/*.rb $(RUBY_HERE)/pgcache.gemspec; do \
 	  said=$$($(RUBY) -wc "$$file" 2>&1) && [ "$$said" = 'Syntax OK' ] || { echo "$$file: $$said"; exit 1; }; done
 	BUILD=$(B) ci/check-bindings-cover ruby
-	LD_LIBRARY_PATH='$(CURDIR)/$(B)' ci/with-postgres $(RUBY) -w -I $(RUBY_B) -I $(RUBY_HERE)/test \
-	  -e 'Dir["$(RUBY_HERE)/test/test_*.rb"].sort.each { |file| require File.expand_path(file) }' -- $(ARGS)
+	ci/side-by-side '$(call ruby_test,interface gem settings provider)' '$(call ruby_test,lifetime)' \
+	  '$(call ruby_test,entries many whole loads waiting fibers measurements)'
+# Quotes of quotes: side-by-side hands each to a shell.
+ruby_test = LD_LIBRARY_PATH="$(CURDIR)/$(B)" PGCACHE_GEM_FOLDER="$(CURDIR)/$(RUBY_B)" ci/with-postgres $(RUBY) -w -I $(RUBY_B) \
+  -I $(RUBY_HERE)/test $(foreach name,$(1),-r test_$(name)) -e "" -- $(ARGS)
 
 # The library itself has to be installed, see `make install`.
 install-ruby: $(RUBY_GEM)

@@ -87,6 +87,14 @@
   $result = raw::append($result, result == PGCACHE_OK ? room$argnum : Qnil);
 }
 
+/* ---- Numbers ----------------------------------------------------------------------------------------------------------- */
+
+%typemap(in) int64_t { $1 = NUM2LL(raw::integer($input)); }
+%typemap(in) uint64_t { $1 = NUM2ULL(raw::integer($input)); }
+%typemap(in) int32_t { $1 = NUM2INT(raw::integer($input)); }
+%typemap(in) uint32_t { $1 = NUM2UINT(raw::integer($input)); }
+%typemap(in) size_t { $1 = NUM2SIZET(raw::integer($input)); }
+
 /* ---- Numbers that come back -------------------------------------------------------------------------------------------- */
 
 %define %number(TYPE, NAME, TO_RUBY)
@@ -304,24 +312,30 @@ static void drop_load(pgcache_load *load) {
 /* near(cache, key, options): a hit in the near cache in one step: bytes as a String, other formats as [bytes, format], else nil.
    await(cache, id): waits for the completion of a request; interrupts are raised, within 20 ms. nil: somebody else took it. */
 %init %{
-  rb_define_module_function(mRaw, "near", RUBY_METHOD_FUNC(raw_near), -1);
+  rb_define_module_function(mRaw, "near", RUBY_METHOD_FUNC(raw_near), 3);
   rb_define_module_function(mRaw, "await", RUBY_METHOD_FUNC(raw_await), -1);
 %}
 %header %{
-static VALUE raw_near(int argc, VALUE *argv, VALUE) {
-  rb_check_arity(argc, 2, 3);
-  pgcache *cache = static_cast<pgcache *>(raw::pointer_of(argv[0], raw::cache_kind));
+static VALUE raw_near(VALUE, VALUE handle, VALUE key, VALUE given) {
+  pgcache *cache = static_cast<pgcache *>(raw::pointer_of(handle, raw::cache_kind));
   volatile VALUE keep = Qnil;
-  const pgcache_options *options = argc == 3 ? raw::options(argv[2], &keep) : nullptr;
-  VALUE key = NIL_P(argv[1]) ? rb_str_new(nullptr, 0) : argv[1];
+  const pgcache_options *options = raw::options(given, &keep);
+  if (NIL_P(key))
+    key = rb_str_new(nullptr, 0);
   Check_Type(key, T_STRING);
-  pgcache_error error;
-  pgcache_error_init(&error, sizeof error);
   pgcache_value *value = nullptr;
-  pgcache_status status = pgcache_peek(cache, &value, RSTRING_PTR(key), static_cast<size_t>(RSTRING_LEN(key)), options, &error);
+  pgcache_status status =
+      pgcache_peek(cache, &value, RSTRING_PTR(key), static_cast<size_t>(RSTRING_LEN(key)), options, nullptr);
   if (status == PGCACHE_MISS)
     return Qnil;
-  raw::check(&error, status);
+  if (status != PGCACHE_OK) { /* once more, for the message */
+    pgcache_error error;
+    pgcache_error_init(&error, sizeof error);
+    status = pgcache_peek(cache, &value, RSTRING_PTR(key), static_cast<size_t>(RSTRING_LEN(key)), options, &error);
+    pgcache_value_free(value);
+    raw::check(&error, status);
+    return Qnil;
+  }
   VALUE bytes = raw::string(pgcache_value_data(value), pgcache_value_size(value));
   int32_t format = pgcache_value_format(value);
   pgcache_value_free(value);

@@ -40,6 +40,12 @@ class PGCacheTest < Minitest::Test
     made
   end
 
+  # Not without its reason in print.
+  def skip(reason)
+    puts "\n#{self.class}##{name}: skipped: #{reason}"
+    super
+  end
+
   # Until the block gives something true.
   def eventually(seconds = 10)
     limit = Process.clock_gettime(Process::CLOCK_MONOTONIC) + seconds
@@ -57,8 +63,8 @@ class PGCacheTest < Minitest::Test
   end
 
   # Runs Ruby in another process, with this library; its output.
-  def ruby(script, *arguments, env: {}, status: 0)
-    command = [RbConfig.ruby, *$LOAD_PATH.grep(/pgcache|bindings|build/).flat_map { |folder| ["-I", folder] }, "-w", "-rpgcache", "-e", script, *arguments]
+  def ruby(script, *arguments, env: {}, status: 0, preload: %w[-w -rpgcache])
+    command = [RbConfig.ruby, *$LOAD_PATH.grep(/pgcache|bindings|build/).flat_map { |folder| ["-I", folder] }, *preload, "-e", script, *arguments]
     output = IO.popen({ "PGCACHE_URL" => URL, "PGCACHE_SCHEMA" => SCHEMA, "PGCACHE_NAMESPACE" => @namespace, **env }, command, err: %i[child out], &:read)
     assert_equal status, $?.exitstatus, output
     output

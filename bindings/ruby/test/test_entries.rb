@@ -130,6 +130,17 @@ class TestEntries < PGCacheTest
     assert_raises(PGCache::OverflowError) { here.increment("large") }
   end
 
+  def test_numbers_are_integers_and_no_message_shows_them
+    here = cache
+    { increment: ["key", 1.5], touch: ["key", { ttl: "1" }], compare_and_swap: ["key", 1, "secret"] }.each do |name, arguments|
+      options = arguments.last.is_a?(Hash) ? arguments.pop : {}
+      error = assert_raises(TypeError, name) { here.public_send(name, *arguments, **options) }
+      refute_match(/secret|1\.5|"1"/, error.message)
+    end
+    assert_raises(RangeError) { here.increment("key", 2**64) }
+    assert_equal false, here.exists?("key")
+  end
+
   def test_values_of_all_kinds
     here = cache
     large = 123_456_789_012_345_678_901_234_567_890

@@ -3,6 +3,7 @@
 
 require_relative "helper"
 require "open3"
+require "shellwords"
 require "tmpdir"
 
 class TestInterface < PGCacheTest
@@ -39,9 +40,11 @@ class TestInterface < PGCacheTest
   # Calls of the tests' own, checked against the signatures while they run.
   def test_signatures_hold
     skip "the gem rbs is not installed (it comes with Debian's ruby)" if Gem::Specification.find_all_by_name("rbs").empty?
-    output = ruby(<<~'RUBY', env: { "RBS_TEST_TARGET" => "PGCache::*", "RBS_TEST_OPT" => "-I #{FOLDER}/sig", "RBS_TEST_LOGLEVEL" => "error", "RBS_TEST_RAISE" => "true" })
-      $VERBOSE = nil
+    checked = { "RBS_TEST_TARGET" => "PGCache::*", "RBS_TEST_OPT" => "-I #{"#{FOLDER}/sig".shellescape}", "RBS_TEST_LOGLEVEL" => "error",
+                "RBS_TEST_RAISE" => "true" }
+    output = ruby(<<~'RUBY', env: checked, preload: ["-W0"])
       require "rbs/test/setup"
+      require "pgcache"
       cache = PGCache::Cache.new(janitor: nil)
       cache.put("key", 1, ttl: 5, tags: ["t"])
       cache.get("key"); cache.get_entry("key"); cache.get_many(["key"]); cache.put_many({"a" => 1}); cache.exists?("a")
@@ -54,7 +57,7 @@ class TestInterface < PGCacheTest
       cache.janitor(1) { |janitor| janitor.stop }
       cache.remove("key"); cache.flush
       begin
-        cache.set_limits(entries: 1.0) # which the signature does not allow
+        cache.set_limits(entries: 0, all: 1) # which the signature does not allow
         print "not checked"
       rescue RBS::Test::Tester::TypeError => error
         print error.class

@@ -78,7 +78,7 @@ class TestLifetime < PGCacheTest
 
   def test_garbage_in_any_order
     assert_equal "", ruby(<<~RUBY)
-      200.times do |round|
+      #{LONG ? 500 : 50}.times do |round|
         objects = []
         cache = PGCache::Cache.new(janitor: round.even? ? 1 : nil)
         objects << cache << cache.snapshot << cache.observe(:operations) << (cache.janitor(1) if round % 3 == 0)
@@ -98,7 +98,7 @@ class TestLifetime < PGCacheTest
       cache = PGCache::Cache.new(janitor: nil)
       cache.put("key", 1)
       GC.stress = true
-      #{LONG ? 20 : 2}.times do |i|
+      #{LONG ? 20 : 1}.times do |i|
         cache.put("k\#{i}", {"a" => [i]}, ttl: 60, tags: ["t", "u"], keys: ["v"])
         cache.get("k\#{i}")
         cache.get("k\#{i}", read: :store)
@@ -119,7 +119,7 @@ class TestLifetime < PGCacheTest
   end
 
   def test_nothing_leaks
-    rounds = LONG ? 20_000 : 2_000
+    rounds = LONG ? 20_000 : 500
     output = ruby(<<~RUBY)
       cache = PGCache::Cache.new(janitor: nil)
       value = "x".b * 10_000

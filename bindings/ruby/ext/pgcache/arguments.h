@@ -17,6 +17,13 @@
 
 namespace raw {
 
+/* Neither truncated nor shown: a message never holds what was given. */
+inline VALUE integer(VALUE number) {
+  if (!RB_INTEGER_TYPE_P(number))
+    rb_raise(rb_eTypeError, "an Integer is expected, not %s", rb_obj_classname(number));
+  return number;
+}
+
 /* Texts, arrays and structs that a call reads: kept, and kept in their place, until it has ended. */
 struct Arguments {
   std::vector<VALUE> held;
@@ -94,15 +101,15 @@ inline int fill_option(VALUE key, VALUE value, VALUE argument) {
   Filling field = {self, rb_id2name(rb_to_id(key)), value};
   pgcache_options *out = &self->options;
   if (field.is("deadline_ms"))
-    out->deadline_ms = NUM2LL(value);
+    out->deadline_ms = NUM2LL(integer(value));
   else if (field.is("namespace_name"))
     out->namespace_name = text(self, value);
   else if (field.is("span_name"))
     out->span_name = text(self, value);
   else if (field.is("read_mode"))
-    out->read_mode = static_cast<pgcache_read_mode>(NUM2INT(value));
+    out->read_mode = static_cast<pgcache_read_mode>(NUM2INT(integer(value)));
   else if (field.is("token"))
-    out->token = NUM2ULL(value);
+    out->token = NUM2ULL(integer(value));
   else if (field.is("tags"))
     depend(self, PGCACHE_DEPENDS_ON_TAG, value);
   else if (field.is("keys"))
@@ -116,23 +123,23 @@ inline int fill_how(VALUE key, VALUE value, VALUE argument) {
   Filling field = {self, rb_id2name(rb_to_id(key)), value};
   pgcache_load_options *out = &self->how;
   if (field.is("ttl_ms"))
-    out->ttl_ms = NUM2LL(value);
+    out->ttl_ms = NUM2LL(integer(value));
   else if (field.is("stale_ms"))
-    out->stale_ms = NUM2LL(value);
+    out->stale_ms = NUM2LL(integer(value));
   else if (field.is("fail_safe_ms"))
-    out->fail_safe_ms = NUM2LL(value);
+    out->fail_safe_ms = NUM2LL(integer(value));
   else if (field.is("throttle_ms"))
-    out->throttle_ms = NUM2LL(value);
+    out->throttle_ms = NUM2LL(integer(value));
   else if (field.is("absent_ttl_ms"))
-    out->absent_ttl_ms = NUM2LL(value);
+    out->absent_ttl_ms = NUM2LL(integer(value));
   else if (field.is("lease_ms"))
-    out->lease_ms = NUM2LL(value);
+    out->lease_ms = NUM2LL(integer(value));
   else if (field.is("wait_ms"))
-    out->wait_ms = NUM2LL(value);
+    out->wait_ms = NUM2LL(integer(value));
   else if (field.is("jitter_percent"))
-    out->jitter_percent = NUM2INT(value);
+    out->jitter_percent = NUM2INT(integer(value));
   else if (field.is("early_percent"))
-    out->early_percent = NUM2INT(value);
+    out->early_percent = NUM2INT(integer(value));
   else
     rb_raise(rb_eArgError, "there is no option of loads %s", field.key);
   return ST_CONTINUE;
@@ -185,8 +192,8 @@ inline void items(VALUE array, volatile VALUE *keep) {
       VALUE value = hold(self, rb_ary_entry(given, 1));
       item.value = RSTRING_PTR(value);
       item.value_len = static_cast<size_t>(RSTRING_LEN(value));
-      item.format = NUM2INT(rb_ary_entry(given, 2));
-      item.ttl_ms = NUM2LL(rb_ary_entry(given, 3));
+      item.format = NUM2INT(integer(rb_ary_entry(given, 2)));
+      item.ttl_ms = NUM2LL(integer(rb_ary_entry(given, 3)));
     }
     self->items.push_back(item);
   }
@@ -197,9 +204,9 @@ inline pgcache_cleanup_progress progress(VALUE array) {
   if (NIL_P(array))
     return made;
   Check_Type(array, T_ARRAY);
-  made.restart = NUM2INT(rb_ary_entry(array, 0));
-  made.removed = NUM2LL(rb_ary_entry(array, 1));
-  made.evicted = NUM2LL(rb_ary_entry(array, 2));
+  made.restart = NUM2INT(integer(rb_ary_entry(array, 0)));
+  made.removed = NUM2LL(integer(rb_ary_entry(array, 1)));
+  made.evicted = NUM2LL(integer(rb_ary_entry(array, 2)));
   return made;
 }
 

@@ -111,7 +111,8 @@ inline VALUE wrap(void *pointer, const Kind &kind, Handle *handle) {
 }
 
 inline void *pointer_of(VALUE object, const Kind &kind) {
-  Object *self = static_cast<Object *>(rb_check_typeddata(object, &kind.type));
+  bool right = RB_TYPE_P(object, T_DATA) && RTYPEDDATA_P(object) && RTYPEDDATA_TYPE(object) == &kind.type;
+  Object *self = right ? object_of(object) : static_cast<Object *>(rb_check_typeddata(object, &kind.type));
   if (self->pointer == nullptr)
     fail(PGCACHE_CLOSED, "", "it was closed");
   return self->pointer;

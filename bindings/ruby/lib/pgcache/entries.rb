@@ -5,8 +5,10 @@ module PGCache
   class Cache
     # The value of a key, or +default+ where there is none. A cached nil is nil; see #get_entry and #exists? to tell it from a miss, or
     # give another default.
-    def get(key, default = nil, **options)
-      options = options.empty? ? nil : Arguments.options(**options)
+    def get(key, default = nil, deadline: nil, namespace: nil, span: nil, read: nil)
+      if deadline || namespace || span || read
+        options = Arguments.options(deadline: deadline, namespace: namespace, span: span, read: read)
+      end
       value = options&.key?(:read_mode) ? MISSING : near(key, options)
       return value unless MISSING.equal?(value)
 
