@@ -17,11 +17,11 @@ $(BENCH_B)/venv/ready: bindings/bench/requirements.txt
 	@touch $@
 
 # A module of its own, so that the binding depends on no Redis client.
-$(BENCH_B)/go: $(wildcard bindings/bench/go/* bindings/go/*.go bindings/go/internal/raw/*) $(SHARED_LINKS)
+$(BENCH_B)/go: $(wildcard bindings/bench/go/* bindings/go/*.go bindings/go/internal/raw/*) $(SHARED_LINKS) $(B)/go/pkgconfig/pgcache.pc
 	@mkdir -p $(@D)
 	$(SAY) GO $@
-	$(Q)cd bindings/bench/go && CGO_CFLAGS="-O2 '-I$(abspath abi)'" CGO_LDFLAGS="'-L$(abspath $(B))' -lpgcache" go build -o '$(abspath $@)' . || \
+	$(Q)cd bindings/bench/go && env $(GO_ENV) sh -c '"$$GO" build -o "$$BUILD/bindings-bench/go" .' || \
 	  echo 'bench: the client in Go cannot be built'
 
 .PHONY: bench-bindings
-bench-bindings: $(BENCH_B)/native $(BENCH_B)/venv/ready $(BENCH_B)/go
+bench-bindings: bindings $(BENCH_B)/native $(BENCH_B)/venv/ready $(BENCH_B)/go

@@ -10,7 +10,8 @@ all of them by the time from the first one's begin to the last one's end.
 SPDX-License-Identifier: MIT
 
 Usage: workload.py BACKEND    pgcache, pgcache-shared (one handle for all, as applications use it), postgres-cache,
-                              postgres-cache-no-local, postgres-cache-no-notify, redis
+                              postgres-cache-no-local, postgres-cache-no-notify, redis, dict (a dictionary of the process: what the
+                              pauses and the event loop themselves allow)
 Prints one line of JSON.
 """
 
@@ -111,7 +112,25 @@ class Redis:
         await self.cache.aclose()
 
 
-BACKENDS = {"pgcache": Pgcache, "pgcache-shared": Pgcache, "redis": Redis, "postgres-cache": PostgresCache,
+class Dict:
+    @classmethod
+    async def prepare(cls, _wanted):
+        cls.entries = {}
+
+    async def open(self):
+        pass
+
+    async def get(self, key):
+        return self.entries.get(key)
+
+    async def put(self, key, document):
+        self.entries[key] = document
+
+    async def close(self):
+        pass
+
+
+BACKENDS = {"dict": Dict, "pgcache": Pgcache, "pgcache-shared": Pgcache, "redis": Redis, "postgres-cache": PostgresCache,
             "postgres-cache-no-local": PostgresCache, "postgres-cache-no-notify": PostgresCache}
 
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -347,7 +348,7 @@ func (c *call) getOrLoad() error {
 		time.Sleep(l.Sleep.Duration)
 		for i := range l.Steps {
 			if why := l.Steps[i].do(c.scene, new(int64)); why != "" {
-				panic("in the loader: " + why)
+				return nil, errors.New("in the loader: " + why)
 			}
 		}
 		switch {
