@@ -1,6 +1,6 @@
 # A thousand reads at once on one thread: under a Fiber scheduler calls wait without it. SPDX-License-Identifier: MIT
 #
-# Usage: PGCACHE_URL=postgresql://localhost/shop ruby examples/fibers.rb      needs the gem async, 2.0 or newer
+# Usage: PGCACHE_URL=postgresql://localhost/shop ruby examples/fibers.rb      needs the gem async, 1.30 or newer
 #
 # frozen_string_literal: true
 

@@ -91,6 +91,31 @@ class TestLoads < PGCacheTest
     eventually { there.get_or_load("key", ttl: 60, stale: 60) { flunk } == 2 }
   end
 
+  def test_A45_a_refresh_that_fails_is_reported
+    here = cache
+    here.get_or_load("key", ttl: 0.1, stale: 60) { 1 }
+    sleep 0.2
+    before = Thread.list.size
+    _, reported = capture_io do
+      assert_equal 1, here.get_or_load("key", stale: 60, throttle: 60) { raise Boom, "of the refresh" }
+      eventually { here.counters[:load_failures] == 1 && Thread.list.size == before }
+    end
+    assert_match(/Boom/, reported)
+    assert_equal 1, here.get_or_load("key", stale: 60) { flunk }
+  end
+
+  def test_A45_at_most_so_many_refresh_at_once
+    here = cache
+    keys = (0...8).map { |index| "k#{index}" }
+    keys.each { |key| here.get_or_load(key, ttl: 0.1, stale: 60) { 1 } }
+    sleep 0.2
+    go = Queue.new
+    keys.each { |key| assert_equal 1, here.get_or_load(key, ttl: 60, stale: 60) { go.pop and 2 } }
+    eventually { go.num_waiting == 4 }
+    8.times { go << true }
+    keys.each { |key| eventually { here.get_or_load(key, ttl: 60, stale: 60) { 2 } == 2 } }
+  end
+
   def test_A45_fail_safe_and_throttle
     here = cache
     runs = 0

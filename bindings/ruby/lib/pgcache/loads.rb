@@ -50,7 +50,7 @@ module PGCache
       when :miss then default
       when :busy then raise BusyError.new("somebody else was still loading the value when the time to wait was over", status: :busy)
       else
-        @refreshes.refresh(load) { compute(load, block) }
+        @refreshes.refresh(load) { compute(load, block, stand_in: false) }
         load.value
       end
     end
@@ -81,7 +81,8 @@ module PGCache
     end
 
     # The value that the block gives, as it will be read, or MISSING; that it could not be stored, whatever the reason, is no matter here.
-    def compute(load, block)
+    # stand_in:: whether something stale makes good for an error of the block
+    def compute(load, block, stand_in: true)
       value = block.call(load)
       if ABSENT.equal?(value)
         storing { load.fill_absent }
@@ -92,7 +93,7 @@ module PGCache
       Formats.load(bytes, format)
     rescue StandardError => error
       entry = storing { load.fail if load.lease? }
-      raise error unless entry
+      raise error unless entry && stand_in
 
       entry.value
     ensure
