@@ -5,6 +5,8 @@
 # What Go downloads and compiles stays in $(B)/go. GO: the Go to use, 1.19 or newer.
 
 GO ?= go
+GO_SOURCE ?= bindings/go
+GO_CONFORMANCE ?= $(B)/go/conformance
 GO_B = $(CURDIR)/$(B)/go
 # The library as it stands in the build folder, for the module's `#cgo pkg-config: pgcache`; a space in a path is escaped there.
 space := $(subst ,, )
@@ -15,8 +17,8 @@ SWIG_INTERFACE := bindings/pgcache.i bindings/go/go.i $(GO_RAW)/glue.h
 
 .PHONY: golang check-golang generate-golang
 golang: $(SHARED_LINKS) $(B)/go/pkgconfig/pgcache.pc
-	$(SAY) GO $(B)/go/conformance
-	$(Q)cd bindings/go && env $(GO_ENV) sh -c '"$$GO" build ./... && "$$GO" build -o "$$BUILD/go/conformance" ./conformance'
+	$(SAY) GO $(GO_CONFORMANCE)
+	$(Q)cd '$(GO_SOURCE)' && env $(GO_ENV) OUT='$(CURDIR)/$(GO_CONFORMANCE)' sh -c '"$$GO" build ./... && "$$GO" build -o "$$OUT" ./conformance'
 
 $(B)/go/pkgconfig/pgcache.pc: bindings/go/build.mk
 	@mkdir -p $(@D)
@@ -29,5 +31,5 @@ check-golang: golang
 
 # What is committed of it is written by SWIG 4.1.0, Debian's.
 generate-golang:
-	swig -go -cgo -package raw -Wextra -Werror -Iabi -Ibindings/go -outdir $(GO_RAW) -o $(GO_RAW)/raw_wrap.c bindings/pgcache.i
+	$(SWIG) -go -cgo -package raw -Wextra -Werror -Iabi -Ibindings/go -outdir $(GO_RAW) -o $(GO_RAW)/raw_wrap.c bindings/pgcache.i
 	gofmt -w $(GO_RAW)/raw.go
