@@ -96,11 +96,11 @@ def cache(make: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def own(make: Callable[..., Any]) -> Iterator[Any]:
+def own(make: Callable[..., Any]) -> Any:
     """A cache with a schema of its own."""
     cache = make(schema=f"python_own_{next(_numbers)}")
     cache.init()
-    yield cache
+    return cache
 
 
 @pytest.fixture

@@ -298,9 +298,7 @@ def test_keys_tags_and_namespaces(calls: Any, plain: pgcache.Cache) -> None:
     plain.fence()
     assert (function(7), function(8)) == (3, 2)
 
-    by_function = calls(
-        counted.function(), key=lambda x, y=0: f"f:{x}", tags=lambda x, y=0: [f"f:{x}"], vary_on=lambda x, y=0: {"user": y}
-    )
+    by_function = calls(counted.function(), key=lambda x, y=0: f"f:{x}", tags=lambda x, y=0: [f"f:{x}"], vary_on=lambda x, y=0: {"user": y})
     assert by_function(1, 1) != by_function(1, 2)
     assert by_function(1, 1) == by_function(1, 1)
     plain.invalidate(tags=["f:1"])

@@ -72,10 +72,7 @@ def _herd(url: str, schema: str, namespace: str, callers: int, ran: Any, gate: A
     with pgcache.Cache(url, schema=schema, namespace=namespace, janitor=None, on_error="error", pool_max=3) as cache:
         gate.wait()
         results: list[Any] = []
-        threads = [
-            threading.Thread(target=lambda: results.append(cache.get_or_load("herd", load, deadline=60)))
-            for _ in range(callers)
-        ]
+        threads = [threading.Thread(target=lambda: results.append(cache.get_or_load("herd", load, deadline=60))) for _ in range(callers)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -87,9 +84,7 @@ def test_a40_a_herd_loads_once(url: str, schema: str) -> None:
     processes, callers = (20, 50) if LONG else (3, 20)
     context = multiprocessing.get_context("spawn")
     ran, gate = context.Value("i", 0), context.Barrier(processes)
-    herd = [
-        context.Process(target=_herd, args=(url, schema, "herd", callers, ran, gate)) for _ in range(processes)
-    ]
+    herd = [context.Process(target=_herd, args=(url, schema, "herd", callers, ran, gate)) for _ in range(processes)]
     for process in herd:
         process.start()
     for process in herd:

@@ -117,9 +117,7 @@ def test_a61_sentry_spans(make: Callable[..., Any], sentry: Any) -> None:
         cache.get_or_load("load", lambda: b"loaded")
 
     found = [(span["op"], span["description"], span["data"]) for span in sentry(work)]
-    facts = [
-        (op, name, {key: value for key, value in data.items() if key.startswith("cache.")}) for op, name, data in found
-    ]
+    facts = [(op, name, {key: value for key, value in data.items() if key.startswith("cache.")}) for op, name, data in found]
     assert facts == [
         ("cache.put", "my put", {"cache.key": ["k"], "cache.success": True, "cache.item_size": 10}),
         ("cache.get", "my get", {"cache.key": ["k"], "cache.hit": True, "cache.item_size": 10}),
@@ -183,7 +181,7 @@ def test_providers(make: Callable[..., Any]) -> None:
 
 
 def test_observers(plain: pgcache.Cache) -> None:
-    with plain.observe(operations=True, keys=True, level=Level.DEBUG) as observer:
+    with plain.observe(operations=True, states=False, keys=True, level=Level.ERROR) as observer:
         plain.put("k", b"123", span_name="words")
         event = observer.take(5)
         assert event is not None
@@ -194,7 +192,7 @@ def test_observers(plain: pgcache.Cache) -> None:
         assert observer.dropped == 0
     with pytest.raises(errors.Closed):
         observer.take()
-    with plain.observe(operations=True, room=1) as observer:
+    with plain.observe(operations=True, states=False, room=1) as observer:
         plain.put("k", 1)
         plain.put("k", 2)
         assert observer.dropped == 1
@@ -206,7 +204,7 @@ def test_observers(plain: pgcache.Cache) -> None:
 
 
 def test_observers_are_iterated_until_the_cache_is_closed(plain: pgcache.Cache) -> None:
-    observer = plain.observe(operations=True)
+    observer = plain.observe(operations=True, states=False)
     seen: list[str] = []
     thread = threading.Thread(target=lambda: seen.extend(event.operation for event in observer))
     thread.start()
@@ -222,7 +220,7 @@ def test_observers_are_iterated_until_the_cache_is_closed(plain: pgcache.Cache) 
 
 def test_observers_in_an_event_loop(aio: pgcache.AsyncCache) -> None:
     async def scene() -> None:
-        with aio.observe(operations=True) as observer:
+        with aio.observe(operations=True, states=False) as observer:
             await aio.put("k", 1)
             async for event in observer:
                 assert event.operation == "put"

@@ -14,7 +14,7 @@ from ._janitor import AsyncJanitor, Janitor
 from ._load import AsyncLoad, Load
 from ._loading import ABSENT, Absent
 from ._observer import Event, EventKind, Level, Observer
-from ._options import NEVER, Duration, Key, LoadOptions, Options, ReadOptions, WriteOptions
+from ._options import NEVER, CachedOptions, Duration, KeepOptions, Key, LoadOptions, Options, ReadOptions, WriteOptions
 from ._records import Cleaned, Dependents, Entry, KeyInfo, Setting, StoreStats, Swap, Usage
 from ._settings import SettingValue, init_sql, settings
 from ._snapshot import Sample, Snapshot
@@ -25,11 +25,18 @@ from .cached import call_key
 from .errors import Error
 from .serializers import Encoded, Serializer, SignedPickle
 
-__version__ = _pgcache.version()
+__version__ = "1.0.0"
+
+
+def library_version() -> str:
+    """The version of the C library that runs, such as "1.0.0". Any thread."""
+    return _pgcache.version()
+
 
 __all__ = [
-    "ABSENT", "NEVER", "Absent", "AsyncCache", "AsyncJanitor", "AsyncLoad", "Cache", "Cleaned", "Dependents", "Duration", "Encoded",
-    "Entry", "Error", "Event", "EventKind", "Invalidation", "Janitor", "Key", "KeyInfo", "Level", "Load", "LoadOptions", "NullCache",
-    "Observer", "Operation", "Options", "Outcome", "Provider", "ReadOptions", "Sample", "Serializer", "Setting", "SettingValue",
-    "SignedPickle", "Snapshot", "Status", "StoreStats", "Swap", "Usage", "WriteOptions", "call_key", "init_sql", "settings",
+    "ABSENT", "Absent", "AsyncCache", "AsyncJanitor", "AsyncLoad", "Cache", "CachedOptions", "Cleaned", "Dependents", "Duration",
+    "Encoded", "Entry", "Error", "Event", "EventKind", "Invalidation", "Janitor", "KeepOptions", "Key", "KeyInfo", "Level",
+    "Load", "LoadOptions", "NEVER", "NullCache", "Observer", "Operation", "Options", "Outcome", "Provider", "ReadOptions",
+    "Sample", "Serializer", "Setting", "SettingValue", "SignedPickle", "Snapshot", "Status", "StoreStats", "Swap", "Usage",
+    "WriteOptions", "call_key", "init_sql", "library_version", "settings",
 ]  # fmt: skip

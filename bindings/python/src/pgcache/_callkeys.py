@@ -78,11 +78,11 @@ def represent(value: Any) -> str:
     if dataclasses.is_dataclass(value):
         fields = (getattr(value, field.name) for field in dataclasses.fields(value) if field.compare)
         return f"{_name(cls)}{_all(fields)}"
-    if cls in (tuple, list) or isinstance(value, tuple) and hasattr(cls, "_fields"):
+    if cls in (tuple, list) or (isinstance(value, tuple) and hasattr(cls, "_fields")):
         return f"{'' if cls is tuple else cls.__name__ if cls is list else _name(cls)}{_all(value)}"
     if cls in (set, frozenset):
         return f"set{_all(sorted(value, key=represent))}"
-    if cls is dict:
+    if isinstance(value, dict) and cls is dict:
         return f"{{{','.join(sorted(f'{represent(key)}:{represent(item)}' for key, item in value.items()))}}}"
     dump = getattr(cls, "model_dump", None)  # pydantic
     if callable(dump):

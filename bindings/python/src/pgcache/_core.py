@@ -141,18 +141,12 @@ class Core:
         room        how many events wait at most
 
         Raises `InvalidArgument`, `QueueFull` (there are 8), `OutOfMemory`, `Closed`. Any thread."""
-        return observe(
-            self._handle, operations=operations, slow=slow, states=states, log=log, keys=keys, level=level, room=room
-        )
+        return observe(self._handle, operations=operations, slow=slow, states=states, log=log, keys=keys, level=level, room=room)
 
-    def invalidation(
-        self, *, tags: Iterable[Key] = (), keys: Iterable[Key] = (), namespace: str | None = None
-    ) -> Invalidation:
+    def invalidation(self, *, tags: Iterable[Key] = (), keys: Iterable[Key] = (), namespace: str | None = None) -> Invalidation:
         """SQL that invalidates tags and keys inside of the application's own transaction: effective with its commit, gone with a
         rollback. Asks no server; names must be UTF-8. Raises `InvalidArgument`. Any thread."""
-        return invalidation(
-            self._shared.setting("schema"), namespace or self._shared.setting("namespace"), tags, keys
-        )
+        return invalidation(self._shared.setting("schema"), namespace or self._shared.setting("namespace"), tags, keys)
 
     def setting(self, name: str) -> str:
         """The value of a setting, such as "namespace". Any thread."""

@@ -123,14 +123,15 @@ def observed(providers: Sequence[Provider], function: str, arguments: Sequence[A
     operation = Operation(name, _keys(name, arguments), namespace, span_name or "")
     begun = [provider.begin(operation) for provider in providers]
     note = Note()
+
+    def end(outcome: Outcome) -> None:
+        for provider, token in zip(reversed(providers), reversed(begun)):
+            provider.end(token, outcome)
+
     try:
         yield note
     except BaseException as failure:
         status = failure.status.name.lower() if isinstance(failure, Error) else type(failure).__name__
-        outcome = Outcome(status, None, failure)
+        end(Outcome(status, None, failure))
         raise
-    else:
-        outcome = _outcome(name, arguments, note.result)
-    finally:
-        for provider, token in zip(reversed(providers), reversed(begun)):
-            provider.end(token, outcome)
+    end(_outcome(name, arguments, note.result))

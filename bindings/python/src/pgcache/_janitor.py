@@ -59,9 +59,7 @@ class AsyncJanitor:
     async def __aenter__(self) -> AsyncJanitor:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, where: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, failure: BaseException | None, where: TracebackType | None) -> None:
         await self.stop()
 
 

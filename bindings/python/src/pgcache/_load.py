@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .aio import AsyncCache
     from .cache import Cache
 
-_GOES_ON = (Status.INVALID, Status.TOO_LARGE, Status.QUEUE_FULL)  # the load that was to be ended with that
+GOES_ON = (Status.INVALID, Status.TOO_LARGE, Status.QUEUE_FULL)  # the load that was to be ended with that
 
 
 class _Base:
@@ -103,16 +103,14 @@ class Load(_Base):
 
     def extend(self, lease: Duration) -> bool:
         """Makes the lease last for so long from now. False: it is over."""
-        return bool(
-            self._cache._do(_pgcache.load_extend, self._held(), milliseconds(lease), self._plan.options) == Status.OK
-        )
+        return bool(self._cache._do(_pgcache.load_extend, self._held(), milliseconds(lease), self._plan.options) == Status.OK)
 
     def _end(self, function: Callable[..., Any], *arguments: Any) -> Any:
         lease = self._take()
         try:
             return self._cache._do(function, lease, *arguments)
         except Error as failure:
-            if failure.status in _GOES_ON:
+            if failure.status in GOES_ON:
                 self._lease = lease
             raise
 
@@ -174,14 +172,12 @@ class AsyncLoad(_Base):
         try:
             return await self._cache._do(submit, read, lease, *arguments)
         except Error as failure:
-            if failure.status in _GOES_ON:
+            if failure.status in GOES_ON:
                 self._lease = lease
             raise
 
     async def __aenter__(self) -> AsyncLoad:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, where: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, failure: BaseException | None, where: TracebackType | None) -> None:
         await self.abandon()

@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from . import _pgcache, _requests
-from ._load import after_failure
+from ._load import GOES_ON, after_failure
 from ._status import Status
-from .errors import Busy, Error
+from .errors import Busy, Error, SerializationError
 
 if TYPE_CHECKING:
     from ._options import Key, Plan
@@ -105,7 +105,8 @@ def _stand_in(cache: Cache, key: Key, plan: Plan) -> RawValue | None:
         _, found, other = cache._do(_pgcache.load_begin, cache._handle, key, plan.at_once, plan.options)
         if other is not None:  # our lease is over already
             cache._do(_pgcache.load_abandon, other, plan.options)
-        return found
+        stale: RawValue | None = found
+        return stale
     except Error:
         return None
 
@@ -137,21 +138,27 @@ def _load(cache: Cache, lease: Owned, load: Callable[[], Any], default: Any, pla
     if isinstance(loaded, Uncached):
         _give_back(cache, lease, plan)
         return loaded.value
+    if loaded is ABSENT:
+        _store(cache, lease, plan, _pgcache.load_fill_absent, plan.options)
+        return default
     try:
-        if loaded is ABSENT:
-            cache._do(_pgcache.load_fill_absent, lease, plan.options)
-            return default
         data, format = cache._codec.encode(loaded)
-        cache._do(_pgcache.load_fill, lease, data, format, plan.ending)
-    except Error as failure:
-        if failure.status == Status.INVALID:  # a tag, or what cannot be serialized: an error of the program
-            _give_back(cache, lease, plan)
-            raise
-        if failure.status == Status.TOO_LARGE:
-            _give_back(cache, lease, plan)
-        if loaded is ABSENT:
-            return default
+    except SerializationError:
+        _give_back(cache, lease, plan)
+        raise
+    _store(cache, lease, plan, _pgcache.load_fill, data, format, plan.ending)
     return cache._codec.decode(data, format)
+
+
+def _store(cache: Cache, lease: Owned, plan: Plan, fill: Callable[..., Any], *arguments: Any) -> None:
+    """Ends a load with what was loaded. That it could not be stored does not concern the caller, unless he told something wrong."""
+    try:
+        cache._do(fill, lease, *arguments)
+    except Error as failure:
+        if failure.status in GOES_ON:
+            _give_back(cache, lease, plan)
+        if failure.status == Status.INVALID:
+            raise
 
 
 def _fail(cache: Cache, lease: Owned, plan: Plan) -> RawValue | None:
@@ -245,21 +252,26 @@ async def _load_async(cache: AsyncCache, lease: Owned, load: Callable[[], Any], 
     if isinstance(loaded, Uncached):
         await _give_back_async(cache, lease, plan)
         return loaded.value
+    if loaded is ABSENT:
+        await _store_async(cache, lease, plan, _pgcache.submit_load_fill_absent, plan.options)
+        return default
     try:
-        if loaded is ABSENT:
-            await cache._do(_pgcache.submit_load_fill_absent, _requests.version, lease, plan.options)
-            return default
         data, format = cache._codec.encode(loaded)
-        await cache._do(_pgcache.submit_load_fill, _requests.version, lease, data, format, plan.ending)
-    except Error as failure:
-        if failure.status == Status.INVALID:
-            await _give_back_async(cache, lease, plan)
-            raise
-        if failure.status in (Status.TOO_LARGE, Status.QUEUE_FULL):
-            await _give_back_async(cache, lease, plan)
-        if loaded is ABSENT:
-            return default
+    except SerializationError:
+        await _give_back_async(cache, lease, plan)
+        raise
+    await _store_async(cache, lease, plan, _pgcache.submit_load_fill, data, format, plan.ending)
     return cache._codec.decode(data, format)
+
+
+async def _store_async(cache: AsyncCache, lease: Owned, plan: Plan, fill: Callable[..., Any], *arguments: Any) -> None:
+    try:
+        await cache._do(fill, _requests.version, lease, *arguments)
+    except Error as failure:
+        if failure.status in GOES_ON:
+            await _give_back_async(cache, lease, plan)
+        if failure.status == Status.INVALID:
+            raise
 
 
 async def _fail_async(cache: AsyncCache, lease: Owned, plan: Plan) -> RawValue | None:

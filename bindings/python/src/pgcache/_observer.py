@@ -148,9 +148,7 @@ class Observer:
         self.close()
 
 
-def observe(
-    handle: Owned, *, operations: bool, slow: bool, states: bool, log: bool, keys: bool, level: Level, room: int
-) -> Observer:
+def observe(handle: Owned, *, operations: bool, slow: bool, states: bool, log: bool, keys: bool, level: Level, room: int) -> Observer:
     """See `Cache.observe()`."""
     what = (
         operations * _pgcache.OBSERVE_OPERATIONS

@@ -8,9 +8,9 @@ SPDX-License-Identifier: MIT
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypedDict, Union
+from typing import TYPE_CHECKING, Any, TypedDict, Union
 
 from . import _pgcache
 
@@ -56,13 +56,11 @@ class WriteOptions(Options, total=False):
     """Keys that the entry depends on, beside its own."""
 
 
-class LoadOptions(WriteOptions, total=False):
-    """How an entry is to be loaded and kept."""
+class KeepOptions(TypedDict, total=False):
+    """How what was loaded is kept, beside its `ttl`."""
 
-    ttl: Duration | None
-    """How long it is fresh; the setting `default_ttl_ms` if not given."""
     stale: Duration
-    """For so long after that it is given at once, while one caller refreshes it. 0 if not given."""
+    """For so long after its time to live it is given at once, while one caller refreshes it. 0 if not given."""
     fail_safe: Duration
     """For so long after that it stands in when a load fails or is late. 0 if not given."""
     throttle: Duration
@@ -77,6 +75,22 @@ class LoadOptions(WriteOptions, total=False):
     """`ttl` is shortened by up to so many percent at random: 0 to 50."""
     early_percent: int
     """Refresh before the end, the more probably the nearer it is: 100 is usual, 0 is off."""
+
+
+class LoadOptions(WriteOptions, KeepOptions, total=False):
+    """How an entry is to be loaded and kept."""
+
+    ttl: Duration | None
+    """How long it is fresh; the setting `default_ttl_ms` if not given."""
+
+
+class CachedOptions(KeepOptions, total=False):
+    """How results of a function are kept, beside what `cached()` names."""
+
+    deadline: Duration | None
+    """How long the cache may take at each step; the setting `timeout_ms` if not given."""
+    span_name: str | None
+    """What the function is for, for measurements."""
 
 
 def milliseconds(span: Duration) -> int:
@@ -122,6 +136,12 @@ def dependencies(tags: Iterable[Key] = (), keys: Iterable[Key] = ()) -> RawDepen
     if not tags and not keys:
         return ()
     return tuple([(_pgcache.DEPENDS_ON_TAG, tag) for tag in tags] + [(_pgcache.DEPENDS_ON_KEY, key) for key in keys])
+
+
+def pairs_of(entries: Mapping[Key, Any] | Iterable[tuple[Key, Any]]) -> list[tuple[Key, Any]]:
+    """Keys and values of a mapping or of pairs."""
+    pairs: Iterable[Any] = entries.items() if isinstance(entries, Mapping) else entries
+    return list(pairs)
 
 
 def pack(

@@ -74,7 +74,15 @@ class Cleaned:
     @classmethod
     def of(cls, raw: dict[str, int]) -> Cleaned:
         """From the raw layer's."""
-        return cls(**{field.name: type(field.default)(raw[field.name]) for field in fields(cls)})
+        return cls(
+            raw["removed"],
+            raw["evicted"],
+            bool(raw["finished"]),
+            bool(raw["busy"]),
+            bool(raw["evicting"]),
+            raw["blocks_done"],
+            raw["blocks"],
+        )
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,8 @@ class StoreStats:
     @classmethod
     def of(cls, raw: dict[str, int]) -> StoreStats:
         """From the raw layer's."""
-        return cls(**{**raw, "logged": bool(raw["logged"])})
+        figures: dict[str, Any] = {**raw, "logged": bool(raw["logged"])}
+        return cls(**figures)
 
 
 @dataclass(frozen=True)

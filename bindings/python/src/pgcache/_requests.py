@@ -81,7 +81,8 @@ class Requests:
         else:  # a loop that was closed without its tasks
             self._waiting.clear()
         _, self._fd = _pgcache.event_fd(self._handle)
-        loop.add_reader(self._fd, _take, weakref.ref(self))
+        itself: weakref.ref[Requests] = weakref.ref(self)
+        loop.add_reader(self._fd, _take, itself)
         self._loop = loop
         return loop
 

@@ -51,7 +51,7 @@ def configuration(url: str | None, environment: bool, settings: dict[str, Settin
 
 def settings() -> list[Setting]:
     """All settings of the library, with their defaults, environment variables and meaning. Any thread."""
-    found = []
+    found: list[Setting] = []
     while True:
         status, raw = _pgcache.config_describe(len(found))
         if status != _pgcache.OK:

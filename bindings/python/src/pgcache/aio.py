@@ -18,7 +18,7 @@ from ._instruments import observed
 from ._janitor import AsyncJanitor
 from ._load import AsyncLoad
 from ._loading import AsyncLoader, get_or_load_async
-from ._options import Duration, Key, Plan, dependencies, interval_ms, milliseconds, pack, ttl_ms
+from ._options import Duration, Key, Plan, dependencies, interval_ms, milliseconds, pack, pairs_of, ttl_ms
 from ._records import Cleaned, Dependents, Entry, KeyInfo, StoreStats, Swap, Usage, entry_of, key_info
 from ._snapshot import Snapshot
 from ._status import Status
@@ -35,9 +35,7 @@ D = TypeVar("D")
 T = TypeVar("T")
 
 _near = _pgcache.near
-_READS = frozenset(
-    (_pgcache.submit_get, _pgcache.submit_exists, _pgcache.submit_get_many, _pgcache.submit_stats, _pgcache.submit_keys)
-)
+_READS = frozenset((_pgcache.submit_get, _pgcache.submit_exists, _pgcache.submit_get_many, _pgcache.submit_stats, _pgcache.submit_keys))
 
 
 class AsyncCache(Core, Cached):
@@ -62,9 +60,7 @@ class AsyncCache(Core, Cached):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, where: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, failure: BaseException | None, where: TracebackType | None) -> None:
         await self.close()
 
     @property
@@ -97,7 +93,7 @@ class AsyncCache(Core, Cached):
         if not self._providers and not self._requests.writing and (packed is None or packed[3] == _pgcache.READ_NEAR):
             near = _near(self._handle, key, packed)
             if near is not None:
-                return near if near.__class__ is bytes else self._codec.decode(*near)
+                return near if isinstance(near, bytes) else self._codec.decode(*near)
         found = (await self._do(_pgcache.submit_get, _requests.value, self._handle, key, packed))[1]
         return default if found is None else self._found(found)
 
@@ -115,26 +111,20 @@ class AsyncCache(Core, Cached):
         return len(found[0])
 
     async def exists(self, key: Key, **options: Unpack[ReadOptions]) -> bool:
-        return bool(
-            await self._do(_pgcache.submit_exists, _requests.status, self._handle, key, pack(**options)) == Status.OK
-        )
+        return bool(await self._do(_pgcache.submit_exists, _requests.status, self._handle, key, pack(**options)) == Status.OK)
 
     async def put(self, key: Key, value: Any, ttl: Duration | None = None, **options: Unpack[WriteOptions]) -> int:
         data, format = self._codec.encode(value)
         arguments = key, data, format, ttl_ms(ttl), pack(**options)
         return int((await self._do(_pgcache.submit_put, _requests.version, self._handle, *arguments))[1])
 
-    async def add(
-        self, key: Key, value: Any, ttl: Duration | None = None, **options: Unpack[WriteOptions]
-    ) -> int | None:
+    async def add(self, key: Key, value: Any, ttl: Duration | None = None, **options: Unpack[WriteOptions]) -> int | None:
         data, format = self._codec.encode(value)
         arguments = key, data, format, ttl_ms(ttl), pack(**options)
         status, version = await self._do(_pgcache.submit_add, _requests.version, self._handle, *arguments)
         return int(version) if status == Status.OK else None
 
-    async def replace(
-        self, key: Key, value: Any, ttl: Duration | None = None, **options: Unpack[WriteOptions]
-    ) -> int | None:
+    async def replace(self, key: Key, value: Any, ttl: Duration | None = None, **options: Unpack[WriteOptions]) -> int | None:
         data, format = self._codec.encode(value)
         arguments = key, data, format, ttl_ms(ttl), pack(**options)
         status, version = await self._do(_pgcache.submit_replace, _requests.version, self._handle, *arguments)
@@ -149,9 +139,7 @@ class AsyncCache(Core, Cached):
         return Swap(version, status != Status.MISS)
 
     async def remove(self, key: Key, **options: Unpack[Options]) -> bool:
-        return bool(
-            await self._do(_pgcache.submit_remove, _requests.status, self._handle, key, pack(**options)) == Status.OK
-        )
+        return bool(await self._do(_pgcache.submit_remove, _requests.status, self._handle, key, pack(**options)) == Status.OK)
 
     async def touch(self, key: Key, ttl: Duration | None = None, **options: Unpack[Options]) -> int | None:
         arguments = key, ttl_ms(ttl), pack(**options)
@@ -182,7 +170,7 @@ class AsyncCache(Core, Cached):
         ttl: Duration | None = None,
         **options: Unpack[WriteOptions],
     ) -> dict[Key, int]:
-        pairs = list(entries.items() if isinstance(entries, Mapping) else entries)
+        pairs = pairs_of(entries)
         span = ttl_ms(ttl)
         batch = [(key, data, span, format) for key, value in pairs for data, format in (self._codec.encode(value),)]
         _, items = await self._do(_pgcache.submit_put_many, _requests.items, self._handle, batch, pack(**options))
@@ -195,9 +183,7 @@ class AsyncCache(Core, Cached):
 
     # ---- Loads ---------------------------------------------------------------------------------------------------------------
 
-    async def get_or_load(
-        self, key: Key, load: AsyncLoader[T], default: D | None = None, **how: Unpack[LoadOptions]
-    ) -> T | D | None:
+    async def get_or_load(self, key: Key, load: AsyncLoader[T], default: D | None = None, **how: Unpack[LoadOptions]) -> T | D | None:
         """The value of a key; if there is none, what `load` gives, which is stored: see `Cache.get_or_load()`. load may be a coroutine
         function. What is refreshed in the background is by a task of the cache's own, which a caller that is cancelled does not end."""
         return await get_or_load_async(self, key, load, default, Plan(how))  # type: ignore[no-any-return]
@@ -205,17 +191,13 @@ class AsyncCache(Core, Cached):
     async def load_begin(self, key: Key, **how: Unpack[LoadOptions]) -> AsyncLoad:
         plan = Plan(how)
         arguments = key, plan.how, plan.options
-        return AsyncLoad(
-            self, plan, await self._do(_pgcache.submit_load_begin, _requests.lease, self._handle, *arguments)
-        )
+        return AsyncLoad(self, plan, await self._do(_pgcache.submit_load_begin, _requests.lease, self._handle, *arguments))
 
     async def invalidate(self, *, tags: Iterable[Key] = (), keys: Iterable[Key] = (), **options: Unpack[Options]) -> None:
         arguments = dependencies(tags, keys), pack(**options)
         await self._do(_pgcache.submit_invalidate, _requests.status, self._handle, *arguments)
 
-    async def dependents(
-        self, *, tags: Iterable[Key] = (), keys: Iterable[Key] = (), **options: Unpack[Options]
-    ) -> Dependents:
+    async def dependents(self, *, tags: Iterable[Key] = (), keys: Iterable[Key] = (), **options: Unpack[Options]) -> Dependents:
         _, found = await self._wait(_pgcache.dependents, dependencies(tags, keys), pack(**options))
         return Dependents(**json.loads(found[0]))
 
@@ -225,14 +207,10 @@ class AsyncCache(Core, Cached):
     # ---- The cache as a whole ------------------------------------------------------------------------------------------------
 
     async def init(self, **options: Unpack[Options]) -> bool:
-        return bool(
-            await self._do(_pgcache.submit_init, _requests.status, self._handle, pack(**options)) == Status.OK
-        )
+        return bool(await self._do(_pgcache.submit_init, _requests.status, self._handle, pack(**options)) == Status.OK)
 
     async def upgrade(self, **options: Unpack[Options]) -> bool:
-        return bool(
-            await self._do(_pgcache.submit_upgrade, _requests.status, self._handle, pack(**options)) == Status.OK
-        )
+        return bool(await self._do(_pgcache.submit_upgrade, _requests.status, self._handle, pack(**options)) == Status.OK)
 
     async def flush(self, *, all: bool = False, **options: Unpack[Options]) -> int:
         scope = _pgcache.FLUSH_ALL if all else _pgcache.FLUSH_NAMESPACE
@@ -263,9 +241,7 @@ class AsyncCache(Core, Cached):
     ) -> None:
         scope = _pgcache.LIMIT_ALL if all else _pgcache.LIMIT_NAMESPACE
         limits = (_pgcache.LIMIT_KEEP if limit is None else limit for limit in (max_entries, max_bytes))
-        await self._do(
-            _pgcache.submit_set_limits, _requests.status, self._handle, scope, *limits, pack(**options)
-        )
+        await self._do(_pgcache.submit_set_limits, _requests.status, self._handle, scope, *limits, pack(**options))
 
     async def usage(self, **options: Unpack[Options]) -> AsyncIterator[Usage]:
         after, packed = None, pack(**options)
@@ -290,9 +266,7 @@ class AsyncCache(Core, Cached):
             after = page[-1][0]
 
     async def stats(self, **options: Unpack[Options]) -> StoreStats:
-        return StoreStats.of(
-            (await self._do(_pgcache.submit_stats, _requests.stats, self._handle, pack(**options)))[1]
-        )
+        return StoreStats.of((await self._do(_pgcache.submit_stats, _requests.stats, self._handle, pack(**options)))[1])
 
     async def doctor(self, **options: Unpack[Options]) -> dict[str, Any]:
         found = (await self._do(_pgcache.submit_doctor, _requests.value, self._handle, pack(**options)))[1]

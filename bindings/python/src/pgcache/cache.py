@@ -16,7 +16,7 @@ from ._instruments import observed
 from ._janitor import Janitor
 from ._load import Load
 from ._loading import Loader, get_or_load
-from ._options import Duration, Key, Plan, dependencies, interval_ms, milliseconds, pack, ttl_ms
+from ._options import Duration, Key, Plan, dependencies, interval_ms, milliseconds, pack, pairs_of, ttl_ms
 from ._records import Cleaned, Dependents, Entry, KeyInfo, StoreStats, Swap, Usage, entry_of, key_info
 from ._snapshot import Snapshot
 from ._status import Status
@@ -86,7 +86,7 @@ class Cache(Core, Cached):
         if not self._providers and (packed is None or packed[3] == _pgcache.READ_NEAR):
             near = _near(self._handle, key, packed)
             if near is not None:
-                return near if near.__class__ is bytes else self._codec.decode(*near)
+                return near if isinstance(near, bytes) else self._codec.decode(*near)
         found = self._do(_pgcache.get, self._handle, key, packed)[1]
         return default if found is None else self._found(found)
 
@@ -124,14 +124,10 @@ class Cache(Core, Cached):
         status, version = self._do(_pgcache.replace, self._handle, key, data, format, ttl_ms(ttl), pack(**options))
         return int(version) if status == Status.OK else None
 
-    def compare_and_swap(
-        self, key: Key, value: Any, expected: int, ttl: Duration | None = None, **options: Unpack[WriteOptions]
-    ) -> Swap:
+    def compare_and_swap(self, key: Key, value: Any, expected: int, ttl: Duration | None = None, **options: Unpack[WriteOptions]) -> Swap:
         """Stores an entry only if it still has the version `expected`, which `get_entry()` gave. Raises as `put()`."""
         data, format = self._codec.encode(value)
-        status, version = self._do(
-            _pgcache.compare_and_swap, self._handle, key, data, format, ttl_ms(ttl), expected, pack(**options)
-        )
+        status, version = self._do(_pgcache.compare_and_swap, self._handle, key, data, format, ttl_ms(ttl), expected, pack(**options))
         return Swap(version, status != Status.MISS)
 
     def remove(self, key: Key, **options: Unpack[Options]) -> bool:
@@ -143,18 +139,12 @@ class Cache(Core, Cached):
         status, version = self._do(_pgcache.touch, self._handle, key, ttl_ms(ttl), pack(**options))
         return int(version) if status == Status.OK else None
 
-    def increment(
-        self, key: Key, delta: int = 1, *, initial: int = 0, ttl: Duration | None = None, **options: Unpack[Options]
-    ) -> int:
+    def increment(self, key: Key, delta: int = 1, *, initial: int = 0, ttl: Duration | None = None, **options: Unpack[Options]) -> int:
         """Adds to a counter, an entry that holds an integer as JSON, and gives the sum. initial and ttl are for one that is made:
         it becomes initial + delta. Raises also `NotACounter`, `CounterOverflow`, `Unsupported` (with encryption)."""
-        return int(
-            self._do(_pgcache.increment, self._handle, key, delta, initial, ttl_ms(ttl), pack(**options))[1]
-        )
+        return int(self._do(_pgcache.increment, self._handle, key, delta, initial, ttl_ms(ttl), pack(**options))[1])
 
-    def decrement(
-        self, key: Key, delta: int = 1, *, initial: int = 0, ttl: Duration | None = None, **options: Unpack[Options]
-    ) -> int:
+    def decrement(self, key: Key, delta: int = 1, *, initial: int = 0, ttl: Duration | None = None, **options: Unpack[Options]) -> int:
         """Takes from a counter, see `increment()`."""
         return self.increment(key, -delta, initial=initial, ttl=ttl, **options)
 
@@ -174,7 +164,7 @@ class Cache(Core, Cached):
     ) -> dict[Key, int]:
         """Stores many entries, a round trip for each 1,000 and not as one; of equal keys the last counts. Gives their versions. Raises as
         `put()`: then some may be stored."""
-        pairs = list(entries.items() if isinstance(entries, Mapping) else entries)
+        pairs = pairs_of(entries)
         span = ttl_ms(ttl)
         batch = [(key, data, span, format) for key, value in pairs for data, format in (self._codec.encode(value),)]
         _, items = self._do(_pgcache.put_many, self._handle, batch, pack(**options))
@@ -187,9 +177,7 @@ class Cache(Core, Cached):
 
     # ---- Loads ---------------------------------------------------------------------------------------------------------------
 
-    def get_or_load(
-        self, key: Key, load: Loader[T], default: D | None = None, **how: Unpack[LoadOptions]
-    ) -> T | D | None:
+    def get_or_load(self, key: Key, load: Loader[T], default: D | None = None, **how: Unpack[LoadOptions]) -> T | D | None:
         """The value of a key; if there is none, what `load` gives, which is stored. One caller in all processes loads, the others wait
         for it. What comes back is what later readers get: what the serializer makes of it.
 
@@ -209,9 +197,7 @@ class Cache(Core, Cached):
         the application's see `invalidation()`."""
         self._do(_pgcache.invalidate, self._handle, dependencies(tags, keys), pack(**options))
 
-    def dependents(
-        self, *, tags: Iterable[Key] = (), keys: Iterable[Key] = (), **options: Unpack[Options]
-    ) -> Dependents:
+    def dependents(self, *, tags: Iterable[Key] = (), keys: Iterable[Key] = (), **options: Unpack[Options]) -> Dependents:
         """How many entries depend on tags and keys, and which tables are watched. Reads the whole table: for people and monitors."""
         _, found = self._do(_pgcache.dependents, self._handle, dependencies(tags, keys), pack(**options))
         return Dependents(**json.loads(found[0]))

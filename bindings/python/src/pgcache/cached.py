@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Union
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Union, cast
 
 from ._callkeys import CallKeys, is_stream, represent
 from ._loading import Uncached
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._core import Shared
+    from ._options import CachedOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -114,7 +115,7 @@ class Cached:
         tags: TagsOf = (),
         vary_on: Callable[..., Any] | None = None,
         bypass: Callable[..., bool] | None = None,
-        **how: Unpack[LoadOptions],
+        **how: Unpack[CachedOptions],
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Keeps what a function returns, sync or async, for equal calls in all processes; of many who miss one computes.
 
@@ -127,12 +128,12 @@ class Cached:
         tags       what results depend on: templates, or a function of the call's arguments
         vary_on    a function of the call's arguments that gives a further value for the key: a user's id out of a request
         bypass     a function of the call's arguments: where it gives true, nothing is read or stored
-        how        see `LoadOptions`
+        how        see `CachedOptions`
 
         A result of None is kept like any other. Exceptions are not kept, nor is what can be read but once (files, iterators, streamed
         responses), nor is a failure of the cache the caller's: then the function's own result is given, see `fallbacks`. What comes
         back is what the serializer makes of a result: with JSON a tuple is a list, the first time, too."""
-        options: LoadOptions = {**how, "ttl": ttl}
+        options = cast(LoadOptions, {**how, "ttl": ttl})
         if namespace is not None:
             options["namespace"] = namespace
 

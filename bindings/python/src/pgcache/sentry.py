@@ -70,7 +70,8 @@ class SentryProvider:
         if begun is None:
             return
         if begun.op == "cache.get":
-            begun.set_data("cache.hit", outcome.outcome in ("hit", "stale") or outcome.outcome == "ok" and bool(outcome.bytes))
+            found = outcome.outcome in ("hit", "stale") or (outcome.outcome == "ok" and bool(outcome.bytes))
+            begun.set_data("cache.hit", found)
         else:
             begun.set_data("cache.success", outcome.outcome == "ok")
         if outcome.bytes is not None:

@@ -141,7 +141,7 @@ class SignedPickle:
         signature, pickled = data[: self._SIGNATURE], data[self._SIGNATURE :]
         if not any(hmac.compare_digest(signature, self._sign(key, pickled)) for key in self._keys):
             raise SerializationError("a pickled value is not signed with any key of this cache")
-        return pickle.loads(pickled)  # noqa: S301 # signed by one of us
+        return pickle.loads(pickled)  # signed by one of us
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,94 @@
+"""What type checkers make of the package; never run, read by mypy and pyright. SPDX-License-Identifier: MIT"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from typing_extensions import assert_type
+
+import pgcache
+from pgcache import AsyncCache, Cache, Entry, Provider, Serializer
+from pgcache.sentry import SentryProvider
+from pgcache.serializers import Json, MessagePack, OrJson, SignedPickle
+
+
+def entries(cache: Cache) -> None:
+    assert_type(cache.put("k", 1, ttl=5), int)
+    assert_type(cache.add(b"k", 1), "int | None")
+    assert_type(cache.get_entry("k", namespace="n", from_store=True), "Entry | None")
+    assert_type(cache.get_many(["k"]), "dict[str | bytes, Any]")
+    assert_type(cache.increment("n"), int)
+    assert_type(cache.remove("k"), bool)
+    assert_type(cache.keys(), "Iterator[pgcache.KeyInfo]")
+    assert_type(cache.aio, AsyncCache)
+    with cache as same:
+        assert_type(same, Cache)
+
+    cache.get("k", nonsense=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    cache.get("k", namespace=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cache.get(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cache.put("k", 1, from_store=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def loads(cache: Cache) -> None:
+    assert_type(cache.get_or_load("k", lambda: 1, ttl=60, tags=["t"]), "int | None")
+    assert_type(cache.get_or_load("k", lambda: "text", default=7), "str | int | None")
+    with cache.load_begin("k", stale=5) as load:
+        assert_type(load.fill(1), "int | None")
+        assert_type(load.fail(), "Entry | None")
+    cache.get_or_load("k", lambda: 1, stail=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def asynchronous(cache: AsyncCache) -> None:
+    async def load() -> int:
+        return 1
+
+    assert_type(await cache.put("k", 1), int)
+    assert_type(await cache.get_or_load("k", load), "int | None")
+    assert_type(cache.keys(), "AsyncIterator[pgcache.KeyInfo]")
+    assert_type(cache.sync, Cache)
+    async with await cache.load_begin("k") as begun:
+        assert_type(await begun.fill(1), "int | None")
+    async with cache as same:
+        assert_type(same, AsyncCache)
+
+
+def decorated(cache: Cache, aio: AsyncCache) -> None:
+    @cache.cached(ttl=60, stale=5)
+    def count(customer: int, *, all: bool = False) -> int:
+        return customer
+
+    assert_type(count(7, all=True), int)
+    count("7")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type(pgcache.call_key(count, 7), "str | bytes")
+    pgcache.call_key(count, "7")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    @aio.cached(60)
+    async def rate(currency: str) -> float:
+        return 1.0
+
+    assert_type(rate("USD"), "Coroutine[Any, Any, float]")
+
+    class Repository:
+        @cache.cached(60)
+        def find(self, id: int) -> str:
+            return str(id)
+
+    assert_type(Repository().find(1), str)
+    kept: Callable[[int], str] = Repository().find
+    kept(1)
+    cache.cached(60, nonsense=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def protocols() -> None:
+    serializers: list[Serializer] = [Json(), OrJson(), MessagePack(), SignedPickle(b"k" * 32)]
+    providers: list[Provider] = [SentryProvider()]
+    Cache("null:", serializer=serializers[0], readers=serializers[1:], providers=providers, pool_max=3)
+    Cache("null:", providers=[object()])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+def values(entry: Entry, sample: pgcache.Sample) -> None:
+    assert_type(entry.ttl, float)
+    assert_type(entry.value, Any)
+    assert_type(sample.labels, "dict[str, str]")
