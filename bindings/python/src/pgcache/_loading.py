@@ -12,7 +12,7 @@ import contextvars
 import enum
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from . import _pgcache, _requests
@@ -40,7 +40,6 @@ ABSENT = Absent.ABSENT
 """What a load gives if there is no value: that is remembered for `absent_ttl`. (None is a value, and cached as one.)"""
 
 Loader = Callable[[], Union[T, Absent]]
-AsyncLoader = Callable[[], Union[Awaitable[Union[T, Absent]], T, Absent]]
 
 
 class Uncached:

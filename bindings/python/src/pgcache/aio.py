@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import _pgcache, _requests
 from ._core import Core, Shared
 from ._instruments import observed
 from ._janitor import AsyncJanitor
 from ._load import AsyncLoad
-from ._loading import AsyncLoader, get_or_load_async
+from ._loading import get_or_load_async
 from ._options import Duration, Key, Plan, dependencies, interval_ms, milliseconds, pack, pairs_of, ttl_ms
 from ._records import Cleaned, Dependents, Entry, KeyInfo, StoreStats, Swap, Usage, entry_of, key_info
 from ._snapshot import Snapshot
@@ -28,6 +28,7 @@ from .cached import Cached
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from ._loading import Absent
     from ._options import LoadOptions, Options, ReadOptions, WriteOptions
     from ._pgcache import Owned
 
@@ -183,10 +184,20 @@ class AsyncCache(Core, Cached):
 
     # ---- Loads ---------------------------------------------------------------------------------------------------------------
 
-    async def get_or_load(self, key: Key, load: AsyncLoader[T], default: D | None = None, **how: Unpack[LoadOptions]) -> T | D | None:
+    @overload
+    async def get_or_load(
+        self, key: Key, load: Callable[[], Awaitable[T | Absent]], default: D | None = None, **how: Unpack[LoadOptions]
+    ) -> T | D | None: ...
+
+    @overload
+    async def get_or_load(
+        self, key: Key, load: Callable[[], T | Absent], default: D | None = None, **how: Unpack[LoadOptions]
+    ) -> T | D | None: ...
+
+    async def get_or_load(self, key: Key, load: Callable[[], Any], default: Any = None, **how: Unpack[LoadOptions]) -> Any:
         """The value of a key; if there is none, what `load` gives, which is stored: see `Cache.get_or_load()`. load may be a coroutine
         function. What is refreshed in the background is by a task of the cache's own, which a caller that is cancelled does not end."""
-        return await get_or_load_async(self, key, load, default, Plan(how))  # type: ignore[no-any-return]
+        return await get_or_load_async(self, key, load, default, Plan(how))
 
     async def load_begin(self, key: Key, **how: Unpack[LoadOptions]) -> AsyncLoad:
         plan = Plan(how)
