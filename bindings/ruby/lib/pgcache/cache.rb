@@ -54,6 +54,7 @@ module PGCache
       @timeout = Integer(timeout) / 1000.0
       @codec = Codec.new(serializer)
       _, @handle = Raw.new(config)
+      @near = Raw # who is asked for hits in this process's memory
       @requests = Requests.new(@handle) { begin_in_child }
       @refreshes = Refreshes.new
       @interval = janitor

@@ -9,8 +9,9 @@ module PGCache
       if deadline || namespace || span || read
         options = Arguments.options(deadline: deadline, namespace: namespace, span: span, read: read)
       end
-      value = options&.key?(:read_mode) ? MISSING : near(key, options)
-      return value unless MISSING.equal?(value)
+      hit = @near.near(@handle, key, options) unless options&.key?(:read_mode)
+      return hit if hit.is_a?(String)
+      return @codec.decode(*hit) if hit
 
       found = Raw.completion_value(request(:submit_get, key, options), 0)
       found ? @codec.value(found) : default
@@ -89,14 +90,12 @@ module PGCache
 
     private
 
-    # A hit in the memory of this process, which costs no change of threads, or MISSING.
+    # A hit in the memory of this process, which costs no change of threads, or MISSING; as in #get.
     def near(key, options)
-      found = Raw.near(@handle, key, options)
-      case found
-      when String then found
-      when nil then MISSING
-      else @codec.decode(*found)
-      end
+      hit = @near.near(@handle, key, options)
+      return MISSING unless hit
+
+      hit.is_a?(String) ? hit : @codec.decode(*hit)
     end
 
     def write(submit, key, value, ttl, options)

@@ -71,10 +71,11 @@ module PGCache
       @status = @status.nil? && status == :ok && READS.include?(@event.operation) ? :hit : status
     end
 
-    def near(value)
+    # What is no String is decoded, which tells its size.
+    def near(hit)
       @event.source = "near"
       @status = :hit
-      carried(value.bytesize) if value.is_a?(String) && value.encoding == Encoding::BINARY
+      carried(hit.bytesize) if hit.is_a?(String)
     end
 
     def carried(bytes)
@@ -96,6 +97,7 @@ module PGCache
 
     def instrument(providers)
       @providers = providers
+      @near = Near
       @codec.extend(Sizes)
       @requests.extend(Statuses)
       tell
@@ -109,12 +111,6 @@ module PGCache
       operation.run { yield }
     ensure
       begun.reverse_each { |provider, token| safely { provider.ended(token, operation.event) } }
-    end
-
-    def near(key, options)
-      value = super
-      Operation.current&.near(value) unless MISSING.equal?(value)
-      value
     end
 
     def begin_in_child
@@ -137,6 +133,15 @@ module PGCache
       yield
     rescue StandardError => error
       warn "pgcache: a provider failed: #{error.class}"
+    end
+
+    # What the memory of the process answered.
+    module Near # :nodoc:
+      def self.near(handle, key, options)
+        hit = Raw.near(handle, key, options)
+        Operation.current&.near(hit) if hit
+        hit
+      end
     end
 
     # How many bytes an operation read or wrote.
