@@ -81,12 +81,12 @@ module PGCache
 
     # Makes the cache's schema in the database, or brings an older one up to date. True if there was something to do.
     def init(deadline: nil)
-      whole(:submit_init, deadline: deadline) == Raw::OK
+      status(:submit_init, Arguments.options(deadline: deadline)) == Raw::OK
     end
 
     # Brings an existing schema up to date, and never makes one. True if there was something to do.
     def upgrade(deadline: nil)
-      whole(:submit_upgrade, deadline: deadline) == Raw::OK
+      status(:submit_upgrade, Arguments.options(deadline: deadline)) == Raw::OK
     end
 
     # Without the address, which may hold a password.
@@ -96,13 +96,21 @@ module PGCache
 
     private
 
-    def request(submit, *arguments)
-      @requests.call(submit, @handle, *arguments)
+    # A request, and what its completion holds: what the block reads of it, its status, number, or first value.
+    def request(submit, *arguments, &read)
+      @requests.call(submit, @handle, *arguments, &read)
     end
 
-    # The status of a request that has nothing but options.
-    def whole(submit, **options)
-      Raw.completion_status(request(submit, Arguments.options(**options)))
+    def status(submit, *arguments)
+      request(submit, *arguments) { |done| Raw.completion_status(done) }
+    end
+
+    def number(submit, *arguments)
+      request(submit, *arguments) { |done| Raw.completion_number(done) }
+    end
+
+    def found(submit, *arguments)
+      request(submit, *arguments) { |done| Raw.completion_value(done, 0) }
     end
 
     # A forked child has no janitor.

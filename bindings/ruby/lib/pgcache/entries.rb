@@ -13,7 +13,7 @@ module PGCache
       return hit if hit.is_a?(String)
       return @codec.decode(*hit) if hit
 
-      found = Raw.completion_value(request(:submit_get, key, options), 0)
+      found = found(:submit_get, key, options)
       found ? @codec.value(found) : default
     end
 
@@ -21,7 +21,7 @@ module PGCache
     def get_entry(key, **options)
       options = Arguments.options(**options)
       _, found = Raw.peek(@handle, key, options) unless options&.key?(:read_mode)
-      found ||= Raw.completion_value(request(:submit_get, key, options), 0)
+      found ||= found(:submit_get, key, options)
       @codec.entry(found)
     end
 
@@ -33,7 +33,7 @@ module PGCache
 
     # Whether there is an entry. Its value is not read.
     def exists?(key, **options)
-      Raw.completion_status(request(:submit_exists, key, Arguments.options(**options))) == Raw::OK
+      status(:submit_exists, key, Arguments.options(**options)) == Raw::OK
     end
 
     # Stores an entry, whether there was one or not. Gives its version.
@@ -57,22 +57,22 @@ module PGCache
     # there is none any more.
     def compare_and_swap(key, value, version, ttl: nil, **options)
       bytes, format = @codec.encode(value)
-      versioned(request(:submit_compare_and_swap, key, bytes, format, Arguments.ttl(ttl), version, Arguments.options(**options)))
+      versioned(:submit_compare_and_swap, key, bytes, format, Arguments.ttl(ttl), version, Arguments.options(**options))
     end
 
     # Removes an entry. False if there was none.
     def remove(key, **options)
-      Raw.completion_status(request(:submit_remove, key, Arguments.options(**options))) == Raw::OK
+      status(:submit_remove, key, Arguments.options(**options)) == Raw::OK
     end
 
     # Gives an entry another time to live without sending its value. Gives its new version, or nil if there is none.
     def touch(key, ttl: nil, **options)
-      versioned(request(:submit_touch, key, Arguments.ttl(ttl), Arguments.options(**options)))
+      versioned(:submit_touch, key, Arguments.ttl(ttl), Arguments.options(**options))
     end
 
     # Adds to a counter, and gives what it is then. One that is not there begins at +initial+, and lives for +ttl+.
     def increment(key, by = 1, initial: 0, ttl: nil, **options)
-      Raw.completion_number(request(:submit_increment, key, by, initial, Arguments.ttl(ttl), Arguments.options(**options)))
+      number(:submit_increment, key, by, initial, Arguments.ttl(ttl), Arguments.options(**options))
     end
 
     # Subtracts from a counter, see #increment.
@@ -100,13 +100,16 @@ module PGCache
 
     def write(submit, key, value, ttl, options)
       bytes, format = @codec.encode(value)
-      versioned(request(submit, key, bytes, format, Arguments.ttl(ttl), Arguments.options(**options)))
+      versioned(submit, key, bytes, format, Arguments.ttl(ttl), Arguments.options(**options))
     end
 
-    def versioned(done)
-      case Raw.completion_status(done)
-      when Raw::OK then Raw.completion_version(done)
-      when Raw::EXISTS then false
+    # The entry's new version, or why there is none.
+    def versioned(submit, *arguments)
+      request(submit, *arguments) do |done|
+        case Raw.completion_status(done)
+        when Raw::OK then Raw.completion_version(done)
+        when Raw::EXISTS then false
+        end
       end
     end
   end

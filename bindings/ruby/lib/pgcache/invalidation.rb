@@ -11,7 +11,7 @@ module PGCache
     #
     # Better is the transaction that changes the data, see #invalidation, or the SQL function watch(), which does it by itself.
     def invalidate(tags: [], keys: [], **options)
-      request(:submit_invalidate, { tags: Array(tags), keys: Array(keys) }, Arguments.options(**options))
+      status(:submit_invalidate, { tags: Array(tags), keys: Array(keys) }, Arguments.options(**options))
       nil
     end
 

@@ -17,9 +17,9 @@ module PGCache
       @codec = codec
       @key = key
       @status = PGCache.status(Raw.completion_status(done))
-      @lease = Raw.completion_load(done)
       @dependencies = { tags: [], keys: [] }
       @entry = codec.entry(Raw.completion_value(done, 0))
+      @lease = Raw.completion_load(done) # last: one that nobody asks for is given back
     end
 
     # What was read, or nil.
@@ -49,30 +49,31 @@ module PGCache
     # The same with what the serializer has written.
     def fill_bytes(bytes, format, tags: [], keys: [], deadline: nil) # :nodoc:
       depend(tags: tags, keys: keys)
-      version(finish(:submit_load_fill, bytes, format, Arguments.options(deadline: deadline, **@dependencies)))
+      finish(:submit_load_fill, bytes, format, Arguments.options(deadline: deadline, **@dependencies)) do |done|
+        Raw.completion_version(done) if Raw.completion_status(done) == Raw::OK
+      end
     end
 
     # Ends the load when there is no value, which is remembered for +absent_ttl+. False if that was refused.
     def fill_absent(deadline: nil)
-      Raw.completion_status(finish(:submit_load_fill_absent, Arguments.options(deadline: deadline))) == Raw::OK
+      finish(:submit_load_fill_absent, Arguments.options(deadline: deadline)) { |done| Raw.completion_status(done) } == Raw::OK
     end
 
     # Ends the load when it failed. Gives the stale Entry that may stand in, or nil where there is none.
     def fail(deadline: nil)
-      @codec.entry(Raw.completion_value(finish(:submit_load_fail, Arguments.options(deadline: deadline)), 0))
+      @codec.entry(finish(:submit_load_fail, Arguments.options(deadline: deadline)) { |done| Raw.completion_value(done, 0) })
     end
 
     # Gives the lease back, and ends the load: the next who asks gets it.
     def abandon(deadline: nil)
-      finish(:submit_load_abandon, Arguments.options(deadline: deadline))
-      nil
+      finish(:submit_load_abandon, Arguments.options(deadline: deadline)) { nil }
     end
 
     # Makes the lease last for so many seconds from now. False if it is over.
     def extend_lease(seconds, deadline: nil)
       span = Arguments.milliseconds(seconds)
-      done = @requests.call(:submit_load_extend, lease, span, Arguments.options(deadline: deadline))
-      Raw.completion_status(done) == Raw::OK
+      options = Arguments.options(deadline: deadline)
+      @requests.call(:submit_load_extend, lease, span, options) { |done| Raw.completion_status(done) } == Raw::OK
     end
 
     # Ends a load that was not ended, whatever the server says. :nodoc:
@@ -91,15 +92,11 @@ module PGCache
       @lease or raise InvalidError, "there is no lease, or the load has ended"
     end
 
-    def finish(submit, *arguments)
-      done = @requests.call(submit, lease, *arguments)
+    def finish(submit, *arguments, &read)
+      result = @requests.call(submit, lease, *arguments, &read)
       Raw.load_free(@lease)
       @lease = nil
-      done
-    end
-
-    def version(done)
-      Raw.completion_version(done) if Raw.completion_status(done) == Raw::OK
+      result
     end
   end
 end

@@ -77,7 +77,7 @@ module PGCache
     end
 
     def begin_load(key, how, options)
-      Load.new(@requests, @codec, key, request(:submit_load_begin, key, how, options))
+      request(:submit_load_begin, key, how, options) { |done| Load.new(@requests, @codec, key, done) }
     end
 
     # The value that the block gives, as it will be read, or MISSING; that it could not be stored, whatever the reason, is no matter here.

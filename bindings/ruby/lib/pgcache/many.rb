@@ -33,6 +33,8 @@ module PGCache
     rescue Error => error
       error.statuses ||= answers&.to_h { |key, status| [key, PGCache.status(status || Raw::SERVER_ERROR)] }
       raise
+    ensure
+      Raw.completion_free(done)
     end
   end
 end

@@ -28,12 +28,16 @@ module PGCache
       begin_anew
     end
 
-    # Submits and waits; gives the completion. Raises what it failed with.
+    # Submits and waits, and raises what it failed with; the block reads the completion, which may be large and is not kept.
     def call(submit, *arguments)
-      finish(complete(submit, *arguments))
+      done = complete(submit, *arguments)
+      finish(done)
+      yield done
+    ensure
+      Raw.completion_free(done)
     end
 
-    # The same, but gives a completion that failed, too.
+    # Submits and waits. Gives the completion, also one that failed, to be freed.
     def complete(submit, *arguments)
       forked if @process != Process.pid
       _, id = Raw.public_send(submit, *arguments)

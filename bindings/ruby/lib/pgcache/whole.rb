@@ -31,12 +31,12 @@ module PGCache
     # Removes all entries of the namespace, or with <tt>all: true</tt> of every namespace. Gives how many, expired ones included.
     def flush(all: false, **options)
       scope = all ? Raw::FLUSH_ALL : Raw::FLUSH_NAMESPACE
-      Raw.completion_number(request(:submit_flush, scope, Arguments.options(**options)))
+      number(:submit_flush, scope, Arguments.options(**options))
     end
 
     # Deletes what has expired, in all namespaces, and evicts what is above the limits. Gives how many had expired. See #janitor.
     def cleanup(deadline: nil)
-      Raw.completion_number(request(:submit_cleanup, Arguments.options(deadline: deadline)))
+      number(:submit_cleanup, Arguments.options(deadline: deadline))
     end
 
     # Does a part of #cleanup, for so many seconds. Gives the Progress, to be given to the next call, until it is finished or busy.
@@ -45,8 +45,8 @@ module PGCache
     #   progress = cache.cleanup_some(progress, budget: 0.05) until progress&.finished || progress&.busy
     def cleanup_some(progress = nil, budget: 0.05, restart: false, deadline: nil)
       state = [restart ? 1 : 0, progress&.removed || 0, progress&.evicted || 0]
-      done = request(:submit_cleanup_some, state, Arguments.milliseconds(budget), Arguments.options(deadline: deadline))
-      Progress.of(Raw.completion_progress(done))
+      options = Arguments.options(deadline: deadline)
+      request(:submit_cleanup_some, state, Arguments.milliseconds(budget), options) { |done| Progress.of(Raw.completion_progress(done)) }
     end
 
     # Limits how much the namespace, or with <tt>all: true</tt> the whole cache, holds; for all processes. Janitors and #cleanup keep to it:
@@ -55,7 +55,7 @@ module PGCache
     # entries, bytes:: the limit; nil: as it is; 0: none
     def set_limits(entries: nil, bytes: nil, all: false, **options)
       scope = all ? Raw::LIMIT_ALL : Raw::LIMIT_NAMESPACE
-      request(:submit_set_limits, scope, entries || Raw::LIMIT_KEEP, bytes || Raw::LIMIT_KEEP, Arguments.options(**options))
+      status(:submit_set_limits, scope, entries || Raw::LIMIT_KEEP, bytes || Raw::LIMIT_KEEP, Arguments.options(**options))
       nil
     end
 
@@ -64,8 +64,7 @@ module PGCache
       Enumerator.new do |usages|
         after = nil
         loop do
-          done = request(:submit_read_usage, PAGE, after, Arguments.options(deadline: deadline))
-          page = Array.new(Raw.completion_count(done)) { |index| Raw.completion_usage(done, index) }
+          page = page(:submit_read_usage, PAGE, after, Arguments.options(deadline: deadline)) { |done, index| Raw.completion_usage(done, index) }
           page.each { |found| usages << usage_of(found) }
           break if page.size < PAGE
 
@@ -76,14 +75,14 @@ module PGCache
 
     # Figures of the store, a Hash: +:entries+, +:expired+, +:value_bytes+ and so on. It reads the whole table.
     def stats(deadline: nil)
-      stats = Fields.to_h(Raw.completion_stats(request(:submit_stats, Arguments.options(deadline: deadline))))
+      stats = request(:submit_stats, Arguments.options(deadline: deadline)) { |done| Fields.to_h(Raw.completion_stats(done)) }
       { **stats, logged: stats[:logged] == 1 }
     end
 
     # Examines everything that the cache stands on. Gives a Hash of +findings+, each with +severity+, +check+, +finding+, +evidence+ and
     # +remedy+, and the +worst+ severity. It changes nothing.
     def doctor(deadline: nil)
-      report(Raw.completion_value(request(:submit_doctor, Arguments.options(deadline: deadline)), 0))
+      report(found(:submit_doctor, Arguments.options(deadline: deadline)))
     end
 
     private
@@ -96,11 +95,14 @@ module PGCache
       self
     end
 
+    def page(submit, *arguments)
+      request(submit, *arguments) { |done| Array.new(Raw.completion_count(done)) { |index| yield done, index } }
+    end
+
     def each_page(prefix, options)
       last = nil
       loop do
-        done = request(:submit_keys, PAGE, prefix, last, Arguments.options(**options))
-        page = Array.new(Raw.completion_count(done)) { |index| Raw.completion_value(done, index) }
+        page = page(:submit_keys, PAGE, prefix, last, Arguments.options(**options)) { |done, index| Raw.completion_value(done, index) }
         yield page unless page.empty?
         break if page.size < PAGE
 
