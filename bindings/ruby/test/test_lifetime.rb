@@ -133,7 +133,7 @@ class TestLifetime < PGCacheTest
   end
 
   def test_nothing_leaks
-    rounds = LONG ? 20_000 : 500
+    rounds = LONG ? 5_000 : 500
     output = ruby(<<~RUBY)
       cache = PGCache::Cache.new(janitor: nil)
       value = "x".b * 10_000

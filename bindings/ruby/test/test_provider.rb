@@ -49,6 +49,9 @@ class TestProvider < PGCacheTest
     here.add("key", 1)
     here.get_or_load("load") { here.get("inner") or 1 }
     here.get_or_load("load", namespace: @namespace) { flunk }
+    eventually { here.peek("key") || here.get("key") && nil }
+    here.get_entry("key")
+    assert_raises(IOError) { here.get_or_load("failing") { raise IOError, "secret" } }
     assert_raises(PGCache::InvalidError) { here.get("") }
     here.get_many(%w[key missing])
     seen = recorder.events.map { |event| [event.operation, event.outcome, event.key, event.bytes] }
@@ -56,10 +59,13 @@ class TestProvider < PGCacheTest
     assert_equal ["get", "hit", "key", 5], seen[1]
     assert_equal ["get", "miss", "missing", -1], seen[2]
     [["peek", "hit", "key", 5], ["add", "exists", "key", 1], ["get", "miss", "inner", -1], ["get_or_load", "ok", "load", 1],
-     ["get_or_load", "hit", "load", 1], ["get", "invalid", "", -1], ["get_many", "ok", nil, 5]].each { |event| assert_includes seen, event }
+     ["get_or_load", "hit", "load", 1], ["get", "invalid", "", -1], ["get_many", "ok", nil, 5],
+     ["get_entry", "hit", "key", 5]].each { |event| assert_includes seen, event }
     assert_equal "greeting", recorder.events[0].span
     assert_equal @namespace, recorder.events[0].namespace
     assert_equal "near", recorder.events.find { |event| event.operation == "peek" && event.outcome == "hit" }.source
+    assert_equal "near", recorder.events.find { |event| event.operation == "get_entry" }.source
+    assert_equal "IOError", recorder.events.find { |event| event.key == "failing" }.message
     assert_operator recorder.events[0].duration, :>, 0
     assert_equal recorder.begun.size, recorder.events.size
   end

@@ -20,7 +20,7 @@ module PGCache
     # The value of a key with all that is known of it, as an Entry, or nil where there is none.
     def get_entry(key, **options)
       options = Arguments.options(**options)
-      _, found = Raw.peek(@handle, key, options) unless options&.key?(:read_mode)
+      _, found = @near.peek(@handle, key, options) unless options&.key?(:read_mode)
       found ||= found(:submit_get, key, options)
       @codec.entry(found)
     end

@@ -60,6 +60,9 @@ module PGCache
       @event.sqlstate = error.sqlstate
       @status = error.status
       raise
+    rescue StandardError => error # of the block of a load: what it says is the application's
+      @event.message = error.class.name
+      raise
     ensure
       Thread.current[CURRENT] = outer
       @event.duration = Process.clock_gettime(Process::CLOCK_MONOTONIC) - @clock
@@ -141,6 +144,10 @@ module PGCache
         hit = Raw.near(handle, key, options)
         Operation.current&.near(hit) if hit
         hit
+      end
+
+      def self.peek(handle, key, options)
+        Raw.peek(handle, key, options).tap { |_, found| Operation.current&.near(nil) if found }
       end
     end
 
