@@ -12,8 +12,6 @@ GO_B = $(CURDIR)/$(B)/go
 space := $(subst ,, )
 GO_ENV = GO='$(GO)' BUILD='$(CURDIR)/$(B)' GOCACHE='$(GO_B)/cache' GOMODCACHE='$(GO_B)/modules' GOFLAGS=-modcacherw GOTOOLCHAIN=local \
   GOWORK=off CGO_ENABLED=1 PKG_CONFIG_PATH='$(GO_B)/pkgconfig' LD_LIBRARY_PATH='$(CURDIR)/$(B)'
-GO_RAW := bindings/go/internal/raw
-SWIG_INTERFACE := bindings/pgcache.i bindings/go/go.i $(GO_RAW)/glue.h
 
 .PHONY: golang check-golang generate-golang
 golang: $(SHARED_LINKS) $(B)/go/pkgconfig/pgcache.pc
@@ -29,7 +27,5 @@ $(B)/go/pkgconfig/pgcache.pc: bindings/go/build.mk
 check-golang: golang
 	env $(GO_ENV) ci/with-postgres bindings/go/check
 
-# What is committed of it is written by SWIG 4.1.0, Debian's.
 generate-golang:
-	$(SWIG) -go -cgo -package raw -Wextra -Werror -Iabi -Ibindings/go -outdir $(GO_RAW) -o $(GO_RAW)/raw_wrap.c bindings/pgcache.i
-	gofmt -w $(GO_RAW)/raw.go
+	SWIG=$(SWIG) bindings/go/generate

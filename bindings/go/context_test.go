@@ -40,6 +40,7 @@ func TestContextEndedBefore(t *testing.T) {
 }
 
 func TestContextCancelsWhatWaits(t *testing.T) {
+	t.Parallel()
 	schema := newSchema()
 	c := openIn(t, schema)
 	_, err := c.Init(ctx)
@@ -77,6 +78,7 @@ func TestContextCancelsWhatWaits(t *testing.T) {
 
 // The default of reads does not hide that a context ended.
 func TestContextEndsReadsToo(t *testing.T) {
+	t.Parallel()
 	c := open(t, pgcache.Setting("on_error", "miss"))
 	put(t, c, "k", "v")
 	load, cancelLoad := context.WithCancel(ctx)

@@ -15,6 +15,7 @@ import (
 )
 
 func TestA01GetPutMiss(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	misses(t, c, "k")
 	put(t, c, "k", "\x00\xffvalue", pgcache.TTL(time.Minute))
@@ -24,6 +25,7 @@ func TestA01GetPutMiss(t *testing.T) {
 }
 
 func TestA02SecondPutWins(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	first := put(t, c, "k", "one", pgcache.TTL(time.Minute))
 	second := put(t, c, "k", "two", pgcache.TTL(time.Hour))
@@ -40,6 +42,7 @@ func TestA02SecondPutWins(t *testing.T) {
 }
 
 func TestA03Remove(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	put(t, c, "k", "v")
 	for _, wanted := range []bool{true, false} {
@@ -51,6 +54,7 @@ func TestA03Remove(t *testing.T) {
 }
 
 func TestA05Cleanup(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	put(t, c, "old", "v", pgcache.TTL(time.Millisecond))
 	put(t, c, "a", "1")
@@ -76,6 +80,7 @@ func TestA05Cleanup(t *testing.T) {
 }
 
 func TestA06Flush(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	other := pgcache.Namespace("other")
 	put(t, c, "a", "1")
@@ -100,6 +105,7 @@ func TestA06Flush(t *testing.T) {
 }
 
 func TestA07TTL(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	put(t, c, "k", "v", pgcache.TTL(500*time.Millisecond))
 	same(t, get(t, c, "k"), "v")
@@ -108,6 +114,7 @@ func TestA07TTL(t *testing.T) {
 }
 
 func TestA09OddTTLs(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	for _, ttl := range []time.Duration{0, -1, -time.Millisecond, -time.Hour, math.MinInt64} {
 		_, err := c.Put(ctx, "k", nil, pgcache.TTL(ttl))
@@ -127,6 +134,7 @@ func TestA09OddTTLs(t *testing.T) {
 }
 
 func TestA11EmptyAndNull(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	_, err := c.Put(ctx, "empty", nil)
 	no(t, err)
@@ -150,6 +158,7 @@ func TestA11EmptyAndNull(t *testing.T) {
 }
 
 func TestA13Limits(t *testing.T) {
+	t.Parallel()
 	c := open(t, pgcache.Setting("max_value_bytes", 1000))
 	long := strings.Repeat("k", 4097)
 	_, err := c.Get(ctx, long)
@@ -173,6 +182,7 @@ func TestA13Limits(t *testing.T) {
 }
 
 func TestA14Conditions(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	there, err := c.Exists(ctx, "k")
 	no(t, err)
@@ -206,6 +216,7 @@ func TestA14Conditions(t *testing.T) {
 }
 
 func TestA14Counters(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	for _, step := range []struct {
 		got func() (int64, error)
@@ -232,6 +243,7 @@ func TestA14Counters(t *testing.T) {
 }
 
 func TestA15Many(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	var items []pgcache.Item
 	var keys []string
@@ -265,6 +277,7 @@ func TestA15Many(t *testing.T) {
 }
 
 func TestA15WritersNeverDeadlock(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	var all sync.WaitGroup
 	failures := make(chan error, 16)
@@ -294,6 +307,7 @@ func TestA15WritersNeverDeadlock(t *testing.T) {
 }
 
 func TestA30NearCaches(t *testing.T) {
+	t.Parallel()
 	schema := newSchema()
 	a, b := openIn(t, schema), openIn(t, schema)
 	_, err := a.Init(ctx)
@@ -351,6 +365,7 @@ func TestAppendGet(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	_, err := c.Get(ctx, "")
 	var failure *pgcache.Error
@@ -378,6 +393,7 @@ func TestErrors(t *testing.T) {
 
 // A server that is not there: reads miss where the setting says so, which is the default here, and writes tell; no password is told.
 func TestOpenFailsOpen(t *testing.T) {
+	t.Parallel()
 	nowhere := "postgresql://somebody:secret@localhost:1/none?connect_timeout=1"
 	c, err := pgcache.Open(nowhere, pgcache.JanitorEvery(0))
 	no(t, err)

@@ -35,17 +35,33 @@ type callOptions struct {
 
 // found has the layout of pgcache_go_found.
 type found struct {
-	data    *byte
-	size    uint64
+	data *byte
+	size uint64
+	about
+}
+
+// about is what is known of a value beside its bytes.
+type about struct {
 	version int64
 	ttl     int64
 	format  ValueFormat
 	stale   int32
 }
 
-func (f *found) entry(value []byte) *Entry {
-	return &Entry{Value: value, Version: f.version, Format: f.format, TTL: durationOf(f.ttl), Stale: f.stale != 0}
+func (a *about) entry(value []byte) *Entry {
+	return &Entry{Value: value, Version: a.version, Format: a.format, TTL: durationOf(a.ttl), Stale: a.stale != 0}
 }
+
+// A scratch is where the near cache's values are copied to, and what is known of them. Without pointers it is given to C more quickly.
+type scratch struct {
+	found struct { // has the layout of pgcache_go_found, too
+		_ [2]uintptr
+		about
+	}
+	bytes [4096]byte
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 var frames = sync.Pool{New: func() any { return new(frame) }}
 

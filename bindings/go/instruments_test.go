@@ -52,6 +52,7 @@ func (r *recorder) last(t testing.TB) pgcache.Operation {
 }
 
 func TestProvider(t *testing.T) {
+	t.Parallel()
 	r := &recorder{mark: "one"}
 	c := open(t, pgcache.Instrument(r))
 	same(t, r.last(t).Name, "init")
@@ -95,6 +96,7 @@ func TestProvider(t *testing.T) {
 }
 
 func TestProvidersAreNested(t *testing.T) {
+	t.Parallel()
 	var order []string
 	c, err := pgcache.Open("null:", pgcache.JanitorEvery(0), pgcache.Instrument(&recorder{mark: "outer", order: &order}),
 		pgcache.Instrument(&recorder{mark: "inner", order: &order}))
@@ -105,6 +107,7 @@ func TestProvidersAreNested(t *testing.T) {
 }
 
 func TestObserver(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	observer, err := c.Observe(pgcache.Operations|pgcache.WithKeys, pgcache.LevelInfo, 100)
 	no(t, err)
@@ -153,6 +156,7 @@ func TestObserver(t *testing.T) {
 }
 
 func TestA60Snapshot(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	put(t, c, "k", "value", pgcache.Span("checkout"))
 	get(t, c, "k", pgcache.FromStore(), pgcache.Span("checkout"))
@@ -203,6 +207,7 @@ func TestA60Snapshot(t *testing.T) {
 }
 
 func TestPublished(t *testing.T) {
+	t.Parallel()
 	c := open(t, pgcache.Setting("publish_ms", time.Second))
 	put(t, c, "k", "v")
 	var origin string

@@ -56,6 +56,7 @@ func herd(t testing.TB, c *pgcache.Cache, goroutines int) int64 {
 }
 
 func TestA40LoadedOnce(t *testing.T) {
+	t.Parallel()
 	same(t, herd(t, open(t), 1000), 1)
 }
 
@@ -95,6 +96,7 @@ func TestA40LoadedOnceByAllProcesses(t *testing.T) {
 }
 
 func TestA41LoaderFails(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	_, err := c.GetOrLoad(ctx, "k", fails)
 	if err != errLoad {
@@ -107,6 +109,7 @@ func TestA41LoaderFails(t *testing.T) {
 
 // A panic goes through, and the lease does not stay behind.
 func TestLoaderPanics(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	for name, opts := range map[string][]pgcache.Option{"here": nil, "elsewhere": {pgcache.FailSafe(time.Minute)}} {
 		t.Run(name, func(t *testing.T) {
@@ -133,6 +136,7 @@ func TestLoaderPanics(t *testing.T) {
 
 // A caller who is cancelled has not failed: the next one loads at once, and nothing stale stands in.
 func TestLoaderCancelled(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	cancelled, cancel := context.WithCancel(ctx)
 	_, err := c.GetOrLoad(cancelled, "k", func(ctx context.Context) ([]byte, error) {
@@ -146,6 +150,7 @@ func TestLoaderCancelled(t *testing.T) {
 }
 
 func TestA43LoadersThatUseTheCache(t *testing.T) {
+	t.Parallel()
 	c := open(t, pgcache.Setting("pool_max", 1))
 	var all sync.WaitGroup
 	for i := 0; i < 16; i++ {
@@ -170,6 +175,7 @@ func TestA43LoadersThatUseTheCache(t *testing.T) {
 }
 
 func TestA45StaleWhileRefreshed(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	opts := []pgcache.Option{pgcache.TTL(100 * time.Millisecond), pgcache.Stale(time.Minute)}
 	same(t, load(t, c, "k", gives("old"), opts...), "old")
@@ -198,6 +204,7 @@ func TestA45StaleWhileRefreshed(t *testing.T) {
 }
 
 func TestA45FailSafe(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	opts := []pgcache.Option{pgcache.TTL(100 * time.Millisecond), pgcache.FailSafe(time.Minute), pgcache.Throttle(time.Minute)}
 	same(t, load(t, c, "k", gives("old"), opts...), "old")
@@ -210,6 +217,7 @@ func TestA45FailSafe(t *testing.T) {
 
 // Soft: something stale stands in for a load that is late, which is stored when it comes. Hard: a context ends it.
 func TestA45Timeouts(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	opts := []pgcache.Option{pgcache.TTL(100 * time.Millisecond), pgcache.FailSafe(time.Minute), pgcache.Wait(50 * time.Millisecond)}
 	same(t, load(t, c, "k", gives("old"), opts...), "old")
@@ -238,6 +246,7 @@ func TestA45Timeouts(t *testing.T) {
 }
 
 func TestA45Early(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	opts := []pgcache.Option{pgcache.TTL(time.Second), pgcache.Early(1000)}
 	same(t, load(t, c, "k", func(context.Context) ([]byte, error) {
@@ -255,6 +264,7 @@ func TestA45Early(t *testing.T) {
 }
 
 func TestA45Absent(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	absent := func(context.Context) ([]byte, error) { return nil, pgcache.ErrMiss }
 	_, err := c.GetOrLoad(ctx, "k", absent, pgcache.AbsentTTL(time.Minute))
@@ -264,6 +274,7 @@ func TestA45Absent(t *testing.T) {
 }
 
 func TestA46InvalidatedMeanwhile(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	same(t, load(t, c, "k", func(ctx context.Context) ([]byte, error) {
 		return []byte("false by now"), c.Invalidate(ctx, pgcache.Tags("orders"))
@@ -278,6 +289,7 @@ func TestA46InvalidatedMeanwhile(t *testing.T) {
 }
 
 func TestLoadObject(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	entry, lease, err := c.Begin(ctx, "k", pgcache.TTL(time.Minute), pgcache.Lease(time.Second))
 	no(t, err)
@@ -318,6 +330,7 @@ func TestLoadObject(t *testing.T) {
 }
 
 func TestDependencies(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	put(t, c, "one", "1", pgcache.Tags("red", "blue"))
 	put(t, c, "two", "2", pgcache.Tags("blue"), pgcache.Keys("one"))
@@ -340,6 +353,7 @@ func TestDependencies(t *testing.T) {
 
 // The statement for the application's own transaction, with names that would break one that is put together badly.
 func TestInvalidationInATransaction(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	odd := []string{`a"b`, `c\d`, `e,f`, `{g}`, `null`, `h'i`, ` `}
 	for i, tag := range odd {

@@ -22,7 +22,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "PGCACHE_TEST_URL is not set: run the tests by make check-golang")
 		os.Exit(1)
 	}
-	os.Setenv("PGCACHE_URL", address) // for the examples, which open what the environment says
+	// For the examples, which open what the environment says.
+	os.Setenv("PGCACHE_URL", address)
+	os.Setenv("PGCACHE_SCHEMA", newSchema())
 	os.Exit(m.Run())
 }
 

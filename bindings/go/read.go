@@ -5,7 +5,6 @@ package pgcache
 import (
 	"context"
 	"runtime"
-	"sync"
 	"time"
 	"unsafe"
 
@@ -39,23 +38,15 @@ type Entry struct {
 	Stale bool
 }
 
-// Values up to this size are copied once when they are read.
-const scratchSize = 4096
-
-var scratches = sync.Pool{New: func() any { return new([scratchSize]byte) }}
-
 // Get reads an entry's bytes. ErrMiss says that there is none.
 func (c *Cache) Get(ctx context.Context, key string, opts ...Option) ([]byte, error) {
-	scratch := scratches.Get().(*[scratchSize]byte)
-	defer scratches.Put(scratch)
-	value, err := c.AppendGet(ctx, scratch[:0], key, opts...)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	value, err := c.AppendGet(ctx, s.bytes[:0], key, opts...)
 	if err != nil {
 		return nil, err
 	}
-	if len(value) > scratchSize {
-		return value, nil // did not fit, and is nobody else's
-	}
-	return append(make([]byte, 0, len(value)), value...), nil
+	return s.own(value), nil
 }
 
 // AppendGet appends an entry's bytes to dst and returns the longer slice. Where dst has room for them, and the near cache has the entry,
@@ -113,18 +104,25 @@ func (c *Cache) Exists(ctx context.Context, key string, opts ...Option) (bool, e
 
 // ---- The near cache --------------------------------------------------------------------------------------------------------
 
-// peek appends what the near cache holds. false: it has nothing to say, or an argument is wrong, which the store's path tells.
-func (c *Cache) peek(dst []byte, key string, o *options, f *frame) ([]byte, bool) {
+// own gives a value a slice of its own, unless it did not fit here and so has one.
+func (s *scratch) own(value []byte) []byte {
+	if len(value) > len(s.bytes) {
+		return value
+	}
+	return append(make([]byte, 0, len(value)), value...)
+}
+
+// peek appends what the near cache holds. false: it has nothing to say, or an argument is wrong, which the store's path tells. look is
+// nil, or for pgcache_go_found.
+func (c *Cache) peek(dst []byte, key string, o *options, look unsafe.Pointer) ([]byte, bool) {
 	if o.fromStore {
 		return dst, false
 	}
-	var opts, look unsafe.Pointer
-	if f == nil && (o.namespace != "" || o.span != "") {
-		f = newFrame(o)
+	var opts unsafe.Pointer
+	if o.namespace != "" || o.span != "" {
+		f := newFrame(o)
 		defer f.release()
 		opts = f.opts()
-	} else if f != nil {
-		opts, look = f.opts(), f.look()
 	}
 	at, to := len(dst), dst
 	for {
@@ -145,15 +143,13 @@ func (c *Cache) peek(dst []byte, key string, o *options, f *frame) ([]byte, bool
 }
 
 func (c *Cache) peekEntry(key string, o *options) *Entry {
-	f := newFrame(o)
-	defer f.release()
-	scratch := scratches.Get().(*[scratchSize]byte)
-	defer scratches.Put(scratch)
-	value, ok := c.peek(scratch[:0], key, o, f)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	value, ok := c.peek(s.bytes[:0], key, o, unsafe.Pointer(&s.found))
 	if !ok {
 		return nil
 	}
-	return f.found.entry(append(make([]byte, 0, len(value)), value...))
+	return s.found.entry(s.own(value))
 }
 
 func (c *Cache) peekOnly(key string, o *options) (*Entry, error) {

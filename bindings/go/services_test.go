@@ -14,6 +14,7 @@ import (
 )
 
 func TestA50Janitor(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	gone := func() bool {
 		stats, err := c.Stats(ctx)
@@ -54,6 +55,7 @@ func TestA50Janitor(t *testing.T) {
 
 // A janitor that is in the middle of a statement has not stopped yet, and Stop says so.
 func TestA50StopWithATimeout(t *testing.T) {
+	t.Parallel()
 	schema := newSchema()
 	c := openIn(t, schema)
 	_, err := c.Init(ctx)
@@ -72,6 +74,7 @@ func TestA50StopWithATimeout(t *testing.T) {
 
 // Open starts one unless it is told not to.
 func TestA50OpenStartsOne(t *testing.T) {
+	t.Parallel()
 	schema := newSchema()
 	c, err := pgcache.Open(address, pgcache.Setting("schema", schema))
 	no(t, err)
@@ -91,6 +94,7 @@ func TestA50OpenStartsOne(t *testing.T) {
 }
 
 func TestA51Null(t *testing.T) {
+	t.Parallel()
 	c, err := pgcache.Open("null:")
 	no(t, err)
 	defer c.Close()
@@ -112,6 +116,7 @@ func TestA51Null(t *testing.T) {
 }
 
 func TestLimitsAndUsage(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	for _, key := range []string{"a", "b", "c"} {
 		put(t, c, key, "value")
@@ -141,6 +146,7 @@ func TestLimitsAndUsage(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	var items []pgcache.Item
 	for i := 0; i < 1500; i++ {
@@ -164,6 +170,7 @@ func TestKeys(t *testing.T) {
 }
 
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	report, err := open(t).Doctor(ctx)
 	no(t, err)
 	if len(report.Findings) < 5 || report.Worst == "" || report.Findings[0].Check == "" || report.Findings[0].Finding == "" {

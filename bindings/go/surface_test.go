@@ -46,6 +46,7 @@ func TestLayouts(t *testing.T) {
 		{"item", unsafe.Sizeof(item{}), raw.SIZE_pgcache_item},
 		{"callOptions", unsafe.Sizeof(callOptions{}), raw.SIZE_pgcache_go_options},
 		{"found", unsafe.Sizeof(found{}), raw.SIZE_pgcache_go_found},
+		{"scratch.found", unsafe.Sizeof(scratch{}.found), raw.SIZE_pgcache_go_found},
 		{"done", unsafe.Sizeof(done{}), raw.SIZE_pgcache_go_done},
 		{"head", unsafe.Sizeof(head{}), raw.SIZE_pgcache_go_head},
 	} {

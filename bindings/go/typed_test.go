@@ -22,6 +22,7 @@ type customer struct {
 }
 
 func TestTyped(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	customers := pgcache.NewTyped[customer](c, pgcache.Namespace("customers"), pgcache.TTL(time.Hour))
 	ada := customer{ID: 1<<53 + 1, Name: "Ada <&> \u2028 漢", Tags: []string{"new"}}
@@ -58,6 +59,7 @@ func TestTyped(t *testing.T) {
 
 // What is loaded is the same type and value after a miss as after a hit [A74].
 func TestTypedGetOrLoad(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	counts := pgcache.NewTyped[any](c)
 	for i := 0; i < 2; i++ {
@@ -80,6 +82,7 @@ func TestTypedGetOrLoad(t *testing.T) {
 }
 
 func TestFormats(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	put(t, c, "bytes", "\xff")
 	put(t, c, "json", `{"n": 9007199254740993, "f": 1e-7}`, pgcache.Format(pgcache.FormatJSON))
@@ -134,6 +137,7 @@ func (upper) Decode(data []byte, to any) error {
 }
 
 func TestCodec(t *testing.T) {
+	t.Parallel()
 	c := open(t)
 	texts := pgcache.NewTyped[string](c)
 	_, err := texts.Put(ctx, "as JSON", "text")

@@ -54,7 +54,7 @@ func main() {
 
 func work(words []string) error {
 	if len(words) < 2 {
-		return errors.New("usage: conformance run|write|serve CASES, or read CASES LANGUAGE...")
+		return errors.New("usage: conformance run|write|serve CASES, or read CASES and languages")
 	}
 	t, err := readTable(words[1])
 	if err != nil {

@@ -156,8 +156,8 @@ PGCACHE_GO void pgcache_go_look(const pgcache_value *value, pgcache_go_found *fo
 
 /* Copies what the near cache holds into the buffer, if there is room. Returns the value's size, or -1: there is nothing, or the
    arguments are wrong, which the call that asks the server tells. found (optional): all but data. */
-PGCACHE_GO int64_t pgcache_go_peek(pgcache *cache, void *buffer, size_t buffer_len, pgcache_go_found *found, const void *key,
-                               size_t key_len, const pgcache_options *options) {
+PGCACHE_GO int64_t pgcache_go_peek(pgcache *cache, void *buffer, size_t buffer_len, pgcache_go_found *found,
+                                   const void *key, size_t key_len, const pgcache_options *options) {
   pgcache_value *value;
   if (pgcache_peek(cache, &value, key, key_len, options, NULL) != PGCACHE_OK)
     return -1;

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+
+//go:build race
+
+package pgcache_test
+
+// underRace says whether the race detector is at work.
+const underRace = true
