@@ -10,4 +10,4 @@ $(B)/conformance: $(CONFORMANCE_OBJECTS) $(SHARED_LINKS)
 .PHONY: test-conformance
 # ARGS: the languages, if not all that are built. PGCACHE_LONG=1: with more callers.
 test-conformance: $(B)/conformance all
-	BUILD=$(B) ci/with-postgres tests/conformance/run $(ARGS)
+	BUILD=$(B) POSTGRES_OPTIONS='-c max_connections=300' ci/with-postgres tests/conformance/run $(ARGS)
