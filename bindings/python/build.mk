@@ -43,7 +43,7 @@ $(PYTHON_B)/obj/wrap.o: $(PYTHON_B)/obj/wrap.c $(PYTHON_HERE)/raw/convert.h $(PY
 $(PYTHON_B)/obj/%.o: $(PYTHON_HERE)/raw/%.c $(PYTHON_HERE)/raw/convert.h abi/pgcache.h $(PYTHON_B)/interpreter
 	@mkdir -p $(@D)
 	$(SAY) CC $@
-	$(Q)$(CC) -std=c11 -Wall -Wextra -Wshadow $(if $(WERROR),-Werror) -O2 -g -fPIC -fvisibility=hidden -Iabi $(python_include) -c -o $@ $<
+	$(Q)$(CC) -std=c11 -Wall -Wextra -Wshadow -Werror=implicit-function-declaration $(if $(WERROR),-Werror) -O2 -g -fPIC -fvisibility=hidden -Iabi $(python_include) -c -o $@ $<
 $(PYTHON_MODULE): $(PYTHON_OBJECTS) $(SHARED_LINKS)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
@@ -73,7 +73,7 @@ lint-python: python
 	$(PYTHON_VENV)/ruff format -q --no-cache --check --config $(PYTHON_HERE)/pyproject.toml $(PYTHON_HERE)
 	$(PYTHON_VENV)/mypy --config-file $(PYTHON_HERE)/pyproject.toml --cache-dir $(PYTHON_B)/mypy $(PYTHON_HERE)/src/pgcache \
 	  $(PYTHON_HERE)/tests/typing_test.py $(PYTHON_HERE)/examples
-	PYRIGHT_PYTHON_CACHE_DIR=$(CURDIR)/$(PYTHON_B)/pyright $(PYTHON_VENV)/pyright --project $(PYTHON_HERE)/pyproject.toml --pythonpath $(PYTHON_VENV)/python
+	PYRIGHT_PYTHON_CACHE_DIR='$(CURDIR)/$(PYTHON_B)/pyright' $(PYTHON_VENV)/pyright --project $(PYTHON_HERE)/pyproject.toml --pythonpath $(PYTHON_VENV)/python
 # The source distribution, a wheel with the library in it, and both at work in a clean environment.
 package-python: $(PYTHON_B)/sdist/ready all
 	$(PYTHON_HERE)/tests/package $(B)

@@ -144,6 +144,9 @@
 
 /* ---- Inputs ---- */
 
+%typemap(in) int64_t "if (!py_read_int64($input, &$1)) SWIG_fail;"
+%typemap(in) int32_t "if (!py_read_int32($input, &$1)) SWIG_fail;"
+
 %typemap(in) const pgcache_options *options (pgcache_options options, pgcache_dependency *names) {
   $1 = NULL;
   if ($input != Py_None) {

@@ -63,7 +63,7 @@ int py_read_text(PyObject *object, const char **out) {
 
 /* ---- Numbers ---- */
 
-static int read_int64(PyObject *object, int64_t *out) {
+int py_read_int64(PyObject *object, int64_t *out) {
   long long number = PyLong_AsLongLong(object);
   if (number == -1 && PyErr_Occurred()) {
     if (!PyErr_ExceptionMatches(PyExc_OverflowError))
@@ -75,9 +75,9 @@ static int read_int64(PyObject *object, int64_t *out) {
   return 1;
 }
 
-static int read_int32(PyObject *object, int32_t *out) {
+int py_read_int32(PyObject *object, int32_t *out) {
   int64_t number = 0;
-  if (!read_int64(object, &number))
+  if (!py_read_int64(object, &number))
     return 0;
   if (number < INT32_MIN || number > INT32_MAX)
     return fail("a number does not fit 32 bits");
@@ -113,7 +113,7 @@ int py_read_dependencies(PyObject *object, pgcache_dependency **out, size_t *cou
   for (Py_ssize_t i = 0; i < size; i++) {
     PyObject *const *pair = elements(PyTuple_GET_ITEM(object, i), 2, "a dependency");
     int32_t kind = 0;
-    if (pair == NULL || !read_int32(pair[0], &kind) || !read_plain(pair[1], &made[i].name, &made[i].name_len)) {
+    if (pair == NULL || !py_read_int32(pair[0], &kind) || !read_plain(pair[1], &made[i].name, &made[i].name_len)) {
       PyMem_Free(made);
       return 0;
     }
@@ -130,9 +130,9 @@ int py_read_options(PyObject *object, pgcache_options *out, pgcache_dependency *
   PyObject *const *from = elements(object, 6, "options");
   int32_t read_mode = 0;
   int64_t token = 0;
-  if (from == NULL || !read_int64(from[0], &out->deadline_ms) || !py_read_text(from[1], &out->namespace_name) ||
-      !py_read_text(from[2], &out->span_name) || !read_int32(from[3], &read_mode) || !read_int64(from[4], &token) ||
-      !py_read_dependencies(from[5], dependencies, &out->dependency_count))
+  if (from == NULL || !py_read_int64(from[0], &out->deadline_ms) || !py_read_text(from[1], &out->namespace_name) ||
+      !py_read_text(from[2], &out->span_name) || !py_read_int32(from[3], &read_mode) ||
+      !py_read_int64(from[4], &token) || !py_read_dependencies(from[5], dependencies, &out->dependency_count))
     return 0;
   out->read_mode = (pgcache_read_mode)read_mode;
   out->token = (uint64_t)token;
@@ -143,18 +143,18 @@ int py_read_options(PyObject *object, pgcache_options *out, pgcache_dependency *
 int py_read_load_options(PyObject *object, pgcache_load_options *out) {
   *out = (pgcache_load_options)PGCACHE_LOAD_OPTIONS_INIT;
   PyObject *const *from = elements(object, 9, "load options");
-  return from != NULL && read_int64(from[0], &out->ttl_ms) && read_int64(from[1], &out->stale_ms) &&
-         read_int64(from[2], &out->fail_safe_ms) && read_int64(from[3], &out->throttle_ms) &&
-         read_int64(from[4], &out->absent_ttl_ms) && read_int64(from[5], &out->lease_ms) &&
-         read_int64(from[6], &out->wait_ms) && read_int32(from[7], &out->jitter_percent) &&
-         read_int32(from[8], &out->early_percent);
+  return from != NULL && py_read_int64(from[0], &out->ttl_ms) && py_read_int64(from[1], &out->stale_ms) &&
+         py_read_int64(from[2], &out->fail_safe_ms) && py_read_int64(from[3], &out->throttle_ms) &&
+         py_read_int64(from[4], &out->absent_ttl_ms) && py_read_int64(from[5], &out->lease_ms) &&
+         py_read_int64(from[6], &out->wait_ms) && py_read_int32(from[7], &out->jitter_percent) &&
+         py_read_int32(from[8], &out->early_percent);
 }
 
 int py_read_progress(PyObject *object, pgcache_cleanup_progress *out) {
   *out = (pgcache_cleanup_progress)PGCACHE_CLEANUP_PROGRESS_INIT;
   PyObject *const *from = elements(object, 3, "progress");
-  return from != NULL && read_int32(from[0], &out->restart) && read_int64(from[1], &out->removed) &&
-         read_int64(from[2], &out->evicted);
+  return from != NULL && py_read_int32(from[0], &out->restart) && py_read_int64(from[1], &out->removed) &&
+         py_read_int64(from[2], &out->evicted);
 }
 
 /* ---- Many keys ---- */
@@ -165,8 +165,8 @@ static int read_item(PyObject *object, pgcache_item *out) {
     return read_plain(object, &out->key, &out->key_len);
   PyObject *const *from = elements(object, 4, "an item");
   return from != NULL && read_plain(from[0], &out->key, &out->key_len) &&
-         read_plain(from[1], &out->value, &out->value_len) && read_int64(from[2], &out->ttl_ms) &&
-         read_int32(from[3], &out->format);
+         read_plain(from[1], &out->value, &out->value_len) && py_read_int64(from[2], &out->ttl_ms) &&
+         py_read_int32(from[3], &out->format);
 }
 
 int py_read_batch(PyObject *object, py_batch *out) {
@@ -194,7 +194,7 @@ void py_free_batch(py_batch *batch) {
 
 void *py_page(PyObject *number, size_t element, int is_struct, size_t *len) {
   int64_t wanted = 0;
-  if (!read_int64(number, &wanted))
+  if (!py_read_int64(number, &wanted))
     return NULL;
   *len = wanted >= 0 ? (size_t)wanted : SIZE_MAX;
   char *page = PyMem_Calloc(PGCACHE_BATCH_MAX, element);

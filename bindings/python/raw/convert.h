@@ -68,6 +68,9 @@ PyObject *py_items(const pgcache_item *items, size_t count);
 int py_read_bytes(PyObject *object, Py_buffer *view, const void **data, size_t *len);
 /* A text without NUL; None gives NULL. */
 int py_read_text(PyObject *object, const char **out);
+/* What does not fit is an invalid argument. */
+int py_read_int64(PyObject *object, int64_t *out);
+int py_read_int32(PyObject *object, int32_t *out);
 /* (deadline_ms, namespace, span_name, read_mode, token, dependencies). dependencies is to be freed with PyMem_Free(). */
 int py_read_options(PyObject *object, pgcache_options *out, pgcache_dependency **dependencies);
 /* (ttl_ms, stale_ms, fail_safe_ms, throttle_ms, absent_ttl_ms, lease_ms, wait_ms, jitter_percent, early_percent) */

@@ -215,6 +215,8 @@ def test_a14_counters(cache: Any) -> None:
     with pytest.raises(errors.CounterOverflow) as failure:
         cache.increment("n")
     assert isinstance(failure.value, OverflowError)
+    with pytest.raises(errors.InvalidArgument, match="64 bits"):
+        cache.increment("n", 2**63)
     cache.put("n", "text")
     with pytest.raises(errors.NotACounter):
         cache.increment("n")

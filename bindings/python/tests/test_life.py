@@ -137,11 +137,11 @@ def test_caches_that_come_and_go(url: str, schema: str) -> None:
         assert observer.take() is None or True  # alive as long as anybody needs it
         del load, observer
 
-    for _ in range(5):
+    for _ in range(3):
         one()
     gc.collect()
     files, threads = len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
-    for _ in range(20):
+    for _ in range(20 if LONG else 8):
         one()
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= files

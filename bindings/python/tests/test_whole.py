@@ -88,7 +88,7 @@ def test_both_faces_are_one() -> None:
         [node.name for node in ast.walk(ast.parse(inspect.getsource(module))) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
         for module in (cache, aio)
     ]
-    names = [[name for name in names if not name.startswith("_") and name not in ("aio", "sync")] for names in order]
+    names = [[name for name in dict.fromkeys(names) if not name.startswith("_") and name not in ("aio", "sync")] for names in order]
     assert names[0] == names[1]
 
 

@@ -6,6 +6,7 @@ SPDX-License-Identifier: MIT
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -36,9 +37,15 @@ class Shared:
         self.janitor: Owned | None = None
         self.closed = False
         self.fallbacks = 0
+        self._counting = threading.Lock()
         self.requests = Requests(self.handle)
         self._workers: ThreadPoolExecutor | None = None
         self._process = os.getpid()
+
+    def fell_back(self) -> None:
+        """A cached function served a call itself."""
+        with self._counting:
+            self.fallbacks += 1
 
     def setting(self, name: str) -> str:
         """The value of a setting."""

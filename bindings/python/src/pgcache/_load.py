@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import _pgcache, _requests
-from ._options import Duration, Key, Plan, milliseconds, pack
+from ._options import Duration, Key, Plan, milliseconds
 from ._records import Entry, entry_of
 from ._status import Status
 from .errors import Error, InvalidArgument
 
 if TYPE_CHECKING:
-    from ._pgcache import Owned, RawOptions, RawValue
+    from ._pgcache import Owned, RawValue
     from .aio import AsyncCache
     from .cache import Cache
 
@@ -46,12 +46,6 @@ class _Base:
             raise InvalidArgument("this load has no lease, or has ended")
         return self._lease
 
-    def _ending(self, tags: Iterable[Key], keys: Iterable[Key]) -> RawOptions:
-        if not tags and not keys and self._plan.ending is not None:
-            return self._plan.ending
-        given = self._plan.options
-        return pack(given[1] if given else None, self._plan.deadline, given[2] if given else None, False, tags, keys)
-
     def _stands_in(self, found: RawValue | None) -> Entry | None:
         return None if found is None else entry_of(found, self._cache._codec.decode)
 
@@ -79,7 +73,7 @@ class Load(_Base):
         Gives the version, or None: refused, because the lease was over, or the entry was written or invalidated meanwhile. Raises
         `InvalidArgument`, `TooLarge`, `SerializationError` (the load goes on), or what writes raise."""
         data, format = self._cache._codec.encode(value)
-        status, version = self._end(_pgcache.load_fill, data, format, self._ending(tags, keys))
+        status, version = self._end(_pgcache.load_fill, data, format, self._plan.ending_with(tags, keys))
         return version if status == Status.OK else None
 
     def fill_absent(self) -> bool:
@@ -138,7 +132,7 @@ class AsyncLoad(_Base):
         Gives the version, or None: refused, because the lease was over, or the entry was written or invalidated meanwhile. Raises
         `InvalidArgument`, `TooLarge`, `SerializationError` (the load goes on), or what writes raise."""
         data, format = self._cache._codec.encode(value)
-        arguments = data, format, self._ending(tags, keys)
+        arguments = data, format, self._plan.ending_with(tags, keys)
         status, version = await self._end(_pgcache.submit_load_fill, _requests.version, *arguments)
         return version if status == Status.OK else None
 

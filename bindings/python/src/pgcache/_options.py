@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict, Union
 
 from . import _pgcache
@@ -175,28 +176,44 @@ def pack_plan(
     )  # fmt: skip
 
 
-_OF_CALLS = frozenset(("namespace", "deadline", "span_name"))
-_OF_WRITES = frozenset(("tags", "keys"))
+_OF_CALLS = ("namespace", "deadline", "span_name")
+_OF_WRITES = ("tags", "keys")
 
 
 class Plan:
-    """The options of a load, packed: to begin it, and to end it."""
-
-    __slots__ = ("deadline", "early", "ending", "fail_safe", "how", "options", "soft")
+    """The options of a load, packed when they are needed: a hit in the near cache needs few of them."""
 
     def __init__(self, given: LoadOptions) -> None:
-        every = dict(given)
-        calls = {name: every.pop(name) for name in _OF_CALLS & every.keys()}
-        writes = {name: every.pop(name) for name in _OF_WRITES & every.keys()}
-        self.how: RawPlan = pack_plan(**every)  # type: ignore[arg-type]
-        self.options: RawOptions | None = pack(**calls) if calls else None  # type: ignore[arg-type]
-        self.ending: RawOptions | None = pack(**calls, **writes) if calls or writes else None  # type: ignore[arg-type]
-        self.early = self.how[8] != 0
-        self.fail_safe = self.how[2] != 0
-        self.deadline = given.get("deadline")
-        self.soft = given.get("wait")
+        self._given: dict[str, Any] = {**given}
+        calls = {name: self._given[name] for name in _OF_CALLS if name in given}
+        self.options: RawOptions | None = pack(**calls) if calls else None
+        """To begin it."""
+        self.early = given.get("early_percent", 0) != 0
+
+    @cached_property
+    def how(self) -> RawPlan:
+        """How the entry is loaded and kept."""
+        return pack_plan(**{name: self._given[name] for name in self._given if name not in _OF_CALLS + _OF_WRITES})
+
+    @cached_property
+    def ending(self) -> RawOptions | None:
+        """The options of storing what was loaded."""
+        given = {name: self._given[name] for name in _OF_CALLS + _OF_WRITES if name in self._given}
+        return pack(**given) if given else None
+
+    @property
+    def fail_safe(self) -> bool:
+        """Whether something stale may stand in when a load takes long."""
+        return self.how[2] != 0
 
     @property
     def at_once(self) -> RawPlan:
         """The same without waiting for anybody."""
         return (*self.how[:6], 0, *self.how[7:])
+
+    def ending_with(self, tags: Iterable[Key], keys: Iterable[Key]) -> RawOptions | None:
+        """The options of storing with other dependencies, if there are any."""
+        if not tags and not keys:
+            return self.ending
+        calls = {name: self._given[name] for name in _OF_CALLS if name in self._given}
+        return pack(**calls, tags=tags, keys=keys)

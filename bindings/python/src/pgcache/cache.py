@@ -41,8 +41,8 @@ class Cache(Core, Cached):
     Keys are bytes or text, values bytes or what the serializer knows. Every operation takes the keywords of `Options`: `namespace`,
     `deadline`, `span_name`; times are seconds or timedeltas. Beside what is said at it, every operation raises `InvalidArgument`,
     `TooLarge` (a key or value), `Closed`, `Timeout`, `Unavailable`, `Denied`, `SchemaError` or another `Error` of the server, writes
-    `UnknownOutcome`, `ReadOnly` and `Full` as well. With the setting `on_error` at `miss`, which is this package's default, reads that
-    the server fails find nothing instead.
+    `UnknownOutcome`, `ReadOnly` and `Full` as well. Ctrl-C is heard when the call that waits has ended, at its deadline at the latest.
+    With the setting `on_error` at `miss`, which is this package's default, reads that the server fails find nothing instead.
 
     with Cache("postgresql://localhost/shop") as cache:
         cache.put("greeting", {"text": "hello"}, ttl=60)

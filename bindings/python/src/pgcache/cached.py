@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Union, cast
 
 from ._callkeys import CallKeys, is_stream, represent
-from ._loading import Uncached
-from ._options import Duration, Key, LoadOptions
+from ._loading import Uncached, get_or_load, get_or_load_async
+from ._options import Duration, Key, LoadOptions, Plan
 from ._status import Status
 from .errors import Error, SerializationError
 
@@ -60,7 +60,7 @@ class _Calls:
         self.bypass = bypass
         self._key, self._vary_on = key, vary_on
         self._tags = tags if callable(tags) else tuple(tags)
-        self._how = how
+        self._how, self._plain = how, Plan(how)
 
     def key(self, arguments: dict[str, Any], args: Any, kwargs: Any) -> Key:
         varies = None if self._vary_on is None else self._vary_on(*args, **kwargs)
@@ -72,12 +72,12 @@ class _Calls:
         suffix = f"|{represent(varies)}"
         return key + suffix if isinstance(key, str) else key + suffix.encode()
 
-    def how(self, arguments: dict[str, Any], args: Any, kwargs: Any) -> LoadOptions:
-        if not self._tags:
-            return self._how
+    def plan(self, arguments: dict[str, Any], args: Any, kwargs: Any) -> Plan:
         if callable(self._tags):
-            return {**self._how, "tags": tuple(self._tags(*args, **kwargs))}
-        return {**self._how, "tags": tuple(tag.format_map(arguments) for tag in self._tags)}
+            return Plan({**self._how, "tags": tuple(self._tags(*args, **kwargs))})
+        if self._tags:
+            return Plan({**self._how, "tags": tuple(tag.format_map(arguments) for tag in self._tags)})
+        return self._plain
 
 
 def _kept(result: Any) -> Any:
@@ -162,13 +162,13 @@ def _sync(cache: Any, calls: _Calls) -> Callable[..., Any]:
             return _kept(function(*args, **kwargs))
 
         arguments = calls.keys.arguments(args, kwargs)
-        key, how = calls.key(arguments, args, kwargs), calls.how(arguments, args, kwargs)
+        key, plan = calls.key(arguments, args, kwargs), calls.plan(arguments, args, kwargs)
         try:
-            return cache.get_or_load(key, load, **how)
+            return get_or_load(cache, key, load, None, plan)
         except Error as failure:
             if not _may_serve(failure, ran):
                 raise
-        cache._shared.fallbacks += 1
+        cache._shared.fell_back()
         return function(*args, **kwargs)
 
     return call
@@ -189,13 +189,13 @@ def _async(cache: Any, calls: _Calls) -> Callable[..., Any]:
             return _kept(await function(*args, **kwargs))
 
         arguments = calls.keys.arguments(args, kwargs)
-        key, how = calls.key(arguments, args, kwargs), calls.how(arguments, args, kwargs)
+        key, plan = calls.key(arguments, args, kwargs), calls.plan(arguments, args, kwargs)
         try:
-            return await cache.get_or_load(key, load, **how)
+            return await get_or_load_async(cache, key, load, None, plan)
         except Error as failure:
             if not _may_serve(failure, ran):
                 raise
-        cache._shared.fallbacks += 1
+        cache._shared.fell_back()
         return await function(*args, **kwargs)
 
     return call

@@ -61,7 +61,8 @@ class Json:
 
     def __init__(self) -> None:
         self._encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-        self._decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+        decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+        self._decode, self._decode_beginning = decoder.decode, decoder.raw_decode
 
     def dumps(self, value: Any) -> bytes:
         """The JSON text of a value: None, bool, int, float, str, and lists, tuples and dictionaries of these."""
@@ -69,7 +70,12 @@ class Json:
 
     def loads(self, data: bytes) -> Any:
         """The value of a JSON text."""
-        return self._decode(data.decode())
+        text = data.decode()
+        try:
+            value, end = self._decode_beginning(text)
+        except ValueError:  # perhaps behind spaces
+            return self._decode(text)
+        return value if end == len(text) else self._decode(text)
 
 
 class OrJson:
