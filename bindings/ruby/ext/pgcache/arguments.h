@@ -41,9 +41,14 @@ inline void mark_arguments(void *data) {
     for (VALUE held : self->held)
       rb_gc_mark(held); /* and keeps it in its place */
 }
-inline void forget_arguments(void *data) { delete static_cast<Arguments *>(data); }
-static const rb_data_type_t arguments_type = {
-    "PGCache::Raw arguments", {mark_arguments, forget_arguments, nullptr, nullptr, {nullptr}}, nullptr, nullptr, RUBY_TYPED_FREE_IMMEDIATELY};
+inline void forget_arguments(void *data) {
+  delete static_cast<Arguments *>(data);
+}
+static const rb_data_type_t arguments_type = {"PGCache::Raw arguments",
+                                              {mark_arguments, forget_arguments, nullptr, nullptr, {nullptr}},
+                                              nullptr,
+                                              nullptr,
+                                              RUBY_TYPED_FREE_IMMEDIATELY};
 
 inline Arguments *arguments(volatile VALUE *keep) {
   if (NIL_P(*keep))
@@ -83,7 +88,8 @@ inline void depend(Arguments *self, pgcache_dependency_kind kind, VALUE names) {
   Check_Type(names, T_ARRAY);
   for (long i = 0; i < RARRAY_LEN(names); i++) {
     VALUE name = hold(self, RARRAY_AREF(names, i));
-    self->dependencies.push_back({sizeof(pgcache_dependency), kind, RSTRING_PTR(name), static_cast<size_t>(RSTRING_LEN(name))});
+    self->dependencies.push_back(
+        {sizeof(pgcache_dependency), kind, RSTRING_PTR(name), static_cast<size_t>(RSTRING_LEN(name))});
   }
 }
 
@@ -94,7 +100,9 @@ struct Filling {
   Arguments *arguments;
   const char *key;
   VALUE value;
-  bool is(const char *name) const { return strcmp(key, name) == 0; }
+  bool is(const char *name) const {
+    return strcmp(key, name) == 0;
+  }
 };
 inline int fill_option(VALUE key, VALUE value, VALUE argument) {
   Arguments *self = reinterpret_cast<Arguments *>(argument);

@@ -20,8 +20,8 @@ namespace raw {
 /* ---- Errors ---- */
 
 [[noreturn]] inline void fail(pgcache_status status, const char *sqlstate, const char *message) {
-  VALUE error = rb_funcall(rb_path2class("PGCache::Error"), rb_intern("of"), 3, INT2NUM(status), rb_utf8_str_new_cstr(sqlstate),
-                           rb_utf8_str_new_cstr(message));
+  VALUE error = rb_funcall(rb_path2class("PGCache::Error"), rb_intern("of"), 3, INT2NUM(status),
+                           rb_utf8_str_new_cstr(sqlstate), rb_utf8_str_new_cstr(message));
   rb_exc_raise(error);
 }
 
