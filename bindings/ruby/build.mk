@@ -54,7 +54,7 @@ check-ruby: ruby
 	@for file in $(RUBY_HERE)/*/*.rb $(RUBY_HERE)/lib/*/*.rb $(RUBY_HERE)/ext/*/*.rb $(RUBY_HERE)/pgcache.gemspec; do \
 	  said=$$($(RUBY) -wc "$$file" 2>&1) && [ "$$said" = 'Syntax OK' ] || { echo "$$file: $$said"; exit 1; }; done
 	BUILD=$(B) ci/check-bindings-cover ruby
-	ci/side-by-side '$(call ruby_test,interface gem settings provider)' '$(call ruby_test,lifetime)' \
+	ci/side-by-side '$(call ruby_test,interface gem settings provider raw)' '$(call ruby_test,lifetime)' \
 	  '$(call ruby_test,entries many whole loads waiting fibers measurements)'
 # Quotes of quotes: side-by-side hands each to a shell.
 ruby_test = LD_LIBRARY_PATH="$(CURDIR)/$(B)" PGCACHE_GEM_FOLDER="$(CURDIR)/$(RUBY_B)" ci/with-postgres $(RUBY) -w -I $(RUBY_B) \

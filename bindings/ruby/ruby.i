@@ -160,7 +160,8 @@ static void drop_load(pgcache_load *load) {
 %}
 
 %object(pgcache_config, config, Config, pgcache_config_free(static_cast<pgcache_config *>(pointer)), nullptr)
-%object(pgcache, cache, Cache, (void)0, nullptr)
+/* What still holds the handle keeps it in memory, and not open. */
+%object(pgcache, cache, Cache, pgcache_shutdown(static_cast<pgcache *>(pointer)), nullptr)
 %object(pgcache_value, value, Value, pgcache_value_free(static_cast<pgcache_value *>(pointer)), nullptr)
 %object(pgcache_snapshot, snapshot, Snapshot, pgcache_snapshot_free(static_cast<pgcache_snapshot *>(pointer)), nullptr)
 %object(pgcache_load, load, Load, raw::drop_load(static_cast<pgcache_load *>(pointer)), raw::object_of(argv[0])->handle)

@@ -120,10 +120,9 @@ class TestLifetime < PGCacheTest
 
   def test_objects_that_move
     assert_equal "", ruby(<<~'RUBY')
-      GC.auto_compact = true
       cache = PGCache::Cache.new(janitor: nil)
-      mover = Thread.new { loop { GC.compact } }
-      20.times do |i|
+      mover = Thread.new { loop { GC.compact and sleep 0.005 } }
+      5.times do |i|
         cache.put_many((0...50).to_h { |n| ["#{i}-#{n}", "short#{n}".b] }, tags: %w[a b])
         (0...50).all? { |n| cache.get("#{i}-#{n}", read: :store) == "short#{n}".b } or abort "changed"
         cache.dependents(tags: %w[a b])["entries"].first == 50 * (i + 1) or abort "tags changed"
