@@ -57,6 +57,7 @@ func (c *Cache) getOrLoad(ctx context.Context, key string, o *options, load load
 	if err != nil || lease == nil {
 		return entry, err
 	}
+	lease.quiet = true
 	job := &job{lease: lease, key: key, options: o, load: load}
 	if entry != nil {
 		go job.alone(ctx)
@@ -210,6 +211,7 @@ func (j *job) standIn(ctx context.Context) *Entry {
 	o.timeout, o.hasTimeout = 0, false
 	entry, lease, _ := j.lease.cache.beginLoad(detached{ctx}, j.key, &o)
 	if lease != nil {
+		lease.quiet = true
 		lease.Close() // ours has ended meanwhile, and this one is not wanted
 	}
 	return entry

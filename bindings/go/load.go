@@ -17,7 +17,7 @@ import (
 type Load struct {
 	cache *Cache
 	lease *lease
-	opts  *options // those of Begin
+	quiet bool // part of a GetOrLoad, and providers are told of that
 }
 
 // lease is the load of C's, apart from the Load, so that the garbage collector can tell when nobody has that any more.
@@ -60,7 +60,7 @@ func (c *Cache) beginLoad(ctx context.Context, key string, o *options) (*Entry, 
 		entry = r.entry()
 	}
 	if r.load != nil {
-		load = &Load{cache: c, lease: r.load, opts: o}
+		load = &Load{cache: c, lease: r.load}
 		runtime.SetFinalizer(load, (*Load).collected)
 	}
 	if entry == nil && load == nil {
@@ -72,7 +72,10 @@ func (c *Cache) beginLoad(ctx context.Context, key string, o *options) (*Entry, 
 // end makes a request that ends the load, unless it is refused before it is sent.
 func (l *Load) end(ctx context.Context, name string, o *options, size int,
 	submit func(*raw.Load, *frame) int32) (reply, error) {
-	ctx, m := l.cache.begin(ctx, name, o)
+	var m *measured
+	if !l.quiet {
+		ctx, m = l.cache.begin(ctx, name, o)
+	}
 	l.lease.mutex.Lock()
 	load := l.lease.load
 	var r reply

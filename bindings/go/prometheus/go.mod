@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT
+
 module github.com/pgcache/pgcache/bindings/go/prometheus
 
 go 1.19
