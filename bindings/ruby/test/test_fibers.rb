@@ -40,6 +40,17 @@ class TestFibers < PGCacheTest
     end
   end
 
+  # The root fiber of a thread with a scheduler blocks, as does one that asks for it.
+  def test_fibers_that_block
+    here = cache
+    SmallScheduler.run do
+      Fiber.schedule { 10.times { |index| here.put("fiber#{index}", 1) and here.get("fiber#{index}", read: :store) } }
+      10.times { |index| assert_equal 1, here.put("root#{index}", 1) && here.get("root#{index}", read: :store) }
+      Fiber.new(blocking: true) { assert_equal 1, here.get("root1", read: :store) }.resume
+    end
+    assert_equal 20, here.keys.count
+  end
+
   def test_A40_one_load_for_many_fibers
     here = cache
     runs = 0

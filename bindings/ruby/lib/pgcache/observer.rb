@@ -77,7 +77,7 @@ module PGCache
     private
 
     def look(milliseconds)
-      return Raw.observer_next(@observer, milliseconds) unless Fiber.scheduler
+      return Raw.observer_next(@observer, milliseconds) unless Fiber.current_scheduler
 
       found = Raw.observer_next(@observer, 0)
       sleep(milliseconds / 1000.0) if found.first == Raw::MISS

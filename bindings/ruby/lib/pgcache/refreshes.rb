@@ -17,7 +17,7 @@ module PGCache
     def refresh(load)
       return unless load.lease?
 
-      if Fiber.scheduler
+      if Fiber.current_scheduler
         Fiber.schedule { yield load }
       else
         start(report: true) { yield load } || load.close

@@ -41,7 +41,7 @@ module PGCache
     def complete(submit, *arguments)
       forked if @process != Process.pid
       _, id = Raw.public_send(submit, *arguments)
-      done = Fiber.scheduler ? await_in_fiber(id) : Raw.await(@handle, id) || await_handed(id)
+      done = Fiber.current_scheduler ? await_in_fiber(id) : Raw.await(@handle, id) || await_handed(id)
     ensure
       give_up(id) if id && !done
     end
@@ -88,7 +88,7 @@ module PGCache
     end
 
     def await_in_fiber(id)
-      scheduler = Fiber.scheduler
+      scheduler = Fiber.current_scheduler
       slot, first = expect(id, scheduler)
       Fiber.schedule { hand_out(scheduler) } if first
       pop(slot)
