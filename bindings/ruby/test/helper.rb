@@ -25,7 +25,7 @@ class PGCacheTest < Minitest::Test
 
   # A namespace of its own, so that tests need not empty anything.
   def setup
-    @namespace = "#{name}-#{SecureRandom.hex(4)}"[-63..] || "#{name}-#{SecureRandom.hex(4)}"
+    @namespace = "#{SecureRandom.hex(4)}-#{name}"[0, 63]
     @caches = []
   end
 
@@ -38,6 +38,11 @@ class PGCacheTest < Minitest::Test
     made = PGCache::Cache.new(url, schema: SCHEMA, namespace: @namespace, on_error: "error", janitor: nil, timeout_ms: 20_000, **options)
     @caches << made
     made
+  end
+
+  # Another namespace that no other test has.
+  def other
+    "other-#{@namespace}"[0, 63]
   end
 
   # Not without its reason in print.

@@ -20,6 +20,24 @@ class TestLifetime < PGCacheTest
     assert_equal 1, here.get("key", read: :store)
   end
 
+  def test_A53_forks_while_threads_are_at_work
+    here = cache
+    stop = false
+    threads = Array.new(4) do |thread|
+      Thread.new { here.put("t#{thread}", 1) and here.get("t#{thread}", read: :store) and here.get_or_load("l#{thread}") { 1 } until stop }
+    end
+    10.times do |child|
+      pid = fork do
+        here.put("child#{child}", 1)
+        exit!(here.get("child#{child}", read: :store) == 1 && here.get_or_load("load#{child}") { 2 } == 2 ? 0 : 1)
+      end
+      assert_equal 0, Process.wait2(pid).last.exitstatus
+    end
+    stop = true
+    threads.each(&:join)
+    assert_equal 1, here.get("child9", read: :store)
+  end
+
   # As puma's cluster does: a cache made before, workers with threads, that end in the usual way.
   def test_A53_workers_of_a_cluster
     output = ruby(<<~'RUBY', status: 0)

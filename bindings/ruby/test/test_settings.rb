@@ -31,7 +31,7 @@ class TestSettings < PGCacheTest
     with_environment("PGCACHE_URL" => URL, "PGCACHE_SCHEMA" => SCHEMA, "PGCACHE_NAMESPACE" => @namespace) do
       PGCache::Cache.open(janitor: nil) { |here| here.put("key", 1) }
       assert_equal 1, cache.get("key")
-      PGCache::Cache.open(janitor: nil, namespace: "other") { |here| assert_nil here.get("key") }
+      PGCache::Cache.open(janitor: nil, namespace: other) { |here| assert_nil here.get("key") }
     end
   end
 

@@ -43,8 +43,8 @@ class TestWhole < PGCacheTest
   def test_A06_flush
     here = whole
     here.put_many({ "a" => 1, "b" => 2, "c" => 3 })
-    here.put("d", 4, namespace: "other")
-    assert_equal 1, here.flush(namespace: "other")
+    here.put("d", 4, namespace: other)
+    assert_equal 1, here.flush(namespace: other)
     assert_equal 3, here.keys.count
     assert_equal 3, here.flush(all: true)
     assert_equal 0, here.keys.count

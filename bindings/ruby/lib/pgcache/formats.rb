@@ -49,8 +49,9 @@ module PGCache
         return [value, Raw::FORMAT_BYTES] if value.is_a?(String) && value.encoding == Encoding::BINARY
 
         [serializer.dump(value), serializer.number]
-      rescue ::JSON::GeneratorError, EncodingError, TypeError, NoMethodError, RangeError => error
-        raise FormatError, "a #{value.class} cannot be written in format #{serializer.number} (#{error.class})"
+      rescue ::JSON::JSONError, EncodingError, TypeError, NoMethodError, RangeError => error
+        # Without its cause, whose words may be of the value.
+        raise FormatError, "a #{value.class} cannot be written in format #{serializer.number} (#{error.class})", cause: nil
       end
 
       # The value of bytes in a format.
@@ -60,8 +61,8 @@ module PGCache
         serializer = @known.fetch(number) { raise FormatError, "nothing is known here that reads format #{number}" }
         begin
           serializer.load(bytes)
-        rescue ::JSON::ParserError, ArgumentError, EncodingError, EOFError => error
-          raise FormatError, "the bytes are not in format #{number} (#{error.class})"
+        rescue ::JSON::JSONError, ArgumentError, EncodingError, EOFError => error
+          raise FormatError, "the bytes are not in format #{number} (#{error.class})", cause: nil
         end
       end
     end
