@@ -142,7 +142,7 @@ static void fill(batch *made, const sortable *picked, size_t count) {
     op->u.increment.delta = first->u.increment.delta;
     op->u.increment.initial = first->u.increment.initial;
   } else if (pgc_op_has_load(op->kind)) {
-    op->u.load = first->u.load;
+    op->u.load = *first->u.load;
   }
 }
 
@@ -185,7 +185,7 @@ static void end_key(pgc_engine *self, batch *back, size_t index, pgcache_status 
     if (op->kind == PGC_OP_INCREMENT)
       part->request->number = op->u.increment.number;
     else if (pgc_op_has_load(op->kind))
-      part->request->u.load = op->u.load;
+      *part->request->u.load = op->u.load;
     pgc_part_answered(self, part, status, error);
   }
   pgc_free(key->tags);

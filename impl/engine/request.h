@@ -82,6 +82,9 @@ struct pgcache_completion {
   uint64_t token;
   pgcache_callback callback; /* call NULL: none */
   pgc_op_kind kind;          /* of its parts: GET, PUT, REMOVE also for the multi-key ones; without parts: any other */
+  bool answered;             /* all of them by the maker: see pgc_engine_submit_answered() */
+  bool discarded;            /* nobody wants its completion */
+  bool owed;                 /* it is let in beyond the limits: what was let in before makes it necessary */
   pgc_deadline deadline;
   const char *namespace_name; /* in its own memory */
   union {
@@ -89,13 +92,12 @@ struct pgcache_completion {
       int64_t delta, initial;
     } increment;
     int64_t expected_version;
-    pgc_op_load load; /* begin, fill, end: with its outputs */
+    pgc_op_load *load; /* where pgc_op_has_load(), with its outputs; in its own memory */
   } u;
   const pgc_digest *tags; /* as in pgc_op; in its own memory */
   size_t tag_count;
   pgc_part *parts; /* of distinct keys; in its own memory */
   size_t part_count;
-  bool answered; /* all of them by the maker: see pgc_engine_submit_answered() */
   /* Without parts: does the operation on a thread where it may wait, sets the outputs, and gives the status. */
   pgcache_status (*run)(pgc_request *self, pgcache_error *error);
   /* With parts: is told of the end of each that was not answered by the maker, on the engine's thread, before its completion
@@ -106,9 +108,7 @@ struct pgcache_completion {
   void *context;          /* for run and part_ended */
   void *load_context;     /* for what is done about loads */
   size_t bytes;           /* what it counts against async_bytes_max */
-  bool discarded;         /* nobody wants its completion */
   pgc_request_measure measured;
-  bool owed; /* it is let in beyond the limits: what was let in before makes it necessary */
 
   /* ---- Outputs. ---- */
   uint64_t id;

@@ -279,7 +279,7 @@ void pgc_copies_end(pgc_near *near, const pgc_call *call, pgcache_status status)
    then finds the copy, one that is submitted before waits for the write in the engine. */
 static void part_ended(pgc_request *request, const pgc_part *part, pgcache_status status) {
   pgc_copies_writes *writes = request->context;
-  const manner how = manner_of(request->kind, request->tags, request->tag_count, &request->u.load, writes->absences);
+  const manner how = manner_of(request->kind, request->tags, request->tag_count, request->u.load, writes->absences);
   tell(request->near, &how, &part->key, status);
   if (pgc_op_writes(request->kind))
     __atomic_sub_fetch(place_of(writes, &part->key.copy.name), 1, __ATOMIC_RELEASE);

@@ -132,7 +132,7 @@ static void goes(pgc_request *request, pgc_part *part) {
     self->turn = pgc_flight_turn(self->flight);
     (void)pgc_flight_sending(self->flight);
   }
-  pgc_load_set_question(self->load, &request->u.load, self->fresh != NULL);
+  pgc_load_set_question(self->load, request->u.load, self->fresh != NULL);
 }
 
 /* ---- Answers ---- */
@@ -141,7 +141,7 @@ static void goes(pgc_request *request, pgc_part *part) {
 static void take_lease(pgc_request *request, pgcache_value *stale, pgc_flight *flight) {
   quest *self = request->load_context;
   self->unsure = false;
-  if (stale != NULL && !pgc_load_may_stand_in(&self->plan, &request->u.load)) {
+  if (stale != NULL && !pgc_load_may_stand_in(&self->plan, request->u.load)) {
     pgc_value_release(stale);
     stale = NULL;
   }
@@ -174,7 +174,7 @@ static void end_early(pgc_request *request, pgc_part *part, bool leased) {
 /* The last word of the store. True: but it is asked for an early refresh. */
 static bool conclude(pgc_request *request, pgc_part *part, pgcache_status status) {
   quest *self = request->load_context;
-  const pgc_op_load *answer = &request->u.load;
+  const pgc_op_load *answer = request->u.load;
   pgcache_value *found = part->key.found;
   if (answer->leased) {
     bool leads = self->leads && status == PGCACHE_LEASE; /* a value that is given is given to others, too */
@@ -200,7 +200,7 @@ static bool conclude(pgc_request *request, pgc_part *part, pgcache_status status
 
 static bool ask_again(pgc_request *request, pgc_part *part, pgcache_status *status) {
   quest *self = request->load_context;
-  const pgc_op_load *answer = &request->u.load;
+  const pgc_op_load *answer = request->u.load;
   if (*status < 0)
     return false;
   self->unsure = answer->leased;
@@ -246,7 +246,7 @@ static void ended(pgc_request *request, pgc_part *part, pgcache_status status) {
   (void)part;
   quest *self = request->load_context;
   leave_flight(self, NULL);
-  bool leased = self->unsure && (status < 0 || request->u.load.leased);
+  bool leased = self->unsure && (status < 0 || request->u.load->leased);
   if (!leased || pgc_engine_submit(request->engine, self->give_back, NULL, NULL) != PGCACHE_OK)
     pgc_request_free(self->give_back);
   self->give_back = NULL;
@@ -278,7 +278,7 @@ static pgc_request *make_give_back(pgc_call *call, const quest *of) {
   request->callback.call = NULL;
   request->discarded = request->owed = true;
   request->deadline = pgc_deadline_in(call->cache->settings.timeout_ms);
-  memcpy(request->u.load.token, of->load->token, sizeof of->load->token);
+  memcpy(request->u.load->token, of->load->token, sizeof of->load->token);
   if (of->flights != NULL) {
     request->load_context = of->flights;
     request->guide = &give_back_guide;

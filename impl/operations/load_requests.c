@@ -56,7 +56,6 @@ static pgc_request *make_end(pgc_call *call, const pgcache_load *load) {
   self->flight = load->flight;
   request->load_context = self;
   request->guide = &end_guide;
-  request->u.load = call->op.u.load;
   request->parts[0].answered = request->answered = load->hollow;
   return request;
 }
@@ -100,10 +99,8 @@ pgcache_status pgc_load_submit_extend(pgc_call *call, uint64_t *id, pgcache_load
   void *room;
   pgc_deadline until = pgc_monotonic_us() + call->op.u.load.lease_ms * 1000;
   pgc_request *request = pgc_request_make_key(call, 0, &room);
-  if (request != NULL) {
-    request->u.load = call->op.u.load;
+  if (request != NULL)
     request->parts[0].answered = request->answered = load->hollow;
-  }
   pgcache_status status = submit_plainly(call, id, request);
   if (status == PGCACHE_OK && load->flight != NULL)
     pgc_flight_lead_until(load->flight, until);

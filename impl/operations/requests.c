@@ -165,16 +165,26 @@ static bool is_answered(pgc_call *call) {
   return false;
 }
 
+static size_t aligned(size_t size) {
+  const size_t align = _Alignof(max_align_t);
+  return (size + align - 1) / align * align;
+}
+
 pgc_request *pgc_request_make_key(pgc_call *call, size_t extra, void **room) {
   pgc_op_key *key = &call->key;
   void *own;
-  const size_t align = _Alignof(max_align_t), part_size = (sizeof(pgc_part) + align - 1) / align * align;
-  extra = (extra + align - 1) / align * align;
-  pgc_request *self = make(call, call->op.kind, part_size + extra + bytes_of(key), &own);
+  const size_t part_size = aligned(sizeof(pgc_part));
+  const size_t load_size = pgc_op_has_load(call->op.kind) ? aligned(sizeof(pgc_op_load)) : 0;
+  extra = aligned(extra);
+  pgc_request *self = make(call, call->op.kind, part_size + load_size + extra + bytes_of(key), &own);
   if (self != NULL) {
     self->parts = own;
     self->part_count = 1;
-    *room = (char *)own + part_size;
+    if (load_size > 0) {
+      self->u.load = (void *)((char *)own + part_size);
+      *self->u.load = call->op.u.load;
+    }
+    *room = (char *)own + part_size + load_size;
     char *rest = (char *)*room + extra;
     set_part(self, 0, key, &rest);
     self->bytes = bytes_of(key);

@@ -30,11 +30,13 @@ inline pgc_digest digest_of(unsigned number) {
 inline pgc_request *request_for(pgc_op_kind kind, unsigned number, const char *namespace_name = "n",
                                 int64_t deadline_ms = 60000) {
   void *room = nullptr;
-  pgc_request *request = pgc_request_new(sizeof(pgc_part), &room);
+  pgc_request *request = pgc_request_new(sizeof(pgc_part) + sizeof(pgc_op_load), &room);
   request->kind = kind;
   request->deadline = pgc_deadline_in(deadline_ms);
   request->namespace_name = namespace_name;
   request->parts = static_cast<pgc_part *>(room);
+  if (pgc_op_has_load(kind))
+    request->u.load = reinterpret_cast<pgc_op_load *>(request->parts + 1);
   request->part_count = 1;
   request->parts[0].key.digest = digest_of(number);
   return request;

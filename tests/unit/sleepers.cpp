@@ -45,7 +45,7 @@ const pgc_guide guide = {
 
 uint64_t submit(const Engine &engine, Script &script, unsigned number, int64_t deadline_ms = 60000) {
   pgc_request *request = test::request_for(PGC_OP_BEGIN_LOAD, number, "n", deadline_ms);
-  request->u.load.token[0] = 42;
+  request->u.load->token[0] = 42;
   request->guide = &guide;
   request->load_context = &script;
   return engine.submit(request);
@@ -104,7 +104,7 @@ TEST_CASE("An answer that is not the last word is asked for again after a sleep,
   pgc_request *out = engine.await(id);
   REQUIRE(out != nullptr);
   CHECK(out->status == PGCACHE_LEASE);
-  CHECK(out->u.load.others_ms == 7);
+  CHECK(out->u.load->others_ms == 7);
   CHECK(runs == 3);
   CHECK(script.gone == 3);
   CHECK(script.asked == 3);

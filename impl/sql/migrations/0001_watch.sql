@@ -114,7 +114,12 @@ SET search_path = pg_catalog, pg_temp%s AS %L', made, settings, 'DECLARE
   ended uuid[];
 BEGIN' || body || format('
   IF cardinality(ended) > 0 THEN
-    PERFORM %I.append_invalidations(ended);
+    INSERT INTO %1$I.invalidations (digest) SELECT unnest(ended) ON CONFLICT DO NOTHING;
+    IF FOUND THEN -- as append_invalidations()
+      INSERT INTO %1$I.changes (slot, kind, event)
+      SELECT coalesce((SELECT m.slot FROM %1$I.marker m), 0), 1, string_agg(uuid_send(u.digest), '''')
+        FROM unnest(ended) WITH ORDINALITY u(digest, number) GROUP BY (u.number - 1) / 100;
+    END IF;
   END IF;
   RETURN NULL;
 END', :'schema'));
