@@ -193,7 +193,7 @@
  *                   cannot be turned off. What the near cache answers to calls on one key is all counted; the duration is taken
  *                   of one of 64, chosen at random, which stands for all 64. Names of operations are those of the functions without
  *                   pgcache_ and submit_; get_into is a get, and a hit also where the buffer is too small; a peek that finds nothing
- *                   is not counted, for whoever peeks asks on. What a call does by other
+ *                   is not counted (providers and observers are told), for whoever peeks asks on. What a call does by other
  *                   functions (get_or_load begins a load) is part of it; what a loader calls is measured by itself.
  *   [rule:outcomes] `hit` where what was looked for was there, and else the status in small letters without PGCACHE_: `ok`, `miss`,
  *                   `stale`, `timeout` and so on; of get_or_load `ok` is what was loaded. The source is `near` where the near
