@@ -19,7 +19,6 @@ type Cache struct {
 	providers []Provider
 	schema    string
 	namespace string
-	janitor   *Janitor
 }
 
 // Open makes a cache. The address is any connection string or URI of libpq's, "null:" for a cache that stores nothing and needs no
@@ -49,14 +48,14 @@ func Open(address string, options ...OpenOption) (*Cache, error) {
 	ms := time.Millisecond
 	c.timeout = time.Duration(configured(config, "timeout_ms")) * ms
 	c.maintenance = time.Duration(configured(config, "maintenance_timeout_ms")) * ms
-	c.direct = directRoom(configured(config, "pool_max"), configured(config, "async_connections"))
+	c.rooms = newRooms(configured(config, "pool_max"), configured(config, "async_connections"))
 	cache := &Cache{
 		core: c, providers: o.providers,
 		schema:    textOf(raw.Config_get(config, "schema")),
 		namespace: textOf(raw.Config_get(config, "namespace")),
 	}
 	if o.janitor != 0 {
-		if cache.janitor, err = startJanitor(c, o.janitor); err != nil {
+		if _, err := startJanitor(c, o.janitor); err != nil {
 			c.close()
 			return nil, err
 		}

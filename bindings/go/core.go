@@ -18,7 +18,7 @@ type core struct {
 	closed bool         // no call begins any more
 
 	requests requests
-	direct   chan struct{} // a place for each direct call under way
+	rooms    rooms
 
 	ownersMutex sync.Mutex
 	owners      map[owner]struct{}

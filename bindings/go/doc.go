@@ -14,8 +14,8 @@
 // Calls return what they found, or an error. What is no failure is an error, too, where there is nothing to return: errors.Is tells
 // [ErrMiss], [ErrExists], [ErrBusy] and [ErrRefused] apart. Failures are of the type [*Error].
 //
-// Opened by this package a cache fails open: a read that the server fails is a miss, which the counters tell. [Setting]("on_error",
-// "error") has it return the error. Writes tell always.
+// Opened by this package a cache fails open: a read that the server fails is a miss, which the counters tell. The setting on_error at error has
+// it return the error. Writes tell always.
 //
 // # Contexts
 //
@@ -25,10 +25,12 @@
 //
 // # Goroutines, garbage, fork
 //
-// Any number of goroutines may use a cache at once. A call that waits takes no thread: it is a request of the library's, whose end the network
-// poller tells, so that a thousand of them need no more than the connections of the setting async_connections. Values are copies, the
-// caller's own. What is not closed is closed by the garbage collector, in any order. Programs in Go do not fork without exec, so there is
-// nothing to say about that.
+// Any number of goroutines may use a cache at once. A few calls at a time are made directly, each on a thread, which is the quickest
+// for a single one; what comes beyond takes no thread: it is a request of the library's, whose end the network poller tells, so that
+// a thousand calls under way need no more than the connections of the setting async_connections. Values are copies, the caller's own.
+//
+// What is not closed is closed by the garbage collector, in any order. Programs in Go do not fork without exec, so there is nothing to
+// say about that.
 //
 // # Bytes and values
 //

@@ -3,6 +3,7 @@
 package pgcache_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -398,9 +399,23 @@ func TestOpenFailsOpen(t *testing.T) {
 	c, err := pgcache.Open(nowhere, pgcache.JanitorEvery(0))
 	no(t, err)
 	defer c.Close()
+	began := time.Now()
 	misses(t, c, "k")
+	cancellable, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for i := 0; i < 10; i++ {
+		value, err := c.GetOrLoad(cancellable, "k", gives("loaded"), pgcache.FailSafe(time.Minute))
+		no(t, err)
+		same(t, string(value), "loaded")
+	}
+	many, err := c.GetMany(cancellable, []string{"a", "b"})
+	no(t, err)
+	same(t, len(many), 0)
 	_, err = c.Put(ctx, "k", nil)
 	want(t, err, pgcache.ErrUnavailable)
+	if took := time.Since(began); took > 3*time.Second {
+		t.Fatal("it took ", took)
+	}
 	if strings.Contains(err.Error(), "secret") {
 		t.Fatal("the password is told")
 	}

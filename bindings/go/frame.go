@@ -18,7 +18,8 @@ type frame struct {
 	found   found
 	id      uint64
 	count   uint64
-	value   *raw.Value // C's memory
+	value   *raw.Value // C's memory, as the next
+	load    *raw.Load
 	version int64
 	number  int64
 }

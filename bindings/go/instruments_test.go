@@ -202,6 +202,11 @@ func TestA60Snapshot(t *testing.T) {
 	no(t, first.Add(second)) // they outlive the cache
 	same(t, sum(first, "pgcache_hits_total"), 2)
 	want(t, first.Add(first), pgcache.ErrInvalid)
+	no(t, second.Close())
+	no(t, second.Close())
+	if len(second.Samples()) != 0 || second.Origin() != "" || first.Add(second) == nil {
+		t.Fatal("it is not empty")
+	}
 	_, err = c.Snapshot()
 	want(t, err, pgcache.ErrClosed)
 }

@@ -17,12 +17,18 @@ func (c *Cache) Invalidate(ctx context.Context, opts ...Option) error {
 	ctx, m := c.begin(ctx, "invalidate", o, o.keys...)
 	what, err := o.dependencies()
 	if err == nil {
-		defer raw.Go_dependencies_free(what)
+		free := func() { raw.Go_dependencies_free(what) }
 		var r reply
-		r, err = c.request(ctx, o.withoutDependencies(), c.core.timeout, func(h *raw.Cache, f *frame) int32 {
-			return raw.Submit_invalidate(h, &f.id, what, f.opts(), f.err())
+		r, err = c.do(ctx, o.withoutDependencies(), operation{
+			direct:   func(h *raw.Cache, f *frame) int32 { return raw.Invalidate(h, what, f.opts(), f.err()) },
+			submit:   func(h *raw.Cache, f *frame) int32 { return raw.Submit_invalidate(h, &f.id, what, f.opts(), f.err()) },
+			writes:   true,
+			leftover: free,
 		})
 		r.free()
+		if !r.left {
+			free()
+		}
 	}
 	m.end(err)
 	return err

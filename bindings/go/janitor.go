@@ -15,6 +15,7 @@ import (
 // schema ended an interval ago. It survives failures, which are counted, and ends with Stop or with its cache.
 type Janitor struct {
 	cache  *Cache // so that the cache stays; nil for the one of Open
+	core   *core
 	thread *janitorThread
 }
 
@@ -66,7 +67,7 @@ func startJanitor(c *core, interval time.Duration) (*Janitor, error) {
 	}
 	t := &janitorThread{janitor: janitor}
 	c.own(t)
-	return &Janitor{thread: t}, nil
+	return &Janitor{core: c, thread: t}, nil
 }
 
 // Stop tells the janitor to stop and waits until it has: at most for its statement. If ctx ends first, it stops nevertheless, and the
@@ -78,6 +79,9 @@ func (j *Janitor) Stop(ctx context.Context) error {
 			return ended(ctx.Err())
 		}
 		err = j.thread.stop(20 * time.Millisecond)
+	}
+	if err == nil {
+		j.core.disown(j.thread)
 	}
 	return err
 }

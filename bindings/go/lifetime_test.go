@@ -149,7 +149,7 @@ func TestGarbage(t *testing.T) {
 func TestLeaks(t *testing.T) {
 	rounds := 300
 	if long() {
-		rounds = 20000
+		rounds = 5000
 	}
 	c := open(t)
 	value := make([]byte, 2000)
@@ -185,6 +185,7 @@ func TestLeaks(t *testing.T) {
 			snapshot, err := c.Snapshot()
 			no(t, err)
 			snapshot.Samples()
+			no(t, snapshot.Close())
 			observer, err := c.Observe(pgcache.Operations, pgcache.LevelInfo, 4)
 			no(t, err)
 			no(t, observer.Close())

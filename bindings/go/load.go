@@ -47,13 +47,19 @@ func (c *Cache) Begin(ctx context.Context, key string, opts ...Option) (*Entry, 
 }
 
 func (c *Cache) beginLoad(ctx context.Context, key string, o *options) (*Entry, *Load, error) {
-	r, err := c.request(ctx, o, c.core.timeout, func(h *raw.Cache, f *frame) int32 {
-		return raw.Submit_load_begin(h, &f.id, key, f.how(), f.opts(), f.err())
+	r, err := c.do(ctx, o, operation{
+		direct: func(h *raw.Cache, f *frame) int32 {
+			return raw.Load_begin(h, &f.value, &f.load, key, f.how(), f.opts(), f.err())
+		},
+		submit: func(h *raw.Cache, f *frame) int32 {
+			return raw.Submit_load_begin(h, &f.id, key, f.how(), f.opts(), f.err())
+		},
+		waits: true,
 	})
+	defer r.free()
 	if err != nil {
 		return nil, nil, err
 	}
-	defer r.free()
 	var entry *Entry
 	var load *Load
 	if r.found.data != nil {
@@ -69,9 +75,12 @@ func (c *Cache) beginLoad(ctx context.Context, key string, o *options) (*Entry, 
 	return entry, load, nil
 }
 
-// end makes a request that ends the load, unless it is refused before it is sent.
-func (l *Load) end(ctx context.Context, name string, o *options, size int,
-	submit func(*raw.Load, *frame) int32) (reply, error) {
+// An ending is one of C's functions that end a load, in both ways.
+type ending struct{ direct, submit func(*raw.Load, *frame) int32 }
+
+// end ends the load, unless that is refused. A direct call that goes on when its caller is gone would still have the load, so there is none
+// with a context that may end.
+func (l *Load) end(ctx context.Context, name string, o *options, size int, how ending) (reply, error) {
 	var m *measured
 	if !l.quiet {
 		ctx, m = l.cache.begin(ctx, name, o)
@@ -80,16 +89,28 @@ func (l *Load) end(ctx context.Context, name string, o *options, size int,
 	load := l.lease.load
 	var r reply
 	err := error(&Error{Status: ErrInvalid, Message: "the load has ended"})
-	submitted := false
+	over := false
 	if load != nil {
-		r, err = l.cache.request(ctx, o, l.cache.core.timeout, func(_ *raw.Cache, f *frame) int32 {
-			status := submit(load, f)
-			submitted = status == raw.OK
-			return status
-		})
+		op := operation{
+			direct: func(_ *raw.Cache, f *frame) int32 {
+				status := how.direct(load, f)
+				over = status != raw.INVALID && status != raw.TOO_LARGE
+				return status
+			},
+			submit: func(_ *raw.Cache, f *frame) int32 {
+				status := how.submit(load, f)
+				over = status == raw.OK
+				return status
+			},
+		}
+		if ctx.Done() == nil {
+			r, err = l.cache.do(ctx, o, op)
+		} else {
+			r, err = l.cache.requestAll(ctx, o, l.cache.core.timeout, op.submit)
+		}
 	}
 	l.lease.mutex.Unlock()
-	if submitted {
+	if over {
 		l.forget()
 	}
 	m.size(size)
@@ -110,8 +131,13 @@ func (l *Load) Fill(ctx context.Context, value []byte, opts ...Option) (int64, e
 }
 
 func (l *Load) fill(ctx context.Context, value []byte, o *options) (int64, error) {
-	r, err := l.end(ctx, "load_fill", o, len(value), func(load *raw.Load, f *frame) int32 {
-		return raw.Submit_load_fill(load, &f.id, asText(value), int(o.format), f.opts(), f.err())
+	r, err := l.end(ctx, "load_fill", o, len(value), ending{
+		direct: func(load *raw.Load, f *frame) int32 {
+			return raw.Load_fill(load, &f.version, asText(value), int(o.format), f.opts(), f.err())
+		},
+		submit: func(load *raw.Load, f *frame) int32 {
+			return raw.Submit_load_fill(load, &f.id, asText(value), int(o.format), f.opts(), f.err())
+		},
 	})
 	r.free()
 	if err == nil {
@@ -122,8 +148,11 @@ func (l *Load) fill(ctx context.Context, value []byte, o *options) (int64, error
 
 // FillAbsent says that there is no value: for the time of the option AbsentTTL loads give ErrMiss.
 func (l *Load) FillAbsent(ctx context.Context, opts ...Option) error {
-	r, err := l.end(ctx, "load_fill_absent", optionsOf(opts), -1, func(load *raw.Load, f *frame) int32 {
-		return raw.Submit_load_fill_absent(load, &f.id, f.opts(), f.err())
+	r, err := l.end(ctx, "load_fill_absent", optionsOf(opts), -1, ending{
+		direct: func(load *raw.Load, f *frame) int32 { return raw.Load_fill_absent(load, &f.version, f.opts(), f.err()) },
+		submit: func(load *raw.Load, f *frame) int32 {
+			return raw.Submit_load_fill_absent(load, &f.id, f.opts(), f.err())
+		},
 	})
 	r.free()
 	if err == nil {
@@ -134,23 +163,25 @@ func (l *Load) FillAbsent(ctx context.Context, opts ...Option) error {
 
 // Fail says that the load failed, and gives something stale that may stand in; ErrMiss: there is nothing.
 func (l *Load) Fail(ctx context.Context, opts ...Option) (*Entry, error) {
-	r, err := l.end(ctx, "load_fail", optionsOf(opts), -1, func(load *raw.Load, f *frame) int32 {
-		return raw.Submit_load_fail(load, &f.id, f.opts(), f.err())
+	r, err := l.end(ctx, "load_fail", optionsOf(opts), -1, ending{
+		direct: func(load *raw.Load, f *frame) int32 { return raw.Load_fail(load, &f.value, f.opts(), f.err()) },
+		submit: func(load *raw.Load, f *frame) int32 { return raw.Submit_load_fail(load, &f.id, f.opts(), f.err()) },
 	})
-	if err != nil {
-		return nil, err
-	}
 	defer r.free()
-	if r.found.data == nil {
-		return nil, ErrMiss
+	if r.found.data != nil { // also when the server was not reached
+		return r.entry(), nil
 	}
-	return r.entry(), nil
+	if err == nil {
+		err = ErrMiss
+	}
+	return nil, err
 }
 
 // Abandon gives the lease back: the next who asks gets it.
 func (l *Load) Abandon(ctx context.Context, opts ...Option) error {
-	r, err := l.end(ctx, "load_abandon", optionsOf(opts), -1, func(load *raw.Load, f *frame) int32 {
-		return raw.Submit_load_abandon(load, &f.id, f.opts(), f.err())
+	r, err := l.end(ctx, "load_abandon", optionsOf(opts), -1, ending{
+		direct: func(load *raw.Load, f *frame) int32 { return raw.Load_abandon(load, f.opts(), f.err()) },
+		submit: func(load *raw.Load, f *frame) int32 { return raw.Submit_load_abandon(load, &f.id, f.opts(), f.err()) },
 	})
 	r.free()
 	return err

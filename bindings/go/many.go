@@ -45,7 +45,8 @@ func (c *Cache) GetMany(ctx context.Context, keys []string, opts ...Option) (map
 	ctx, m := c.begin(ctx, "get_many", o, keys...)
 	entries := make(map[string]*Entry, len(keys))
 	size := 0
-	err := c.many(ctx, o, len(keys), func(i int) (head, string, []byte) { return head{}, keys[i], nil }, raw.Submit_get_many,
+	err := c.many(ctx, o, len(keys), func(i int) (head, string, []byte) { return head{}, keys[i], nil },
+		manyFunction{direct: raw.Get_many, submit: raw.Submit_get_many},
 		func(i int, it *item) {
 			if it.result == nil || entries[keys[i]] != nil {
 				return
@@ -80,7 +81,7 @@ func (c *Cache) PutMany(ctx context.Context, items []Item, opts ...Option) ([]in
 			h.format = int64(items[i].Format)
 		}
 		return h, keys[i], items[i].Value
-	}, raw.Submit_put_many, func(i int, it *item) { versions[i] = it.version })
+	}, manyFunction{raw.Put_many, raw.Submit_put_many, true}, func(i int, it *item) { versions[i] = it.version })
 	m.size(size)
 	m.end(err)
 	return versions, err
@@ -92,7 +93,7 @@ func (c *Cache) RemoveMany(ctx context.Context, keys []string, opts ...Option) (
 	ctx, m := c.begin(ctx, "remove_many", o, keys...)
 	removed := 0
 	err := c.many(ctx, o, len(keys), func(i int) (head, string, []byte) { return head{}, keys[i], nil },
-		raw.Submit_remove_many, func(_ int, it *item) {
+		manyFunction{raw.Remove_many, raw.Submit_remove_many, true}, func(_ int, it *item) {
 			if it.status == raw.OK {
 				removed++
 			}
@@ -101,23 +102,39 @@ func (c *Cache) RemoveMany(ctx context.Context, keys []string, opts ...Option) (
 	return removed, err
 }
 
-// many makes a request on many keys, and shows each item that has an answer, also when others have none.
-func (c *Cache) many(ctx context.Context, o *options, count int, element func(int) (head, string, []byte),
-	submit func(*raw.Cache, *uint64, *raw.Items, unsafe.Pointer, unsafe.Pointer) int32, show func(int, *item)) error {
+// manyFunction is one of C's on many keys: directly, and submitted.
+type manyFunction struct {
+	direct func(*raw.Cache, *raw.Items, unsafe.Pointer, unsafe.Pointer) int32
+	submit func(*raw.Cache, *uint64, *raw.Items, unsafe.Pointer, unsafe.Pointer) int32
+	writes bool
+}
+
+// many works on many keys, and shows each item that has an answer, also when others have none.
+func (c *Cache) many(ctx context.Context, o *options, count int, element func(int) (head, string, []byte), function manyFunction,
+	show func(int, *item)) error {
 	items, err := itemsOf(count, element)
 	if err != nil {
 		return err
 	}
-	defer raw.Go_items_free(items)
-	r, err := c.requestAll(ctx, o, c.core.timeout, func(h *raw.Cache, f *frame) int32 {
-		return submit(h, &f.id, items, f.opts(), f.err())
+	r, err := c.do(ctx, o, operation{
+		direct:   func(h *raw.Cache, f *frame) int32 { return function.direct(h, items, f.opts(), f.err()) },
+		submit:   func(h *raw.Cache, f *frame) int32 { return function.submit(h, &f.id, items, f.opts(), f.err()) },
+		writes:   function.writes,
+		leftover: func() { raw.Go_items_free(items) },
 	})
-	defer r.free()
-	if r.completion == nil {
+	if r.left {
 		return err
 	}
+	defer raw.Go_items_free(items)
+	defer r.free()
 	for i := 0; i < count; i++ {
-		if it := r.item(i); it != nil && it.status >= 0 {
+		var it *item
+		if r.direct {
+			it = (*item)(raw.Go_items_at(items, int64(i)))
+		} else if r.completion != nil {
+			it = r.item(i)
+		}
+		if it != nil && it.status >= 0 {
 			show(i, it)
 		}
 	}

@@ -45,8 +45,10 @@ type done struct {
 // A reply is what became of a request or a direct call. It is to be freed, more often if need be.
 type reply struct {
 	done
-	load  *lease
-	value *raw.Value // of a direct call
+	load   *lease
+	value  *raw.Value // of a direct call
+	direct bool
+	left   bool // the call goes on, and what it reads is its own
 }
 
 func (r *reply) free() {

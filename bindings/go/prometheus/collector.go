@@ -39,11 +39,13 @@ func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
 			if err := all.Add(snapshot); err != nil {
 				metrics <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
 			}
+			snapshot.Close()
 		}
 	}
 	if all == nil {
 		return
 	}
+	defer all.Close()
 	for _, sample := range all.Samples() {
 		metrics <- metricOf(sample)
 	}

@@ -95,8 +95,13 @@ PGCACHE_GO pgcache_go_items *pgcache_go_items_new(size_t count, const void *pack
 
 PGCACHE_GO void pgcache_go_items_free(pgcache_go_items *self) {
   for (size_t i = 0; self != NULL && i < self->count; i++)
-    pgcache_value_free(self->items[i].result); /* of a get_many that did not wait for a completion */
+    pgcache_value_free(self->items[i].result); /* of a direct call */
   free(self);
+}
+
+/* What a call on them, not a request, has written to one of them. */
+PGCACHE_GO const pgcache_item *pgcache_go_items_at(const pgcache_go_items *self, size_t index) {
+  return &self->items[index];
 }
 
 /* ---- Options --------------------------------------------------------------------------------------------------------------------- */

@@ -406,6 +406,21 @@ void _wrap_go_items_free_raw_2130cbdabc8b4d53(pgcache_go_items *_swig_go_0) {
 }
 
 
+pgcache_item *_wrap_go_items_at_raw_2130cbdabc8b4d53(pgcache_go_items *_swig_go_0, long long _swig_go_1) {
+  pgcache_go_items *arg1 = (pgcache_go_items *) 0 ;
+  size_t arg2 ;
+  pgcache_item *result = 0 ;
+  pgcache_item *_swig_go_result;
+  
+  arg1 = *(pgcache_go_items **)&_swig_go_0; 
+  arg2 = (size_t)_swig_go_1; 
+  
+  result = (pgcache_item *)pgcache_go_items_at((struct pgcache_go_items const *)arg1,arg2);
+  *(pgcache_item **)&_swig_go_result = (pgcache_item *)result; 
+  return _swig_go_result;
+}
+
+
 void _wrap_go_look_raw_2130cbdabc8b4d53(pgcache_value *_swig_go_0, pgcache_go_found *_swig_go_1) {
   pgcache_value *arg1 = (pgcache_value *) 0 ;
   pgcache_go_found *arg2 = (pgcache_go_found *) 0 ;
