@@ -8,7 +8,7 @@ require "pgcache"
 
 # A test that hangs is a failure, and not the end of the run.
 module Limited
-  LIMIT = ENV["PGCACHE_LONG"] == "1" ? 600 : 60
+  LIMIT = ENV["PGCACHE_LONG"] == "1" ? 600 : 200
 
   def run
     Timeout.timeout(LIMIT, Minitest::Assertion, "it took longer than #{LIMIT} s") { super }
