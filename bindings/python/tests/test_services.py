@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import pickle
-import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -235,7 +234,7 @@ def test_what_is_no_json(cache: Any, text: bytes) -> None:
 
 def test_deep_json_is_an_error_and_no_crash(cache: Any) -> None:
     deep: list[Any] = []
-    for _ in range(sys.getrecursionlimit() * 2):
+    for _ in range(100_000):
         deep = [deep]
     with pytest.raises(errors.SerializationError):
         cache.put("k", deep)

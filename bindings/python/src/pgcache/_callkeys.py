@@ -19,7 +19,7 @@ import pathlib
 import typing
 import uuid
 import zoneinfo
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .errors import UncacheableCall
@@ -97,6 +97,13 @@ def _all(values: Any) -> str:
     return f"({','.join(map(represent, values))})"
 
 
+def _notes(hint: Any) -> Iterator[Any]:
+    """What an annotation says beside its type, also inside of an Optional."""
+    yield from getattr(hint, "__metadata__", ())
+    for inner in typing.get_args(hint):
+        yield from _notes(inner)
+
+
 class CallKeys:
     """Makes keys for the calls of one function."""
 
@@ -143,7 +150,7 @@ class CallKeys:
                 name
                 for name, parameter in self._signature.parameters.items()
                 if _is_one_of(type(parameter.default), _INJECTED)
-                or any(_is_one_of(type(note), _INJECTED) for note in getattr(hints.get(name), "__metadata__", ()))
+                or any(_is_one_of(type(note), _INJECTED) for note in _notes(hints.get(name)))
             )
         return self._left_out
 

@@ -8,6 +8,7 @@ SPDX-License-Identifier: MIT
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
 import enum
 import inspect
@@ -59,6 +60,13 @@ def _refresh_failed(failure: BaseException) -> None:
     log.warning("a refresh in the background failed: %s", type(failure).__name__)
 
 
+def _ended_late(job: Any) -> None:
+    """For a job whose caller has something stale instead."""
+    failure = None if job.cancelled() else job.exception()
+    if failure is not None:
+        _refresh_failed(failure)
+
+
 # ---- For callers that wait ---------------------------------------------------------------------------------------------------
 
 
@@ -80,14 +88,15 @@ def get_or_load(cache: Cache, key: Key, load: Callable[[], Any], default: Any, p
     stale = _stand_in(cache, key, plan) if plan.fail_safe else None
     if stale is None:
         return _load(cache, lease, load, default, plan)
-    job = cache._shared.workers.submit(contextvars.copy_context().run, _load, cache, lease, load, default, plan)
     try:
-        return job.result(_patience(cache, plan))
-    except TimeoutError:
-        if job.done():
-            return job.result()
-        job.add_done_callback(lambda ended: _refresh_failed(e) if (e := ended.exception()) is not None else None)
-        return cache._found(stale)
+        job = cache._shared.workers.submit(contextvars.copy_context().run, _load, cache, lease, load, default, plan)
+    except RuntimeError:  # the interpreter ends: there are no threads any more
+        return _load(cache, lease, load, default, plan)
+    done, _ = concurrent.futures.wait([job], _patience(cache, plan))
+    if done:
+        return job.result()
+    job.add_done_callback(_ended_late)
+    return cache._found(stale)
 
 
 def _patience(cache: Cache | AsyncCache, plan: Plan) -> float:
@@ -203,12 +212,6 @@ async def get_or_load_async(cache: AsyncCache, key: Key, load: Callable[[], Any]
         return job.result()
     job.add_done_callback(_ended_late)
     return cache._found(stale)
-
-
-def _ended_late(job: asyncio.Task[Any]) -> None:
-    failure = None if job.cancelled() else job.exception()
-    if failure is not None:
-        _refresh_failed(failure)
 
 
 async def _begin(cache: AsyncCache, key: Key, how: Any, plan: Plan) -> tuple[int, RawValue | None, Owned | None]:
