@@ -76,6 +76,37 @@ func TestContextCancelsWhatWaits(t *testing.T) {
 	put(t, c, "other", "v") // the cache goes on
 }
 
+// What a context ended with is what the error is, whichever way a call takes, and an error that has nothing to do with the context is
+// none of its.
+func TestContextsOfBothWays(t *testing.T) {
+	t.Parallel()
+	schema := newSchema()
+	for name, settings := range map[string][]pgcache.OpenOption{
+		"direct":   nil,
+		"requests": {pgcache.Setting("pool_max", 2), pgcache.Setting("async_connections", 2)},
+	} {
+		c := openIn(t, schema, settings...)
+		_, err := c.Init(ctx)
+		no(t, err)
+		_, lease, err := c.Begin(ctx, name)
+		no(t, err)
+		late, cancelLate := context.WithTimeout(ctx, 100*time.Millisecond)
+		_, err = c.GetOrLoad(late, name, gives("v"))
+		cancelLate()
+		if !errors.Is(err, pgcache.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+			errors.Is(err, pgcache.ErrCancelled) {
+			t.Errorf("%s: after a deadline: %v", name, err)
+		}
+		cancelled, cancel := context.WithCancel(ctx)
+		time.AfterFunc(100*time.Millisecond, cancel)
+		_, err = c.GetOrLoad(cancelled, name, gives("v"))
+		if !errors.Is(err, pgcache.ErrCancelled) || !errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: after it was cancelled: %v", name, err)
+		}
+		no(t, lease.Close())
+	}
+}
+
 // The default of reads does not hide that a context ended.
 func TestContextEndsReadsToo(t *testing.T) {
 	t.Parallel()

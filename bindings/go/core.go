@@ -22,6 +22,7 @@ type core struct {
 
 	ownersMutex sync.Mutex
 	owners      map[owner]struct{}
+	freeing     sync.WaitGroup // those that are in the map no more, and not freed yet
 
 	timeout, maintenance time.Duration // the settings timeout_ms and maintenance_timeout_ms
 
@@ -51,12 +52,17 @@ func (c *core) own(o owner) {
 	c.ownersMutex.Unlock()
 }
 
-// disown frees it now.
+// disown frees it now. The handle is not freed before that is done.
 func (c *core) disown(o owner) {
 	c.ownersMutex.Lock()
+	_, here := c.owners[o]
 	delete(c.owners, o)
+	if here {
+		c.freeing.Add(1)
+		defer c.freeing.Done()
+	}
 	c.ownersMutex.Unlock()
-	o.free()
+	o.free() // nothing, if somebody else has done it
 }
 
 // close shuts down and frees; whoever calls it while another one is at it waits for him.
@@ -75,6 +81,7 @@ func (c *core) close() {
 		for o := range owners {
 			o.free()
 		}
+		c.freeing.Wait()
 		raw.Free(c.handle)
 	})
 }

@@ -88,7 +88,7 @@ func (c *Cache) callUntil(ctx context.Context, f *frame, op operation, over func
 	case r := <-results:
 		over()
 		if failure, ok := r.err.(*Error); ok {
-			failure.cause = ctx.Err()
+			failure.blame(ctx)
 		}
 		return r.reply, r.err
 	case <-ctx.Done():

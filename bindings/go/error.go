@@ -29,6 +29,20 @@ func (e *Error) Error() string {
 	return "pgcache: " + e.Message
 }
 
+// blame says what a context that ended, if it did, has to do with the error. A deadline is given to the library as a cancellation, too.
+func (e *Error) blame(ctx context.Context) {
+	switch e.Status {
+	case ErrCancelled:
+		if ctx.Err() == context.DeadlineExceeded {
+			e.Status, e.Message = ErrTimeout, "the context's deadline passed; nothing was changed"
+		}
+	case ErrTimeout, ErrUnknown:
+	default:
+		return
+	}
+	e.cause = ctx.Err()
+}
+
 // Unwrap gives what led to the error, if that was not the library: what a context ended with, or what an encoder said.
 func (e *Error) Unwrap() error { return e.cause }
 

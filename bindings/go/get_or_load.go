@@ -36,38 +36,50 @@ func (c *Cache) GetOrLoad(ctx context.Context, key string, load func(context.Con
 // loader computes a value.
 type loader func(context.Context) ([]byte, ValueFormat, error)
 
-func (c *Cache) getOrLoad(ctx context.Context, key string, o *options, load loader) (entry *Entry, err error) {
+// What providers hear of a load that panicked or ended its goroutine.
+var errNotReturned = errors.New("pgcache: the function that loads did not return")
+
+func (c *Cache) getOrLoad(ctx context.Context, key string, o *options, load loader) (*Entry, error) {
 	ctx, m := c.beginRead(ctx, "get_or_load", o, key)
-	loaded := false
-	defer func() { // also when the loader panics
-		if entry != nil && !loaded {
-			m.hit(1, len(entry.Value))
-		} else if entry != nil {
+	var entry *Entry
+	loaded, err := false, errNotReturned
+	defer func() { // also when it does not return
+		if entry != nil {
 			m.size(len(entry.Value))
+			if !loaded {
+				m.hit(1, len(entry.Value))
+			}
 		}
 		m.end(err)
 	}()
+	entry, loaded, err = c.readOrLoad(ctx, key, o, load)
+	return entry, err
+}
+
+// readOrLoad says, too, whether the entry is what was loaded, not something that was there.
+func (c *Cache) readOrLoad(ctx context.Context, key string, o *options, load loader) (entry *Entry, loaded bool, err error) {
 	if o.plan.early == 0 {
 		if entry = c.peekEntry(key, o); entry != nil {
-			return entry, nil
+			return entry, false, nil
 		}
 	}
 	began := time.Now()
 	entry, lease, err := c.beginLoad(ctx, key, o)
 	if err != nil || lease == nil {
-		return entry, err
+		return entry, false, err
 	}
 	lease.quiet = true
 	job := &job{lease: lease, key: key, options: o, load: load}
 	if entry != nil {
 		go job.alone(ctx)
-		return entry, nil
+		return entry, false, nil
 	}
-	loaded = true
 	if o.plan.stale > 0 || o.plan.failSafe > 0 {
-		return job.inTime(ctx, began)
+		entry, err = job.inTime(ctx, began)
+	} else {
+		entry, err = job.run(ctx)
 	}
-	return job.run(ctx)
+	return entry, entry != nil && !entry.Stale, err
 }
 
 // A job is a load under way.

@@ -92,7 +92,18 @@ func TestProvider(t *testing.T) {
 		defer func() { _ = recover() }()
 		_, _ = c.GetOrLoad(ctx, "panics", func(context.Context) ([]byte, error) { panic("") })
 	}()
-	same(t, r.last(t).Keys[0], "panics")
+	op = r.last(t)
+	if op.Keys[0] != "panics" || op.Err == nil {
+		t.Fatalf("a panic is told as success: %+v", op)
+	}
+	old := []pgcache.Option{pgcache.TTL(50 * time.Millisecond), pgcache.FailSafe(time.Minute)}
+	same(t, load(t, c, "old", gives("v"), old...), "v")
+	time.Sleep(100 * time.Millisecond)
+	same(t, load(t, c, "old", fails, old...), "v")
+	op = r.last(t)
+	if op.Hits != 1 || op.Bytes != 1 || op.Err != nil {
+		t.Fatalf("something stale is a hit: %+v", op)
+	}
 }
 
 func TestProvidersAreNested(t *testing.T) {

@@ -65,17 +65,18 @@ func (r *reply) free() {
 // entry copies the value.
 func (r *reply) entry() *Entry { return r.found.entry(bytesOf(r.found.data, r.found.size)) }
 
-// error is nil for outcomes. Where the context has ended, that is what led to the error.
+// error is nil for outcomes.
 func (r *reply) error(ctx context.Context) error {
 	if r.status >= 0 {
 		return nil
 	}
-	return &Error{
+	err := &Error{
 		Status:   Status(r.status),
 		SQLState: textOf(raw.Completion_sqlstate(r.completion)),
 		Message:  textOf(raw.Completion_message(r.completion)),
-		cause:    ctx.Err(),
 	}
+	err.blame(ctx)
+	return err
 }
 
 // ---- Taking completions ------------------------------------------------------------------------------------------------
@@ -198,7 +199,11 @@ func (c *core) bound(ctx context.Context, o *options, limit time.Duration, f *fr
 		limit = o.timeout
 	}
 	if until, ok := ctx.Deadline(); ok {
-		if left := time.Until(until) + slack; left < limit {
+		left := time.Until(until) + slack
+		if left < 0 {
+			left = 0 // a deadline that passed is no wrong argument, also where the context does not know of it yet
+		}
+		if left < limit {
 			limit = left
 		}
 	}

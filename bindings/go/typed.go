@@ -49,7 +49,7 @@ type TypedItem[T any] struct {
 
 func (t *Typed[T]) opts(opts []Option) []Option {
 	if len(t.options) == 0 {
-		return opts
+		return opts[:len(opts):len(opts)] // whoever appends must not write into the caller's array
 	}
 	return append(append(make([]Option, 0, len(t.options)+len(opts)+1), t.options...), opts...)
 }
@@ -137,7 +137,7 @@ func (t *Typed[T]) PutMany(ctx context.Context, items []TypedItem[T], opts ...Op
 		}
 		encoded[i] = Item{Key: item.Key, Value: data, TTL: item.TTL, Format: format}
 	}
-	return t.cache.PutMany(ctx, encoded, t.opts(opts)...)
+	return t.cache.PutMany(ctx, encoded, append(t.opts(opts), Format(FormatBytes))...) // where an item's is not another one
 }
 
 // Remove removes an entry, and says whether there was one.

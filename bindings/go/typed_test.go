@@ -122,6 +122,30 @@ func TestFormats(t *testing.T) {
 	misses(t, c, "a")
 }
 
+// The caller's array of options stays his: two goroutines may share it.
+func TestOptionsStayTheCallers(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	shared := append(make([]pgcache.Option, 0, 2), pgcache.TTL(time.Minute))
+	_, err := pgcache.NewTyped[string](c).Put(ctx, "k", "text", shared...)
+	no(t, err)
+	if shared[:2][1] != nil {
+		t.Error("an option was written behind the caller's")
+	}
+}
+
+// What is bytes is stored as such, whatever the options say.
+func TestTypedPutManySetsTheFormat(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	_, err := pgcache.NewTyped[[]byte](c, pgcache.Format(pgcache.FormatJSON)).PutMany(ctx,
+		[]pgcache.TypedItem[[]byte]{{Key: "k", Value: []byte("\xff")}})
+	no(t, err)
+	entry, err := c.GetEntry(ctx, "k")
+	no(t, err)
+	same(t, entry.Format, pgcache.FormatBytes)
+}
+
 // upper is a codec of the application's.
 type upper struct{}
 

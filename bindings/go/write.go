@@ -42,8 +42,10 @@ type storing[T any] func(h *raw.Cache, to *T, key, value string, format int, ttl
 
 func (c *Cache) store(ctx context.Context, name, key string, value []byte, o *options, direct storing[int64],
 	submit storing[uint64]) (int64, error) {
-	text := kept(ctx, value)
-	return c.write(ctx, name, key, value, o, operation{
+	ctx, m := c.beginRead(ctx, name, o, key)
+	m.size(len(value))
+	text := kept(ctx, value) // by the operation's context, which a provider may have made one that ends
+	return c.written(ctx, m, o, operation{
 		direct: func(h *raw.Cache, f *frame) int32 {
 			return direct(h, &f.version, key, text, int(o.format), f.plan.ttl, f.opts(), f.err())
 		},
@@ -53,17 +55,19 @@ func (c *Cache) store(ctx context.Context, name, key string, value []byte, o *op
 	})
 }
 
-// write does an operation whose outcome is a version, or an error. value is nil where none is written.
-func (c *Cache) write(ctx context.Context, name, key string, value []byte, o *options, op operation) (int64, error) {
+// write does an operation that writes no value.
+func (c *Cache) write(ctx context.Context, name, key string, o *options, op operation) (int64, error) {
 	ctx, m := c.beginRead(ctx, name, o, key)
+	return c.written(ctx, m, o, op)
+}
+
+// written does an operation whose outcome is a version, or an error.
+func (c *Cache) written(ctx context.Context, m *measured, o *options, op operation) (int64, error) {
 	op.writes = true
 	r, err := c.do(ctx, o, op)
 	r.free()
 	if err == nil {
 		err = outcome(r.status)
-	}
-	if value != nil {
-		m.size(len(value))
 	}
 	m.end(err)
 	return r.version, err
@@ -80,7 +84,7 @@ func outcome(status int32) error {
 // Remove removes an entry, and says whether there was one.
 func (c *Cache) Remove(ctx context.Context, key string, opts ...Option) (bool, error) {
 	o := optionsOf(opts)
-	_, err := c.write(ctx, "remove", key, nil, o, operation{
+	_, err := c.write(ctx, "remove", key, o, operation{
 		direct: func(h *raw.Cache, f *frame) int32 { return raw.Remove(h, key, f.opts(), f.err()) },
 		submit: func(h *raw.Cache, f *frame) int32 { return raw.Submit_remove(h, &f.id, key, f.opts(), f.err()) },
 	})
@@ -93,7 +97,7 @@ func (c *Cache) Remove(ctx context.Context, key string, opts ...Option) (bool, e
 // Touch gives an entry a new TTL without sending its value; ErrMiss: there is none.
 func (c *Cache) Touch(ctx context.Context, key string, opts ...Option) (int64, error) {
 	o := optionsOf(opts)
-	return c.write(ctx, "touch", key, nil, o, operation{
+	return c.write(ctx, "touch", key, o, operation{
 		direct: func(h *raw.Cache, f *frame) int32 {
 			return raw.Touch(h, &f.version, key, f.plan.ttl, f.opts(), f.err())
 		},

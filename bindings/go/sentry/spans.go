@@ -16,58 +16,98 @@ import (
 	pgcache "github.com/pgcache/pgcache/bindings/go"
 )
 
-// Spans makes a provider for pgcache.Instrument. A span is made where the call's context is inside of a trace; its data are those that
-// Sentry's page on caches shows: cache.key, cache.hit, cache.item_size, cache.success. Its name is that of the option
-// pgcache.Span, or "pgcache" and the operation.
-func Spans() pgcache.Provider { return provider{} }
+// An Option says what spans hold.
+type Option func(*provider)
 
-type provider struct{}
+// WithoutKeys leaves the keys out, which are sent to Sentry otherwise.
+func WithoutKeys() Option { return func(p *provider) { p.withoutKeys = true } }
+
+// Spans makes a provider for pgcache.Instrument: each get, put, remove and flush of a cache has a span where the call's context is inside of a
+// trace, in the words of Sentry's page on caches.
+//
+//	op      cache.get, cache.put, cache.remove, cache.flush
+//	name    that of the option pgcache.Span, or "pgcache get" and so on
+//	data    cache.key, a list; cache.hit of reads; cache.item_size in bytes, of what was read or written; cache.success of the rest
+//
+// Other operations have none.
+func Spans(options ...Option) pgcache.Provider {
+	p := provider{}
+	for _, option := range options {
+		option(&p)
+	}
+	return p
+}
+
+type provider struct{ withoutKeys bool }
+
+// ops are Sentry's names for the cache's operations, the same in all languages.
+var ops = map[string]string{
+	"get":              "cache.get",
+	"get_many":         "cache.get",
+	"exists":           "cache.get",
+	"load_begin":       "cache.get",
+	"get_or_load":      "cache.get",
+	"put":              "cache.put",
+	"add":              "cache.put",
+	"replace":          "cache.put",
+	"compare_and_swap": "cache.put",
+	"put_many":         "cache.put",
+	"load_fill":        "cache.put",
+	"touch":            "cache.put",
+	"increment":        "cache.put",
+	"remove":           "cache.remove",
+	"remove_many":      "cache.remove",
+	"invalidate":       "cache.remove",
+	"flush":            "cache.flush",
+}
 
 type spanKey struct{}
 
-func (provider) Begin(ctx context.Context, operation *pgcache.Operation) context.Context {
-	parent := sentry.SpanFromContext(ctx)
-	if parent == nil {
+func (p provider) Begin(ctx context.Context, operation *pgcache.Operation) context.Context {
+	parent, op := sentry.SpanFromContext(ctx), ops[operation.Name]
+	if parent == nil || op == "" {
 		return ctx
 	}
 	name := operation.Span
 	if name == "" {
-		name = "pgcache " + operation.Name
+		name = "pgcache " + strings.TrimPrefix(op, "cache.")
 	}
-	span := parent.StartChild("cache."+kind(operation.Name), func(s *sentry.Span) { s.Description = name })
+	span := parent.StartChild(op, func(s *sentry.Span) { s.Description = name })
 	return context.WithValue(span.Context(), spanKey{}, span)
 }
 
-// kind is what Sentry calls an operation: of one key and of many, it is the same.
-func kind(name string) string { return strings.TrimSuffix(name, "_many") }
-
-func (provider) End(ctx context.Context, operation *pgcache.Operation) {
+func (p provider) End(ctx context.Context, operation *pgcache.Operation) {
+	// The context may be that of an operation without a span, inside of the function that loads for one with a span.
 	span, ok := ctx.Value(spanKey{}).(*sentry.Span)
-	if !ok {
+	if !ok || ops[operation.Name] == "" {
 		return
 	}
-	if len(operation.Keys) > 0 {
+	if !p.withoutKeys && len(operation.Keys) > 0 {
 		span.SetData("cache.key", operation.Keys)
-	}
-	switch kind(operation.Name) {
-	case "get", "get_or_load", "exists", "peek", "load_begin":
-		span.SetData("cache.hit", operation.Hits > 0)
 	}
 	if operation.Bytes >= 0 {
 		span.SetData("cache.item_size", operation.Bytes)
 	}
-	var failure *pgcache.Error
-	failed := errors.As(operation.Err, &failure)
-	span.SetData("cache.success", !failed)
-	span.Status = sentry.SpanStatusOK
-	if failed {
-		span.Status = statusOf(failure.Status)
+	if span.Op == "cache.get" {
+		span.SetData("cache.hit", operation.Hits > 0)
+	} else {
+		span.SetData("cache.success", operation.Err == nil)
 	}
+	span.Status = statusOf(operation.Err)
 	span.Finish()
 }
 
-func statusOf(status pgcache.Status) sentry.SpanStatus {
-	switch status {
+// statusOf is ok also for what a call that worked may find, such as a miss.
+func statusOf(err error) sentry.SpanStatus {
+	var outcome pgcache.Status
+	if err == nil || errors.As(err, &outcome) && outcome > 0 {
+		return sentry.SpanStatusOK
+	}
+	var failure *pgcache.Error
+	if !errors.As(err, &failure) {
+		return sentry.SpanStatusInternalError // the function that loads has failed
+	}
+	switch failure.Status {
 	case pgcache.ErrTimeout:
 		return sentry.SpanStatusDeadlineExceeded
 	case pgcache.ErrCancelled:

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+
+package pgcache
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/pgcache/pgcache/bindings/go/internal/raw"
+)
+
+func openNull(t *testing.T, options ...OpenOption) *Cache {
+	t.Helper()
+	c, err := Open("null:", append([]OpenOption{JanitorEvery(0)}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// slow is an owner that takes its time to free what it has.
+type slow struct{ begun, end chan struct{} }
+
+func (s *slow) free() {
+	close(s.begun)
+	<-s.end
+}
+
+// The handle outlives what is being freed: an observer or a load that ends while the cache is closed.
+func TestCloseWaitsForWhatIsBeingFreed(t *testing.T) {
+	c := openNull(t)
+	o := &slow{make(chan struct{}), make(chan struct{})}
+	c.core.own(o)
+	go c.core.disown(o)
+	<-o.begun
+	closed := make(chan struct{})
+	go func() {
+		c.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+		t.Error("the handle was freed before what hangs on it")
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(o.end)
+	<-closed
+}
+
+// ending is a provider whose contexts end when it says so.
+type ending struct{ cancel context.CancelFunc }
+
+func (e *ending) Begin(ctx context.Context, _ *Operation) context.Context {
+	ctx, e.cancel = context.WithCancel(ctx)
+	return ctx
+}
+func (e *ending) End(context.Context, *Operation) {}
+
+// A write that goes on when its caller is gone has a value of its own, also where only a provider made the context one that ends.
+func TestWritesKeepTheirValues(t *testing.T) {
+	provider := &ending{}
+	c := openNull(t, Instrument(provider))
+	entered, changed, read := make(chan struct{}), make(chan struct{}), make(chan string, 1)
+	direct := func(_ *raw.Cache, _ *int64, _, value string, _ int, _ int64, _, _ unsafe.Pointer) int32 {
+		close(entered)
+		<-changed
+		read <- string([]byte(value))
+		return raw.OK
+	}
+	go func() {
+		<-entered
+		provider.cancel()
+	}()
+	value := []byte("value")
+	if _, err := c.store(context.Background(), "put", "k", value, defaults, direct, nil); !errors.Is(err, ErrUnknown) {
+		t.Error(err)
+	}
+	copy(value, "other")
+	close(changed)
+	if got := <-read; got != "value" {
+		t.Errorf("the caller's memory was read after the call: %q", got)
+	}
+}
+
+// over is a context whose deadline has passed, and which does not know of it yet.
+type over struct{ context.Context }
+
+func (over) Deadline() (time.Time, bool) { return time.Now().Add(-time.Minute), true }
+
+func TestDeadlineThatHasJustPassed(t *testing.T) {
+	c := openNull(t)
+	f := newFrame(defaults)
+	defer f.release()
+	c.core.bound(over{context.Background()}, defaults, time.Second, f)
+	if f.options.deadline != 0 {
+		t.Error("the call may take ", f.options.deadline)
+	}
+	c.core.bound(over{context.Background()}, optionsOf([]Option{Timeout(-1)}), time.Second, f)
+	if f.options.deadline >= 0 {
+		t.Error("a wrong argument is hidden")
+	}
+}
