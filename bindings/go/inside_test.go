@@ -51,18 +51,18 @@ func TestCloseWaitsForWhatIsBeingFreed(t *testing.T) {
 	<-closed
 }
 
-// ending is a provider whose contexts end when it says so.
-type ending struct{ cancel context.CancelFunc }
+// impatient is a provider whose contexts end when it says so.
+type impatient struct{ cancel context.CancelFunc }
 
-func (e *ending) Begin(ctx context.Context, _ *Operation) context.Context {
+func (e *impatient) Begin(ctx context.Context, _ *Operation) context.Context {
 	ctx, e.cancel = context.WithCancel(ctx)
 	return ctx
 }
-func (e *ending) End(context.Context, *Operation) {}
+func (e *impatient) End(context.Context, *Operation) {}
 
 // A write that goes on when its caller is gone has a value of its own, also where only a provider made the context one that ends.
 func TestWritesKeepTheirValues(t *testing.T) {
-	provider := &ending{}
+	provider := &impatient{}
 	c := openNull(t, Instrument(provider))
 	entered, changed, read := make(chan struct{}), make(chan struct{}), make(chan string, 1)
 	direct := func(_ *raw.Cache, _ *int64, _, value string, _ int, _ int64, _, _ unsafe.Pointer) int32 {
