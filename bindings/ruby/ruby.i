@@ -311,7 +311,8 @@ static void drop_load(pgcache_load *load) {
 /* ---- Beyond the header: what would be too slow, or could not be interrupted, in steps ------------------------------------------ */
 
 /* near(cache, key, options): a hit in the near cache in one step: bytes as a String, other formats as [bytes, format], else nil.
-   await(cache, id): waits for the completion of a request; interrupts are raised, within 20 ms. nil: somebody else took it. */
+   await(cache, id, patience_ms): waits for the completion of a request; interrupts are raised, within 20 ms. nil: somebody else took
+   it; false: it did not come in time (patience_ms below 0: however long it takes). */
 %init %{
   rb_define_module_function(mRaw, "near", RUBY_METHOD_FUNC(raw_near), 3);
   rb_define_module_function(mRaw, "await", RUBY_METHOD_FUNC(raw_await), -1);
@@ -344,15 +345,18 @@ static VALUE raw_near(VALUE, VALUE handle, VALUE key, VALUE given) {
 }
 
 static VALUE raw_await(int argc, VALUE *argv, VALUE) {
-  rb_check_arity(argc, 2, 2);
+  rb_check_arity(argc, 3, 3);
   uint64_t id = NUM2ULL(argv[1]);
+  const int64_t patience_ms = NUM2LL(argv[2]), slice_ms = 20;
   pgcache_error error;
   pgcache_error_init(&error, sizeof error);
   pgcache_completion *done = nullptr;
   pgcache_status status = PGCACHE_TIMEOUT;
-  while (status == PGCACHE_TIMEOUT) {
+  for (int64_t waited_ms = 0; status == PGCACHE_TIMEOUT; waited_ms += slice_ms) {
+    if (patience_ms >= 0 && waited_ms >= patience_ms)
+      return Qfalse;
     pgcache *cache = static_cast<pgcache *>(raw::pointer_of(argv[0], raw::cache_kind)); /* it may be closed in between */
-    raw::waiting(argv[0], [&] { status = pgcache_wait(cache, &done, id, 20, &error); });
+    raw::waiting(argv[0], [&] { status = pgcache_wait(cache, &done, id, slice_ms, &error); });
   }
   if (status == PGCACHE_MISS)
     return Qnil;

@@ -187,9 +187,9 @@ class TestRaw < PGCacheTest
     _, id = @raw.submit_put(cache, "key", "value", 0, 60_000, { token: 77 })
     assert_equal [RAW::OK, nil], @raw.wait(cache, id, 20_000).then { |status, done| [status, put_of(done, id)] }
     _, id = @raw.submit_get(cache, "key", { read_mode: RAW::READ_STORE })
-    done = @raw.await(cache, id)
+    done = @raw.await(cache, id, -1)
     assert_equal [1, "value"], [@raw.completion_count(done), @raw.value_data(@raw.completion_value(done, 0))]
-    assert_nil @raw.await(cache, id)
+    assert_nil @raw.await(cache, id, -1)
     assert_kind_of Integer, @raw.event_fd(cache).last
     _, id = @raw.submit_exists(cache, "key", nil)
     found = eventually { @raw.take(cache).then { |status, taken| taken if status == RAW::OK } }
@@ -206,7 +206,7 @@ class TestRaw < PGCacheTest
   # Submits, waits, and gives the completion.
   def done(cache, submit, *arguments)
     _, id = @raw.public_send(submit, *arguments)
-    @raw.await(cache, id)
+    @raw.await(cache, id, -1)
   end
 
   def requests_on_keys(cache)

@@ -27,6 +27,27 @@ class TestWaiting < PGCacheTest
     end
   end
 
+  def test_a_server_that_is_not_there_is_told_at_once
+    here = cache("host=127.0.0.1 port=1 user=nobody")
+    calls = { get: ["key"], put: ["key", 1], get_many: [%w[a b]], get_or_load: ["key"], init: [], flush: [], keys: [], remove: ["key"] }
+    calls.each do |name, arguments|
+      took = seconds { assert_raises(PGCache::UnavailableError, name.to_s) { here.public_send(name, *arguments) { 1 } } }
+      assert_operator took, :<, 2, name
+    end
+    assert_equal 0, figure(here, "pgcache_requests_under_way")
+    assert_equal 0, figure(here, "pgcache_requests_untaken")
+  end
+
+  def test_a_slow_call_is_no_call_that_fails
+    here = cache
+    here.load("key") do |load|
+      waiting = Thread.new { here.get_or_load("key") { flunk } }
+      sleep 0.5
+      load.fill(1)
+      assert_equal 1, waiting.value
+    end
+  end
+
   def test_timeout_ends_a_call
     silent do |url|
       here = cache(url)

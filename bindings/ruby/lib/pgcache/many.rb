@@ -31,7 +31,7 @@ module PGCache
       @requests.finish(done)
       answers
     rescue Error => error
-      error.statuses ||= answers&.to_h { |key, status| [key, PGCache.status(status || Raw::SERVER_ERROR)] }
+      error.statuses ||= answers ? answers.to_h { |key, status| [key, PGCache.status(status)] } : items.to_h { |key,| [key, error.status] }
       raise
     ensure
       Raw.completion_free(done)

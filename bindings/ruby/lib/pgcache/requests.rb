@@ -11,6 +11,9 @@ module PGCache
   # A fiber cannot know who takes its completion: one fiber of each scheduler takes whatever is there and hands it out, also to
   # fibers of other threads, and to threads that were about to wait.
   #
+  # A request waits for a server that is not there until its deadline. So a thread that has waited for PATIENCE looks whether there is
+  # one, by a call that is told at once, and gives up if not.
+  #
   # Must never lose a completion, nor keep one that nobody wants.
   class Requests # :nodoc:
     # How often a fiber that hands out completions looks whether others have taken all that it waits for, in seconds.
@@ -19,6 +22,12 @@ module PGCache
     UNWANTED = 2**64 - 1
     # How long the completion of what was cancelled may take, in milliseconds: it comes at once.
     AT_ONCE = 1000
+
+    # How long a thread waits before it looks whether there is a server, and how long that may take, in milliseconds.
+    PATIENCE = 100
+    PROBE = { deadline_ms: 250 }.freeze
+    # However long it takes: the request's own deadline bounds it.
+    UNTIL_DONE = -1
 
     # The block is called in a forked child, before its first request.
     def initialize(handle, &forked)
@@ -41,7 +50,7 @@ module PGCache
     def complete(submit, *arguments)
       forked if @process != Process.pid
       _, id = Raw.public_send(submit, *arguments)
-      done = Fiber.current_scheduler ? await_in_fiber(id) : Raw.await(@handle, id) || await_handed(id)
+      done = Fiber.current_scheduler ? await_in_fiber(id) : await(id, submit, arguments)
     ensure
       give_up(id) if id && !done
     end
@@ -85,6 +94,45 @@ module PGCache
       @waiting = Hash.new(0).compare_by_identity # how many fibers of each scheduler wait
       @io = nil # readable while there are completions
       @process = Process.pid
+    end
+
+    def await(id, submit, arguments)
+      done = Raw.await(@handle, id, PATIENCE)
+      if done == false
+        problem = unreachable
+        done = problem ? cut_short(id, problem, submit, arguments) : Raw.await(@handle, id, UNTIL_DONE)
+      end
+      done || await_handed(id)
+    end
+
+    # The error of a server that cannot be reached, told at once, or nil.
+    def unreachable
+      Raw.read_published(@handle, 1, nil, PROBE)
+      nil
+    rescue Error => problem
+      problem if problem.status == :unavailable
+    end
+
+    # What became of the request, if it was sent; or what it gives without waiting; or the problem.
+    def cut_short(id, problem, submit, arguments)
+      Raw.cancel(@handle, id)
+      done = Raw.await(@handle, id, UNTIL_DONE)
+      return done if done.nil? || Raw.completion_status(done) != Raw::CANCELLED
+
+      Raw.completion_free(done)
+      at_once(submit, arguments) or raise problem
+    end
+
+    # Reads may be misses, as the setting on_error says. A load ended when its end was submitted.
+    def at_once(submit, arguments)
+      return if arguments.first.is_a?(Raw::Load)
+
+      *others, options = arguments
+      _, id = Raw.public_send(submit, *others, { **options.to_h, deadline_ms: 0 })
+      done = Raw.await(@handle, id, UNTIL_DONE)
+      return done unless Raw.completion_status(done).negative?
+
+      Raw.completion_free(done)
     end
 
     def await_in_fiber(id)
