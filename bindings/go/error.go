@@ -126,11 +126,11 @@ func closed() error {
 	return &Error{Status: ErrClosed, Message: "the cache was closed"}
 }
 
-// ended is what a call gives whose context ended before anything was sent.
+// ended is what a call gives whose context ended first, and which changed nothing.
 func ended(err error) error {
 	status := ErrCancelled
 	if err == context.DeadlineExceeded {
 		status = ErrTimeout
 	}
-	return &Error{Status: status, Message: "the context ended: nothing was sent", cause: err}
+	return &Error{Status: status, Message: "the context ended first", cause: err}
 }

@@ -95,7 +95,7 @@ func (j *job) run(ctx context.Context) (*Entry, error) {
 	defer j.lease.Close() // after a panic or runtime.Goexit the next who asks is to load
 	value, format, err := j.load(ctx)
 	// What was loaded is worth storing also when the caller is in a hurry, and what failed worth telling.
-	apart := detached{ctx}
+	ending := detached{ctx}
 	switch {
 	case err == nil:
 		o := *j.options
@@ -103,16 +103,16 @@ func (j *job) run(ctx context.Context) (*Entry, error) {
 		if value == nil {
 			value = []byte{}
 		}
-		entry := &Entry{Value: value, Format: format, TTL: durationOf(j.options.plan.ttl)}
-		entry.Version, _ = j.lease.fill(apart, value, &o) // refused or not, the value is the caller's; measurements tell
+		entry := &Entry{Value: value, Format: format}
+		entry.Version, _ = j.lease.fill(ending, value, &o) // refused or not, the value is the caller's; measurements tell
 		return entry, nil
 	case errors.Is(err, ErrMiss):
-		_ = j.lease.FillAbsent(apart, j.again())
+		_ = j.lease.FillAbsent(ending, j.again())
 		return nil, err
 	case ctx.Err() == context.Canceled:
 		return nil, err // the caller was, not the load
 	}
-	if stale, _ := j.lease.Fail(apart, j.again()); stale != nil {
+	if stale, _ := j.lease.Fail(ending, j.again()); stale != nil {
 		return stale, nil
 	}
 	return nil, err
@@ -121,17 +121,23 @@ func (j *job) run(ctx context.Context) (*Entry, error) {
 // again gives the ends of a load the same options as its begin.
 func (j *job) again() Option { return func(o *options) { *o = *j.options } }
 
-// alone loads when nobody waits for it.
-func (j *job) alone(ctx context.Context) {
+// apart is a context for a load whose caller may be gone: it ends with the lease, or with the cache.
+func (j *job) apart(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(detached{ctx}, time.Duration(j.options.plan.lease)*time.Millisecond)
-	defer cancel()
-	go func() { // the cache's end is the load's
+	go func() {
 		select {
 		case <-j.lease.cache.core.done:
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
+	return ctx, cancel
+}
+
+// alone loads when nobody waits for it.
+func (j *job) alone(ctx context.Context) {
+	ctx, cancel := j.apart(ctx)
+	defer cancel()
 	_, _ = j.run(ctx)
 }
 
@@ -139,7 +145,7 @@ func (j *job) alone(ctx context.Context) {
 func (j *job) inTime(ctx context.Context, began time.Time) (*Entry, error) {
 	over := make(chan result)
 	left := make(chan struct{}) // closed when the caller does not wait any more
-	loading, cancel := context.WithTimeout(detached{ctx}, time.Duration(j.options.plan.lease)*time.Millisecond)
+	loading, cancel := j.apart(ctx)
 	go func() {
 		defer cancel()
 		j.report(loading, over, left)

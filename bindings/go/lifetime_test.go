@@ -67,22 +67,26 @@ func TestCloseWhileInUse(t *testing.T) {
 	}
 }
 
-// A background load that outlives its cache.
+// A load that outlives its caller, who got something stale, and then its cache.
 func TestCloseDuringBackgroundLoad(t *testing.T) {
-	c := open(t)
-	opts := []pgcache.Option{pgcache.TTL(50 * time.Millisecond), pgcache.Stale(time.Minute)}
-	load(t, c, "k", gives("old"), opts...)
-	time.Sleep(100 * time.Millisecond)
-	begun, ended := make(chan struct{}), make(chan error, 1)
-	load(t, c, "k", func(ctx context.Context) ([]byte, error) {
-		close(begun)
-		<-ctx.Done()
-		ended <- ctx.Err()
-		return []byte("late"), nil
-	}, opts...)
-	<-begun
-	no(t, c.Close())
-	want(t, <-ended, context.Canceled)
+	for name, kept := range map[string]pgcache.Option{"stale": pgcache.Stale(time.Minute), "late": pgcache.FailSafe(time.Minute)} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t)
+			opts := []pgcache.Option{pgcache.TTL(50 * time.Millisecond), pgcache.Wait(20 * time.Millisecond), kept}
+			load(t, c, "k", gives("old"), opts...)
+			time.Sleep(100 * time.Millisecond)
+			begun, ended := make(chan struct{}), make(chan error, 1)
+			same(t, load(t, c, "k", func(ctx context.Context) ([]byte, error) {
+				close(begun)
+				<-ctx.Done()
+				ended <- ctx.Err()
+				return []byte("late"), nil
+			}, opts...), "old")
+			<-begun
+			no(t, c.Close())
+			want(t, <-ended, context.Canceled)
+		})
+	}
 }
 
 // What nobody closes the garbage collector does, whichever comes first.

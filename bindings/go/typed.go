@@ -47,9 +47,10 @@ type TypedItem[T any] struct {
 	TTL time.Duration
 }
 
+// opts gives the options of a call; what is appended to them does not get into the caller's slice.
 func (t *Typed[T]) opts(opts []Option) []Option {
 	if len(t.options) == 0 {
-		return opts[:len(opts):len(opts)] // whoever appends must not write into the caller's array
+		return opts[:len(opts):len(opts)]
 	}
 	return append(append(make([]Option, 0, len(t.options)+len(opts)+1), t.options...), opts...)
 }
