@@ -38,8 +38,13 @@ PyObject *py_append(PyObject *result, PyObject *output) {
 
 static PyObject *make_exception; /* of the face */
 
+/* Every import of the package comes here. What is static here belongs to one interpreter. */
 PyObject *py_raise_with(PyObject *module, PyObject *function) {
   (void)module;
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError, "pgcache works in the main interpreter of a process alone");
+    return NULL;
+  }
   Py_INCREF(function);
   Py_XSETREF(make_exception, function);
   Py_RETURN_NONE;

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import enum
 import io
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any
@@ -153,8 +154,10 @@ Decorate = Callable[..., Callable[[Callable[..., Any]], Callable[..., Any]]]
 @pytest.fixture(params=["sync", "async"])
 def calls(request: pytest.FixtureRequest, plain: pgcache.Cache) -> Callable[..., Callable[..., Any]]:
     """Decorates a function, sync or as an async one, and gives one that can be called."""
+    numbers = itertools.count()
 
     def decorate(function: Callable[..., Any], cache: pgcache.Cache = plain, **how: Any) -> Callable[..., Any]:
+        how.setdefault("name", f"decorated-{next(numbers)}")
         if request.param == "sync":
             return cache.cached(**how)(function)
 
@@ -339,7 +342,7 @@ def test_a_function_keeps_its_face(plain: pgcache.Cache) -> None:
 
 def test_an_async_cache_decorates_sync_functions(aio: pgcache.AsyncCache) -> None:
     counted = Counted(lambda x, y: x)
-    function = aio.cached(60)(counted.function())
+    function = aio.cached(60, name="counted")(counted.function())
     assert (function(1), function(1)) == (1, 1)
     assert counted.calls == 1
 
@@ -352,7 +355,7 @@ def test_a73_one_of_all_computes(plain: pgcache.Cache) -> None:
         await asyncio.sleep(0.1)
         return x
 
-    decorated = plain.cached(60)(coroutine)
+    decorated = plain.cached(60, name="coroutine")(coroutine)
 
     async def many() -> None:
         assert await asyncio.gather(*(decorated(5) for _ in range(50))) == [5] * 50

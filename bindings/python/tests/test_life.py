@@ -235,6 +235,33 @@ def test_a53_after_a_fork(plain: pgcache.Cache) -> None:
     assert asyncio.run(plain.aio.get("k", from_store=True)) == 1
 
 
+SUBINTERPRETER = """
+import importlib
+try:
+    interpreters = importlib.import_module("_xxsubinterpreters")
+except ImportError:
+    interpreters = importlib.import_module("_interpreters")
+import pgcache
+interpreters.run_string(interpreters.create(), '''
+try:
+    import pgcache
+except ImportError as failure:
+    print(failure, flush=True)
+''')
+try:
+    pgcache.NullCache().put("", 1)
+except pgcache.errors.InvalidArgument:
+    print("and goes on there")
+"""
+
+
+def test_a_subinterpreter_is_told_and_harms_nobody() -> None:
+    ended = subprocess.run([sys.executable, "-c", SUBINTERPRETER], capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 0, ended.stderr
+    assert "main interpreter" in ended.stdout or "subinterpreters" in ended.stdout  # newer ones refuse by themselves
+    assert ended.stdout.endswith("and goes on there\n")
+
+
 ENDS = {
     "nothing is closed": "",
     "closed": "cache.close()",

@@ -117,6 +117,20 @@ def test_a41_a_load_that_fails(cache: Any) -> None:
     assert cache.get_or_load("k", load) == "loaded"
 
 
+def test_a41_a_load_that_fails_while_the_cache_is_closed(cache: Any) -> None:
+    """Neither waits for a server nor for room: the failure is the load's own."""
+
+    def fail() -> None:
+        getattr(cache, "_inner", cache)._shared.close()
+        raise LookupError("mine")
+
+    load = cache.load_begin("by hand")
+    with pytest.raises(LookupError, match="mine"):
+        cache.get_or_load("k", fail)
+    with pytest.raises(errors.Closed):
+        load.fail()
+
+
 def test_a41_who_waits_tries_again(plain: pgcache.Cache) -> None:
     failing, load = Loader(LookupError("mine"), pause=0.2), Loader("second")
     results: list[Any] = []

@@ -300,6 +300,14 @@ def test_a_planted_pickle_is_not_run(make: Callable[..., Any], capsys: pytest.Ca
 def test_a_short_key_for_pickles() -> None:
     with pytest.raises(errors.SerializationError, match="32 bytes"):
         SignedPickle(b"short")
+    with pytest.raises(errors.SerializationError, match="32 bytes"):
+        SignedPickle(KEY, older=[b"short"])
+
+
+@pytest.mark.parametrize(("key", "older"), [(32, ()), ("k" * 32, ()), ([0] * 32, ()), (KEY, KEY), (KEY, "k" * 32), (KEY, [32])])
+def test_a_key_for_pickles_that_somebody_could_guess(key: Any, older: Any) -> None:
+    with pytest.raises(TypeError):
+        SignedPickle(key, older=older)
 
 
 def test_what_other_languages_read(plain: pgcache.Cache) -> None:

@@ -15,6 +15,7 @@ import fractions
 import hashlib
 import inspect
 import ipaddress
+import os
 import pathlib
 import typing
 import uuid
@@ -32,6 +33,7 @@ _SIMPLE = (
     complex, decimal.Decimal, fractions.Fraction, datetime.date, datetime.timedelta, datetime.timezone, zoneinfo.ZoneInfo, uuid.UUID,
     ipaddress.IPv4Address, ipaddress.IPv6Address, range,
 )  # fmt: skip
+_CONTAINERS = (dict, list, tuple, set, frozenset, str, bytes, bytearray, int, float)  # hold something beside fields
 
 # What belongs to one request of a web framework, and no key may depend on: by module and name of the class, so that the framework
 # need not be there.
@@ -73,9 +75,11 @@ def represent(value: Any) -> str:
         return f"{_name(cls)}:{represent(own(value))}"
     if isinstance(value, type):
         return f"class {_name(value)}"
+    if isinstance(value, enum.Flag):  # several together have no name
+        return f"{_name(cls)}:{represent(value.value)}"
     if isinstance(value, enum.Enum):
         return f"{_name(cls)}.{value.name}"
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, _CONTAINERS):
         fields = (getattr(value, field.name) for field in dataclasses.fields(value) if field.compare)
         return f"{_name(cls)}{_all(fields)}"
     if cls in (tuple, list) or (isinstance(value, tuple) and hasattr(cls, "_fields")):
@@ -84,9 +88,10 @@ def represent(value: Any) -> str:
         return f"set{_all(sorted(value, key=represent))}"
     if isinstance(value, dict) and cls is dict:
         return f"{{{','.join(sorted(f'{represent(key)}:{represent(item)}' for key, item in value.items()))}}}"
-    dump = getattr(cls, "model_dump", None)  # pydantic
-    if callable(dump):
-        return f"{_name(cls)}:{represent(dump(value))}"
+    if hasattr(cls, "__pydantic_private__") and isinstance(fields := getattr(cls, "model_fields", None), Mapping):
+        # Not what model_dump() gives: that leaves out what is marked so, and what a subclass has beyond a field's type.
+        of_fields = {name: item for name, item in vars(value).items() if name in fields}
+        return f"{_name(cls)}{_all((of_fields, value.__pydantic_extra__, value.__pydantic_private__))}"
     raise UncacheableCall(
         f"an argument of type {_name(cls)} has no representation by value: give the class a method __cache_key__() that returns one, "
         "or the decorator a key="
@@ -104,12 +109,36 @@ def _notes(hint: Any) -> Iterator[Any]:
         yield from _notes(inner)
 
 
-class CallKeys:
-    """Makes keys for the calls of one function."""
+def full_name(function: Callable[..., Any]) -> str:
+    """What a function is called in every process, and no other one is. Raises TypeError for what has no such name."""
+    inner = inspect.unwrap(function)
+    code = getattr(inner, "__code__", None)
+    bound = [name for name in code.co_freevars if name != "__class__"] if code is not None else []
+    if bound:
+        raise TypeError(f"{inner.__qualname__} depends on variables of the function around it ({', '.join(bound)}): {_GIVE_A_NAME}")
+    if inspect.ismethod(inner) or not hasattr(inner, "__qualname__") or inner.__qualname__.endswith("<lambda>"):
+        raise TypeError(f"{inner!r} has no name of its own: {_GIVE_A_NAME}")
+    return f"{_module(inner)}.{inner.__qualname__}"
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+
+_GIVE_A_NAME = "others of its kind would share its keys; give the decorator a name=, or a key="
+
+
+def _module(function: Callable[..., Any]) -> str:
+    """The module of a function; that of a program by what others import it as, or by its file."""
+    if function.__module__ not in ("__main__", "__mp_main__"):
+        return function.__module__
+    of_program = getattr(function, "__globals__", {})
+    spec, file = of_program.get("__spec__"), of_program.get("__file__")
+    return spec.name if spec is not None else os.path.abspath(file) if file is not None else "__main__"
+
+
+class CallKeys:
+    """Makes keys for the calls of one function. name: None if it makes none without being given it."""
+
+    def __init__(self, function: Callable[..., Any], name: str | None) -> None:
         self._signature = inspect.signature(function)
-        self._name = f"{function.__module__}.{function.__qualname__}"
+        self._name = name
         self._function = function
         self._left_out: frozenset[str] | None = None
 

@@ -5,10 +5,12 @@ SPDX-License-Identifier: MIT
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from . import _pgcache
@@ -38,6 +40,7 @@ class Shared:
         self.closed = False
         self.fallbacks = 0
         self._counting = threading.Lock()
+        self._functions: dict[tuple[str | None, str], CodeType | None] = {}
         self.requests = Requests(self.handle)
         self._workers: ThreadPoolExecutor | None = None
         self._process = os.getpid()
@@ -46,6 +49,12 @@ class Shared:
         """A cached function served a call itself."""
         with self._counting:
             self.fallbacks += 1
+
+    def name_function(self, namespace: str | None, name: str, function: Callable[..., Any]) -> None:
+        """A function is cached by this name. Raises TypeError if another one is: they would share their keys."""
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        if self._functions.setdefault((namespace, name), code) != code:
+            raise TypeError(f"another function is cached as {name} already, whose keys it would share; give the decorator a name=")
 
     def setting(self, name: str) -> str:
         """The value of a setting."""

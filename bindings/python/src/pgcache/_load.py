@@ -50,10 +50,15 @@ class _Base:
         return None if found is None else entry_of(found, self._cache._codec.decode)
 
 
-def after_failure(failure: Error) -> Any:
+def after_failure(failure: Error) -> RawValue | None:
     """What stands in although the server could not be told that a load failed."""
-    outputs = failure.outputs
-    return outputs[1] if isinstance(outputs, tuple) else _pgcache.completion_value(outputs, 0) if outputs is not None else None
+    return failure.outputs[1] if isinstance(failure.outputs, tuple) else None
+
+
+def after_failed_request(failure: Error) -> RawValue | None:
+    """The same of a request, which has a completion, unless it was refused."""
+    completion = failure.outputs
+    return _pgcache.completion_value(completion, 0) if isinstance(completion, _pgcache.Owned) else None
 
 
 class Load(_Base):
@@ -146,7 +151,7 @@ class AsyncLoad(_Base):
         try:
             return self._stands_in((await self._end(_pgcache.submit_load_fail, _requests.value, self._plan.options))[1])
         except Error as failure:
-            found = after_failure(failure)
+            found = after_failed_request(failure)
             if found is None:
                 raise
             return self._stands_in(found)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from . import _pgcache, _requests
-from ._load import GOES_ON, after_failure
+from ._load import GOES_ON, after_failed_request, after_failure
 from ._status import Status
 from .errors import Busy, Error, SerializationError
 
@@ -174,8 +174,7 @@ def _fail(cache: Cache, lease: Owned, plan: Plan) -> RawValue | None:
         found: RawValue | None = cache._do(_pgcache.load_fail, lease, plan.options)[1]
         return found
     except Error as failure:
-        found = after_failure(failure)
-        return found
+        return after_failure(failure)
 
 
 def _give_back(cache: Cache, lease: Owned, plan: Plan) -> None:
@@ -281,8 +280,7 @@ async def _fail_async(cache: AsyncCache, lease: Owned, plan: Plan) -> RawValue |
         found: RawValue | None = (await cache._do(_pgcache.submit_load_fail, _requests.value, lease, plan.options))[1]
         return found
     except Error as failure:
-        found = after_failure(failure)
-        return found
+        return after_failed_request(failure)
 
 
 async def _give_back_async(cache: AsyncCache, lease: Owned, plan: Plan) -> None:

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Union, cast
 
-from ._callkeys import CallKeys, is_stream, represent
+from ._callkeys import CallKeys, full_name, is_stream, represent
 from ._loading import Uncached, get_or_load, get_or_load_async
 from ._options import Duration, Key, LoadOptions, Plan
 from ._status import Status
@@ -46,6 +46,7 @@ class _Calls:
         self,
         function: Callable[..., Any],
         key: KeyOf | None,
+        name: str | None,
         tags: TagsOf,
         vary_on: Callable[..., Any] | None,
         bypass: Callable[..., bool] | None,
@@ -56,7 +57,8 @@ class _Calls:
         if isinstance(tags, (str, bytes)):
             raise TypeError("tags are a sequence of names; for a single one write [name]")
         self.function = function
-        self.keys = CallKeys(function)
+        self.name = None if key is not None else full_name(function) if name is None else name
+        self.keys = CallKeys(function, self.name)
         self.bypass = bypass
         self._key, self._vary_on = key, vary_on
         self._tags = tags if callable(tags) else tuple(tags)
@@ -111,6 +113,7 @@ class Cached:
         ttl: Duration | None = None,
         *,
         key: KeyOf | None = None,
+        name: str | None = None,
         namespace: str | None = None,
         tags: TagsOf = (),
         vary_on: Callable[..., Any] | None = None,
@@ -124,6 +127,8 @@ class Cached:
                    the function's full name and all arguments by value. Requests, responses, background tasks and what FastAPI injects
                    never enter it. An argument without a representation by value raises `UncacheableCall`: a class may define
                    `__cache_key__()`; also that of a method's `self`.
+        name       what stands in keys for the function, instead of its full name. Needed for a lambda and for what depends on variables
+                   of a function around it, of which there may be many: TypeError. So is a second, other function of the same name.
         namespace  the part of the cache that the results live in
         tags       what results depend on: templates, or a function of the call's arguments
         vary_on    a function of the call's arguments that gives a further value for the key: a user's id out of a request
@@ -138,7 +143,9 @@ class Cached:
             options["namespace"] = namespace
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
-            calls = _Calls(function, key, tags, vary_on, bypass, options)
+            calls = _Calls(function, key, name, tags, vary_on, bypass, options)
+            if calls.name is not None:
+                self._shared.name_function(namespace, calls.name, function)
             wrapped = (_async if inspect.iscoroutinefunction(function) else _sync)(self, calls)
             functools.update_wrapper(wrapped, function)
             wrapped.__pgcache__ = calls  # type: ignore[attr-defined]

@@ -130,9 +130,18 @@ class SignedPickle:
     _SIGNATURE = 32
 
     def __init__(self, key: bytes, *, older: Iterable[bytes] = ()) -> None:
-        self._keys = [bytes(one) for one in (key, *older)]
-        if any(len(one) < 32 for one in self._keys):
+        """Raises TypeError for what are no bytes, and `SerializationError` for a key that is too short."""
+        if isinstance(older, (str, bytes, bytearray, memoryview)):
+            raise TypeError("older is a sequence of keys; for a single one write [key]")
+        self._keys = [self._checked(one) for one in (key, *older)]
+
+    @staticmethod
+    def _checked(key: bytes) -> bytes:
+        if not isinstance(key, (bytes, bytearray)):  # bytes(32) would be a key that everybody knows
+            raise TypeError(f"a key for signed pickles is of bytes, not of type {type(key).__name__}")
+        if len(key) < 32:
             raise SerializationError("a key for signed pickles has at least 32 bytes")
+        return bytes(key)
 
     def _sign(self, key: bytes, data: bytes) -> bytes:
         return hmac.new(key, b"pgcache signed pickle\0" + data, hashlib.sha256).digest()
