@@ -88,9 +88,9 @@ def represent(value: Any) -> str:
         return f"set{_all(sorted(value, key=represent))}"
     if isinstance(value, dict) and cls is dict:
         return f"{{{','.join(sorted(f'{represent(key)}:{represent(item)}' for key, item in value.items()))}}}"
-    if hasattr(cls, "__pydantic_private__") and isinstance(fields := getattr(cls, "model_fields", None), Mapping):
+    if hasattr(cls, "__pydantic_private__") and isinstance(known := getattr(cls, "model_fields", None), Mapping):
         # Not what model_dump() gives: that leaves out what is marked so, and what a subclass has beyond a field's type.
-        of_fields = {name: item for name, item in vars(value).items() if name in fields}
+        of_fields = {name: item for name, item in vars(value).items() if name in known}
         return f"{_name(cls)}{_all((of_fields, value.__pydantic_extra__, value.__pydantic_private__))}"
     raise UncacheableCall(
         f"an argument of type {_name(cls)} has no representation by value: give the class a method __cache_key__() that returns one, "
@@ -117,7 +117,7 @@ def full_name(function: Callable[..., Any]) -> str:
     if bound:
         raise TypeError(f"{inner.__qualname__} depends on variables of the function around it ({', '.join(bound)}): {_GIVE_A_NAME}")
     if inspect.ismethod(inner) or not hasattr(inner, "__qualname__") or inner.__qualname__.endswith("<lambda>"):
-        raise TypeError(f"{inner!r} has no name of its own: {_GIVE_A_NAME}")
+        raise TypeError(f"this {type(inner).__name__} has no name of its own: {_GIVE_A_NAME}")
     return f"{_module(inner)}.{inner.__qualname__}"
 
 
