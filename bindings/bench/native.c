@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { KEYS = 1000, KEY_LEN = 10, NEAR_BYTES = 100, STORE_BYTES = 1024 };
 
@@ -24,14 +25,19 @@ static void check(pgcache_status status, const pgcache_error *error) {
   }
 }
 
-static pgcache *open_cache(const char *near_max_bytes, const char *namespace_name) {
+/* Its own namespaces: what another client writes would end our copies. */
+static pgcache *open_cache(const char *near_max_bytes, const char *name) {
+  char namespace_name[32];
   pgcache_error error = PGCACHE_ERROR_INIT;
   pgcache_config *config;
   pgcache *cache;
   check(pgcache_config_new(&config, &error), &error);
   check(pgcache_config_load_environment(config, &error), &error);
   check(pgcache_config_set(config, "near_max_bytes", near_max_bytes, &error), &error);
+  snprintf(namespace_name, sizeof namespace_name, "%s-%d", name, (int)getpid());
   check(pgcache_config_set(config, "namespace", namespace_name, &error), &error);
+  check(pgcache_config_set(config, "near_staleness_ms", "60000", &error),
+        &error); /* a busy machine measures hits, too */
   check(pgcache_new(&cache, config, &error), &error);
   check(pgcache_init(cache, NULL, &error), &error);
   pgcache_config_free(config);

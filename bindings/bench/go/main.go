@@ -23,6 +23,8 @@ import (
 const (
 	number = 1000
 	ttl    = time.Hour
+
+	staleness = "60000" // so that a busy machine measures hits, too
 )
 
 var (
@@ -37,13 +39,16 @@ type client struct {
 	near, get, put func(key string) error
 }
 
+// ours is a namespace of this process: what another client writes would end our copies.
+func ours(name string) string { return fmt.Sprintf("%s-%d", name, os.Getpid()) }
+
 // face is pgcache as applications use it.
 func face(read func(*pgcache.Cache, string) error) (*client, error) {
-	near, err := pgcache.Open("", pgcache.Setting("namespace", "near"), pgcache.JanitorEvery(0))
+	near, err := pgcache.Open("", pgcache.Setting("namespace", ours("near")), pgcache.Setting("near_staleness_ms", staleness), pgcache.JanitorEvery(0))
 	if err != nil {
 		return nil, err
 	}
-	store, err := pgcache.Open("", pgcache.Setting("namespace", "store"), pgcache.Setting("near_max_bytes", 0), pgcache.JanitorEvery(0))
+	store, err := pgcache.Open("", pgcache.Setting("namespace", ours("store")), pgcache.Setting("near_max_bytes", 0), pgcache.JanitorEvery(0))
 	if err != nil {
 		return nil, err
 	}
@@ -110,8 +115,9 @@ func rawHandle(namespace, nearMaxBytes string) (handle *raw.Cache, err error) {
 	status := raw.Config_new(&config, nil)
 	for _, set := range []func() int32{
 		func() int32 { return raw.Config_load_environment(config, nil) },
-		func() int32 { return raw.Config_set(config, "namespace", namespace, nil) },
+		func() int32 { return raw.Config_set(config, "namespace", ours(namespace), nil) },
 		func() int32 { return raw.Config_set(config, "near_max_bytes", nearMaxBytes, nil) },
+		func() int32 { return raw.Config_set(config, "near_staleness_ms", staleness, nil) },
 		func() int32 { return raw.New(&handle, config, nil) },
 	} {
 		if status == raw.OK {
