@@ -170,8 +170,10 @@ func TestA13Limits(t *testing.T) {
 	want(t, err, pgcache.ErrTooLarge)
 	_, err = c.Get(ctx, "")
 	want(t, err, pgcache.ErrInvalid)
-	for _, namespace := range []string{"two words", "a\x00b", strings.Repeat("n", 64), strings.Repeat("n", 1000)} {
+	for _, namespace := range []string{"", "two words", "a\x00b", strings.Repeat("n", 64), strings.Repeat("n", 1000)} {
 		_, err = c.Put(ctx, "k", nil, pgcache.Namespace(namespace))
+		want(t, err, pgcache.ErrInvalid)
+		_, err = c.Get(ctx, "k", pgcache.Namespace(namespace))
 		want(t, err, pgcache.ErrInvalid)
 	}
 	_, err = c.Put(ctx, "k", nil, pgcache.Span(strings.Repeat("s", 65)))

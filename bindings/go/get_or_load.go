@@ -19,7 +19,13 @@ import (
 //
 // Where the caller may be gone before it ends, it is called on another goroutine, with a context that has ctx's values and ends with the
 // lease: to refresh what was given stale (Stale) or early (Early); and with FailSafe or Stale always, because when it takes longer than
-// Wait something stale may stand in. A panic then reaches the caller if he still waits, and else ends the program.
+// Wait something stale may stand in. A panic then reaches the caller if he still waits, and else ends the program. A context that ends
+// ends the caller's waiting at once, and with it the load.
+//
+// The option Timeout bounds what is asked of the server, and with FailSafe or Stale, as Wait does, how long the caller waits before
+// something stale stands in; never how long the function takes, which the context and Lease do.
+//
+// Of a value that cannot be stored, for its size or because of wrong options, the error is returned.
 func (c *Cache) GetOrLoad(ctx context.Context, key string, load func(context.Context) ([]byte, error),
 	opts ...Option) ([]byte, error) {
 	o := optionsOf(opts)
@@ -104,13 +110,16 @@ func (j *job) run(ctx context.Context) (*Entry, error) {
 			value = []byte{}
 		}
 		entry := &Entry{Value: value, Format: format}
-		entry.Version, _ = j.lease.fill(ending, value, &o) // refused or not, the value is the caller's; measurements tell
-		return entry, nil
+		entry.Version, err = j.lease.fill(ending, value, &o)
+		if err != errLoadEnded && (errors.Is(err, ErrInvalid) || errors.Is(err, ErrTooLarge)) {
+			return nil, err // which is the program's fault, and no later load would do better
+		}
+		return entry, nil // stored or not, the value is the caller's; measurements tell
 	case errors.Is(err, ErrMiss):
 		_ = j.lease.FillAbsent(ending, j.again())
 		return nil, err
-	case ctx.Err() == context.Canceled:
-		return nil, err // the caller was, not the load
+	case ctx.Err() == context.Canceled, errors.Is(err, ErrFormat):
+		return nil, err // the caller was, or the value cannot be written: the load has not failed, and is abandoned
 	}
 	if stale, _ := j.lease.Fail(ending, j.again()); stale != nil {
 		return stale, nil
@@ -145,6 +154,7 @@ func (j *job) alone(ctx context.Context) {
 func (j *job) inTime(ctx context.Context, began time.Time) (*Entry, error) {
 	over := make(chan result)
 	left := make(chan struct{}) // closed when the caller does not wait any more
+	defer close(left)
 	loading, cancel := j.apart(ctx)
 	go func() {
 		defer cancel()
@@ -152,23 +162,20 @@ func (j *job) inTime(ctx context.Context, began time.Time) (*Entry, error) {
 	}()
 	late := time.NewTimer(time.Until(began.Add(j.patience(ctx))))
 	defer late.Stop()
-	select {
-	case r := <-over:
-		return r.give()
-	case <-ctx.Done():
-	case <-late.C:
-	}
-	if stale := j.standIn(ctx); stale != nil {
-		close(left)
-		return stale, nil
-	}
-	select {
-	case r := <-over:
-		return r.give()
-	case <-ctx.Done():
-		cancel()
-		close(left)
-		return nil, ended(ctx.Err())
+	for {
+		select {
+		case r := <-over:
+			return r.give()
+		case <-late.C:
+			if stale := j.standIn(ctx); stale != nil {
+				return stale, nil // and the load goes on
+			}
+		case <-ctx.Done():
+			cancel()
+			return nil, ended(ctx.Err())
+		case <-j.lease.cache.core.done:
+			return nil, closed()
+		}
 	}
 }
 
@@ -210,15 +217,22 @@ func (r *result) give() (*Entry, error) {
 	return r.entry, r.err
 }
 
-// patience is how long the caller wants to wait before something stale stands in.
+// patience is how long the caller wants to wait before something stale stands in: of what a context's deadline leaves, most, because
+// something stale has to be asked for before it.
 func (j *job) patience(ctx context.Context) time.Duration {
-	f := newFrame(j.options)
-	defer f.release()
-	j.lease.cache.core.bound(ctx, j.options, j.lease.cache.core.timeout, f)
-	if wait := j.options.plan.wait; wait >= 0 && wait < f.options.deadline {
-		return time.Duration(wait) * time.Millisecond
+	patience := j.lease.cache.core.timeout
+	if j.options.hasTimeout {
+		patience = j.options.timeout
 	}
-	return time.Duration(f.options.deadline) * time.Millisecond
+	if wait := j.options.plan.wait; wait >= 0 && wait < patience.Milliseconds() {
+		patience = time.Duration(wait) * time.Millisecond
+	}
+	if until, ok := ctx.Deadline(); ok {
+		if most := time.Until(until) * 9 / 10; most < patience {
+			patience = most
+		}
+	}
+	return patience
 }
 
 // standIn asks, as everybody else does while the load is under way, without waiting for it.
@@ -227,10 +241,10 @@ func (j *job) standIn(ctx context.Context) *Entry {
 	o.plan.wait = 0
 	o.plan.early = 0
 	o.timeout, o.hasTimeout = 0, false
-	entry, lease, _ := j.lease.cache.beginLoad(detached{ctx}, j.key, &o)
+	entry, lease, _ := j.lease.cache.beginLoad(ctx, j.key, &o)
 	if lease != nil {
 		lease.quiet = true
-		lease.Close() // ours has ended meanwhile, and this one is not wanted
+		go lease.Close() // ours has ended meanwhile, and this one is not wanted
 	}
 	return entry
 }

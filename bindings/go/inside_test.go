@@ -5,6 +5,8 @@ package pgcache
 import (
 	"context"
 	"errors"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -102,5 +104,87 @@ func TestDeadlineThatHasJustPassed(t *testing.T) {
 	c.core.bound(over{context.Background()}, optionsOf([]Option{Timeout(-1)}), time.Second, f)
 	if f.options.deadline >= 0 {
 		t.Error("a wrong argument is hidden")
+	}
+}
+
+// What fails when requests begin is tried again by the next one.
+func TestStartIsTriedAgain(t *testing.T) {
+	c := openNull(t)
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := syscall.Rlimit{Cur: 3, Max: limit.Max}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Stats(context.Background())
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err == nil {
+		t.Fatal("there was no descriptor, and it worked")
+	}
+	if _, err := c.Stats(context.Background()); err != nil {
+		t.Error("for ever: ", err)
+	}
+}
+
+// A descriptor that somebody else has closed ends the cache, so that no request waits in vain.
+func TestEventsThatCannotBeWatched(t *testing.T) {
+	c := openNull(t)
+	if _, err := c.Stats(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c.core.requests.event.Close()
+	over := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := c.Stats(context.Background()); err != nil {
+				over <- err
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-over:
+		if !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for ever")
+	}
+}
+
+// Two that are added to each other at the same time do not wait for each other.
+func TestSnapshotsAddedToEachOther(t *testing.T) {
+	c := openNull(t)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for i := 0; i < 200; i++ {
+			one, err := c.Snapshot()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			other, _ := c.Snapshot()
+			var both sync.WaitGroup
+			for _, pair := range [][2]*Snapshot{{one, other}, {other, one}} {
+				both.Add(1)
+				go func(to, from *Snapshot) {
+					defer both.Done()
+					for i := 0; i < 20; i++ {
+						_ = to.Add(from)
+					}
+				}(pair[0], pair[1])
+			}
+			both.Wait()
+		}
+	}()
+	select {
+	case <-over:
+	case <-time.After(30 * time.Second):
+		t.Fatal("they wait for each other")
 	}
 }

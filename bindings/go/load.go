@@ -35,6 +35,12 @@ func (l *lease) free() {
 	}
 }
 
+func (l *lease) ended() bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.load == nil
+}
+
 // Begin reads an entry, or gets the lease to load it, or waits for somebody else's load of it. With a Load the caller is to load: there
 // is no entry then, or one that it is time to refresh. ErrMiss says that it is known that there is no value, ErrBusy that
 // somebody else loads for longer than the option Wait allows. What is loaded must be read by statements that begin after Begin returned.
@@ -75,6 +81,8 @@ func (c *Cache) beginLoad(ctx context.Context, key string, o *options) (*Entry, 
 	return entry, load, nil
 }
 
+var errLoadEnded = invalid("the load has ended")
+
 // An ending is one of C's functions that end a load, in both ways.
 type ending struct{ direct, submit func(*raw.Load, *frame) int32 }
 
@@ -88,7 +96,7 @@ func (l *Load) end(ctx context.Context, name string, o *options, size int, how e
 	l.lease.mutex.Lock()
 	load := l.lease.load
 	var r reply
-	err := error(&Error{Status: ErrInvalid, Message: "the load has ended"})
+	err := errLoadEnded
 	over := false
 	if load != nil {
 		op := operation{
@@ -190,10 +198,13 @@ func (l *Load) Abandon(ctx context.Context, opts ...Option) error {
 // Extend makes the lease last for so long from now. ErrRefused: it is over, and the load with it.
 func (l *Load) Extend(ctx context.Context, span time.Duration, opts ...Option) error {
 	o := optionsOf(opts)
-	ctx, m := l.cache.begin(ctx, "load_extend", o)
+	var m *measured
+	if !l.quiet {
+		ctx, m = l.cache.begin(ctx, "load_extend", o)
+	}
 	l.lease.mutex.Lock()
 	defer l.lease.mutex.Unlock()
-	err := error(&Error{Status: ErrInvalid, Message: "the load has ended"})
+	err := errLoadEnded
 	if load := l.lease.load; load != nil {
 		var r reply
 		r, err = l.cache.request(ctx, o, l.cache.core.timeout, func(_ *raw.Cache, f *frame) int32 {
@@ -210,6 +221,9 @@ func (l *Load) Extend(ctx context.Context, span time.Duration, opts ...Option) e
 
 // Close abandons a load that has not ended; after another end it does nothing. It is meant for defer.
 func (l *Load) Close() error {
+	if l.lease.ended() {
+		return nil // providers hear of no load_abandon
+	}
 	err := l.Abandon(context.Background())
 	l.forget()
 	if errors.Is(err, ErrInvalid) {

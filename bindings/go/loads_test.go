@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
@@ -327,6 +328,70 @@ func TestLoadObject(t *testing.T) {
 	_, lease, err = c.Begin(ctx, "abandoned")
 	no(t, err)
 	no(t, lease.FillAbsent(ctx))
+}
+
+// What ends the caller's waiting ends it at once, whatever might stand in; and with most of a deadline gone something stale does.
+func TestEndsOfWaitingInTime(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	opts := []pgcache.Option{pgcache.TTL(50 * time.Millisecond), pgcache.FailSafe(time.Minute)}
+	slow := make(chan struct{})
+	defer close(slow)
+	forever := func(context.Context) ([]byte, error) {
+		<-slow
+		return nil, errLoad
+	}
+	for _, key := range []string{"cancelled", "late", "closed"} {
+		same(t, load(t, c, key, gives("old"), opts...), "old")
+	}
+	time.Sleep(100 * time.Millisecond)
+	cancelled, cancel := context.WithCancel(ctx)
+	time.AfterFunc(50*time.Millisecond, cancel)
+	_, err := c.GetOrLoad(cancelled, "cancelled", forever, opts...)
+	want(t, err, context.Canceled)
+	soon, cancelSoon := context.WithTimeout(ctx, time.Second)
+	defer cancelSoon()
+	value, err := c.GetOrLoad(soon, "late", forever, opts...)
+	no(t, err)
+	same(t, string(value), "old")
+	no(t, soon.Err())
+	time.AfterFunc(50*time.Millisecond, func() { c.Close() })
+	_, err = c.GetOrLoad(ctx, "closed", forever, opts...)
+	want(t, err, pgcache.ErrClosed)
+}
+
+// What cannot be stored because the program is wrong is told, and a value that cannot be written is no load that failed.
+func TestLoadsThatCannotBeStored(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	_, err := c.GetOrLoad(ctx, "k", gives("v"), pgcache.Tags(""))
+	want(t, err, pgcache.ErrInvalid)
+	_, err = c.GetOrLoad(ctx, "k", gives("v"), pgcache.Tags(strings.Repeat("t", 256)))
+	want(t, err, pgcache.ErrTooLarge)
+	opts := []pgcache.Option{pgcache.TTL(50 * time.Millisecond), pgcache.FailSafe(time.Minute), pgcache.Throttle(time.Minute)}
+	numbers := pgcache.NewTyped[float64](c, opts...)
+	_, err = numbers.Put(ctx, "n", 1)
+	no(t, err)
+	failures := c.Counters().LoadFailures
+	_, err = numbers.GetOrLoad(ctx, "none", func(context.Context) (float64, error) { return math.NaN(), nil })
+	want(t, err, pgcache.ErrFormat)
+	same(t, c.Counters().LoadFailures, failures)
+	value, err := numbers.GetOrLoad(ctx, "none", func(context.Context) (float64, error) { return 2, nil }, pgcache.Wait(2*time.Second))
+	no(t, err)
+	same(t, value, 2)
+}
+
+// Close after an end is nothing that providers would have to know of.
+func TestCloseAfterAnEnd(t *testing.T) {
+	t.Parallel()
+	r := &recorder{}
+	c := open(t, pgcache.Instrument(r))
+	_, lease, err := c.Begin(ctx, "k")
+	no(t, err)
+	_, err = lease.Fill(ctx, []byte("v"))
+	no(t, err)
+	no(t, lease.Close())
+	same(t, r.last(t).Name, "load_fill")
 }
 
 func TestDependencies(t *testing.T) {

@@ -20,8 +20,14 @@ type Option func(*options)
 // default_ttl_ms holds. Fractions of a millisecond are rounded up.
 func TTL(ttl time.Duration) Option { return func(o *options) { o.plan.ttl = ttlOf(ttl) } }
 
-// Namespace sets the part of the cache that the call works in, instead of that of the setting namespace.
-func Namespace(name string) Option { return func(o *options) { o.namespace = name } }
+// Namespace sets the part of the cache that the call works in, instead of that of the setting namespace. An empty name is ErrInvalid: it is
+// that of whose namespace is not known, and must not become everybody's.
+func Namespace(name string) Option {
+	if name == "" {
+		name = "\x00" // which the library refuses as it does all wrong names
+	}
+	return func(o *options) { o.namespace = name }
+}
 
 // Span says what the application is doing, in its own words: measurements, events and traces carry it.
 func Span(name string) Option { return func(o *options) { o.span = name } }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -24,10 +25,11 @@ type requests struct {
 
 	underWay sync.WaitGroup
 
-	starting sync.Once
-	failed   error
-	event    *os.File // a descriptor of our own for pgcache_event_fd
-	stopped  chan struct{}
+	starting sync.Mutex
+	started  atomic.Bool
+	event    *os.File      // a descriptor of our own for pgcache_event_fd
+	stopping chan struct{} // closed when no completion comes any more
+	stopped  chan struct{} // closed when none is taken any more
 }
 
 // done has the layout of pgcache_go_done.
@@ -81,45 +83,75 @@ func (r *reply) error(ctx context.Context) error {
 
 // ---- Taking completions ------------------------------------------------------------------------------------------------
 
-// start has completions taken, from the first request on.
+// start has completions taken, from the first request on. What fails is tried again by the next one.
 func (c *core) start() error {
 	r := &c.requests
-	r.starting.Do(func() {
-		var fd int32
-		f := newFrame(defaults)
-		defer f.release()
-		if r.failed = f.refusal(raw.Event_fd(c.handle, &fd, f.err())); r.failed != nil {
+	if r.started.Load() {
+		return nil
+	}
+	r.starting.Lock()
+	defer r.starting.Unlock()
+	if r.started.Load() {
+		return nil
+	}
+	var fd int32
+	f := newFrame(defaults)
+	defer f.release()
+	if err := f.refusal(raw.Event_fd(c.handle, &fd, f.err())); err != nil {
+		return err
+	}
+	own, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 0)
+	if errno != 0 {
+		return &Error{Status: ErrNoMemory, Message: "no descriptor is left", cause: errno}
+	}
+	event := os.NewFile(own, "pgcache events")
+	conn, err := event.SyscallConn()
+	if err != nil {
+		event.Close()
+		return &Error{Status: ErrNoMemory, Message: "the descriptor of events cannot be watched", cause: err}
+	}
+	r.event, r.stopping, r.stopped = event, make(chan struct{}), make(chan struct{})
+	go c.takeAll(conn)
+	r.started.Store(true)
+	return nil
+}
+
+// takeAll delivers completions until there are none any more. Should the network poller fail before that, the cache is closed, so that
+// nobody waits in vain.
+func (c *core) takeAll(conn syscall.RawConn) {
+	defer close(c.requests.stopped)
+	taken := make([]done, 64)
+	_ = conn.Read(func(uintptr) bool {
+		c.takeSome(taken)
+		return false
+	}) // ends when the file is closed
+	select {
+	case <-c.requests.stopping:
+		return
+	default:
+	}
+	go c.close()
+	for {
+		c.takeSome(taken)
+		select {
+		case <-c.requests.stopping:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// takeSome delivers what waits.
+func (c *core) takeSome(room []done) {
+	for {
+		n := int(raw.Go_take(c.handle, unsafe.Pointer(&room[0]), int64(len(room))))
+		for i := range room[:n] {
+			c.deliver(room[i])
+		}
+		if n < len(room) {
 			return
 		}
-		own, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 0)
-		if errno != 0 {
-			r.failed = &Error{Status: ErrNoMemory, Message: "no descriptor is left", cause: errno}
-			return
-		}
-		r.event = os.NewFile(own, "pgcache events")
-		conn, err := r.event.SyscallConn()
-		if err != nil {
-			r.failed = err
-			return
-		}
-		r.stopped = make(chan struct{})
-		go func() {
-			defer close(r.stopped)
-			taken := make([]done, 64)
-			_ = conn.Read(func(uintptr) bool { // ends when the file is closed
-				for {
-					n := int(raw.Go_take(c.handle, unsafe.Pointer(&taken[0]), int64(len(taken))))
-					for i := range taken[:n] {
-						c.deliver(taken[i])
-					}
-					if n < len(taken) {
-						return false
-					}
-				}
-			})
-		}()
-	})
-	return r.failed
+	}
 }
 
 func (c *core) deliver(d done) {
@@ -132,6 +164,10 @@ func (c *core) deliver(d done) {
 	to := c.requests.waiting[d.token]
 	delete(c.requests.waiting, d.token)
 	c.requests.mutex.Unlock()
+	if to == nil { // a token that is not ours
+		r.free()
+		return
+	}
 	to <- r // has room for one
 	c.requests.underWay.Done()
 }
@@ -139,11 +175,9 @@ func (c *core) deliver(d done) {
 // stop ends the taking of completions when the last one was taken; the handle was shut down, so all are complete.
 func (r *requests) stop() {
 	r.underWay.Wait()
-	r.starting.Do(func() {}) // none was ever made
-	if r.event != nil {
+	if r.started.Load() {
+		close(r.stopping)
 		r.event.Close()
-	}
-	if r.stopped != nil {
 		<-r.stopped
 	}
 }

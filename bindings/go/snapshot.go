@@ -50,11 +50,15 @@ func (s *Snapshot) Close() error {
 	return nil
 }
 
+var adding sync.Mutex
+
 // Add adds what another snapshot has: for several caches of a process, or several processes.
 func (s *Snapshot) Add(other *Snapshot) error {
 	if s == other {
 		return invalid("a snapshot cannot be added to itself")
 	}
+	adding.Lock() // else each of two that are added to each other would wait for the other one's lock
+	defer adding.Unlock()
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	other.mutex.RLock()

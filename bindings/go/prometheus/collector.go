@@ -10,6 +10,7 @@ package prometheus
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	pgcache "github.com/pgcache/pgcache/bindings/go"
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,8 +24,11 @@ var _ prometheus.Collector = (*Collector)(nil)
 // NewCollector makes a collector of one or more caches of the process, whose figures are added up.
 func NewCollector(caches ...*pgcache.Cache) *Collector { return &Collector{caches} }
 
-// Describe describes nothing: which metrics there are is known when there are some.
-func (c *Collector) Describe(chan<- *prometheus.Desc) {}
+var everything = prometheus.NewDesc("pgcache", "All metrics of caches: which there are is known when there are some.", nil, nil)
+
+// Describe describes one thing that stands for all, by which a registry knows the collector when it is to be unregistered. (A pedantic
+// registry, which wants all described, does not take it.)
+func (c *Collector) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- everything }
 
 // Collect measures the caches. One that was closed is left out.
 func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
@@ -51,11 +55,30 @@ func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
+// escaped writes a byte that is not UTF-8 as the library's own exposition does. One would have the whole page refused otherwise, and so
+// would two values that become the same one.
+func escaped(value string) string {
+	if utf8.ValidString(value) {
+		return value
+	}
+	var b strings.Builder
+	for len(value) > 0 {
+		r, size := utf8.DecodeRuneInString(value)
+		if r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, `\x%02x`, value[0])
+		} else {
+			b.WriteString(value[:size])
+		}
+		value = value[size:]
+	}
+	return b.String()
+}
+
 func metricOf(sample pgcache.Sample) prometheus.Metric {
 	var names, values []string
 	for _, label := range sample.Labels {
 		names = append(names, label.Name)
-		values = append(values, strings.ToValidUTF8(label.Value, "\uFFFD"))
+		values = append(values, escaped(label.Value))
 	}
 	desc := prometheus.NewDesc(sample.Name, sample.Help, names, nil)
 	var metric prometheus.Metric

@@ -33,8 +33,13 @@ func open(t *testing.T, schema string) *pgcache.Cache {
 
 func scrape(t *testing.T, collector prometheus.Collector) string {
 	t.Helper()
-	registry := prometheus.NewPedanticRegistry()
+	registry := prometheus.NewRegistry()
 	registry.MustRegister(collector)
+	defer func() {
+		if !registry.Unregister(collector) {
+			t.Error("it cannot be unregistered")
+		}
+	}()
 	answer := httptest.NewRecorder()
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 	if answer.Code != 200 {
@@ -48,6 +53,7 @@ func TestA60Collector(t *testing.T) {
 	one, other := open(t, "go_prometheus_1"), open(t, "go_prometheus_2")
 	for _, cache := range []*pgcache.Cache{one, other} {
 		odd := pgcache.Span("front \"page\" \xff")
+		_, _ = cache.Get(ctx, "none", pgcache.Span("front \"page\" \xfe"))
 		if _, err := cache.Put(ctx, "k", []byte("value"), odd); err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +67,8 @@ func TestA60Collector(t *testing.T) {
 	}
 	text := scrape(t, NewCollector(one, other))
 	for _, line := range []string{
-		`pgcache_hits_total{source="store",span_name="front \"page\" ` + "\uFFFD" + `"} 2`,
+		`pgcache_hits_total{source="store",span_name="front \"page\" \\xff"} 2`,
+		`pgcache_misses_total{source="store",span_name="front \"page\" \\xfe"} 2`,
 		`pgcache_misses_total{source="store",span_name="checkout"} 2`,
 		`pgcache_operation_duration_seconds_bucket{operation="get",outcome="miss",source="store",span_name="checkout",le="10"} 2`,
 		`pgcache_operation_duration_seconds_count{operation="put",outcome="ok",source="store",span_name="front \"page\" `,
