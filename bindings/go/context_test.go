@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand"
 	"runtime"
 	"sync"
 	"testing"
@@ -19,8 +20,7 @@ func busy(t *testing.T, schema, key string) {
 	t.Helper()
 	c := openIn(t, schema)
 	put(t, c, key, "v")
-	psql(t, fmt.Sprintf(`BEGIN; SELECT "%s".remove('%s'); SELECT pg_sleep(30)`, schema, key))
-	time.Sleep(200 * time.Millisecond)
+	hold(t, fmt.Sprintf(`SELECT "%s".remove('%s')`, schema, key))
 }
 
 func TestContextEndedBefore(t *testing.T) {
@@ -120,6 +120,75 @@ func TestContextEndsReadsToo(t *testing.T) {
 	time.AfterFunc(50*time.Millisecond, cancelLoad)
 	_, _, err = c.Begin(load, "slow")
 	want(t, err, context.Canceled)
+}
+
+// Contexts that end at any moment leave neither memory behind nor a lease, whatever is under way: directly, or as requests.
+func TestLeaksOfEndedContexts(t *testing.T) {
+	c := open(t, pgcache.Setting("near_max_bytes", 0))
+	value := make([]byte, 64<<10)
+	work := func(rounds int) {
+		var all sync.WaitGroup
+		for worker := 0; worker < 16; worker++ { // more than there is room for direct calls
+			all.Add(1)
+			go func(random *rand.Rand) {
+				defer all.Done()
+				for i := 0; i < rounds; i++ {
+					ending, cancel := context.WithTimeout(ctx, time.Duration(random.Intn(3000))*time.Microsecond)
+					if random.Intn(2) == 0 {
+						time.AfterFunc(time.Duration(random.Intn(1000))*time.Microsecond, cancel)
+					}
+					key := fmt.Sprint("k", random.Intn(8))
+					var err error
+					switch i % 6 {
+					case 0:
+						_, err = c.Put(ending, key, value, pgcache.Tags("t"))
+					case 1:
+						_, err = c.Get(ending, key)
+					case 2:
+						var lease *pgcache.Load
+						if _, lease, err = c.Begin(ending, "lease "+key, pgcache.Wait(0), pgcache.Lease(time.Second)); lease != nil {
+							err = lease.Close()
+						}
+					case 3:
+						err = c.Fence(ending)
+					case 4:
+						_, err = c.Dependents(ending, pgcache.Tags("t"))
+					case 5:
+						_, err = c.GetMany(ending, []string{key, "k0", "none"})
+					}
+					cancel()
+					if err != nil && !errors.Is(err, pgcache.ErrMiss) && !errors.Is(err, pgcache.ErrBusy) &&
+						!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("%d: %v", i%6, err)
+					}
+				}
+			}(rand.New(rand.NewSource(int64(worker))))
+		}
+		all.Wait()
+		for i := 0; i < 8; i++ {
+			_, lease, err := c.Begin(ctx, fmt.Sprint("lease k", i), pgcache.Wait(4*time.Second))
+			no(t, err)
+			if lease == nil {
+				t.Fatal("a lease was left behind") // one whose giver was given up in the middle lasts for its time
+			}
+			no(t, lease.Close())
+		}
+		runtime.GC()
+		runtime.GC()
+	}
+	rounds := 60
+	if long() {
+		rounds = 2000
+	}
+	work(rounds)
+	before := figure(t, "VmRSS")
+	work(2 * rounds)
+	grown := figure(t, "VmRSS") - before
+	if underRace {
+		t.Logf("SKIPPED: the race detector's own memory grows; %d KiB more", grown)
+	} else if grown > 16384 {
+		t.Fatalf("%d KiB more after %d rounds", grown, 2*rounds)
+	}
 }
 
 // A thousand goroutines need two connections, and no thread of their own while they wait.

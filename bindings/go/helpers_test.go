@@ -3,24 +3,33 @@
 package pgcache_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
-// psql does statements in the background, until the test ends.
-func psql(t *testing.T, statements string) {
+// hold does statements in a transaction in the background, which lasts until the test ends. They are done when it returns.
+func hold(t *testing.T, statements string) {
 	t.Helper()
-	command := psqlCommand(statements)
+	name := fmt.Sprint("hold ", os.Getpid(), " ", atomic.AddInt32(&held, 1))
+	command := psqlCommand("BEGIN; " + statements + "; SELECT pg_sleep(60)")
+	command.Env = append(os.Environ(), "PGAPPNAME="+name)
 	no(t, command.Start())
 	t.Cleanup(func() {
 		_ = command.Process.Kill()
 		_ = command.Wait()
 	})
+	eventually(t, "the statements before the last one are done", func() bool {
+		return query(t, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND application_name = '"+name+"'") == "1"
+	})
 }
+
+var held int32
 
 // query does statements and gives what they print.
 func query(t *testing.T, statements string) string {

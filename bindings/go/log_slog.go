@@ -7,20 +7,23 @@ package pgcache
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"time"
 )
 
 // LogTo writes what the cache has to say to a logger, until ctx ends or the cache is closed: words for a log from level on, slow
 // operations (see the setting slow_ms), and the states of the breaker, the listener and janitors. No key or value is written.
 func (c *Cache) LogTo(ctx context.Context, logger *slog.Logger, level Level) error {
-	observer, err := c.Observe(SlowOperations|States|Log, level, 1000)
+	core := c.core // alone, so that the garbage collector can close a cache that nobody has but its log
+	queue, err := core.observe(SlowOperations|States|Log, level, 1000)
+	runtime.KeepAlive(c)
 	if err != nil {
 		return err
 	}
 	go func() {
-		defer observer.Close()
+		defer core.disown(queue)
 		for {
-			event, err := observer.Next(ctx)
+			event, err := queue.await(ctx)
 			if err != nil {
 				return
 			}

@@ -139,22 +139,30 @@ func (q *eventQueue) free() {
 // Observe makes an observer, with room for so many events that wait to be taken; what does not fit is counted as dropped. level is the
 // least that a log's event has. There may be eight at once.
 func (c *Cache) Observe(what Observe, level Level, room int) (*Observer, error) {
-	if !c.core.enter() {
+	q, err := c.core.observe(what, level, room)
+	if err != nil {
+		return nil, err
+	}
+	o := &Observer{cache: c, queue: q}
+	runtime.SetFinalizer(o, func(o *Observer) { o.cache.core.disown(o.queue) })
+	return o, nil
+}
+
+func (c *core) observe(what Observe, level Level, room int) (*eventQueue, error) {
+	if !c.enter() {
 		return nil, closed()
 	}
-	defer c.core.leave()
+	defer c.leave()
 	f := newFrame(defaults)
 	defer f.release()
 	var observer *raw.Observer
-	err := f.refusal(raw.Observe(c.core.handle, &observer, uint(what), int32(level), int64(room), f.err()))
+	err := f.refusal(raw.Observe(c.handle, &observer, uint(what), int32(level), int64(room), f.err()))
 	if err != nil {
 		return nil, err
 	}
 	q := &eventQueue{observer: observer}
-	c.core.own(q)
-	o := &Observer{cache: c, queue: q}
-	runtime.SetFinalizer(o, func(o *Observer) { o.cache.core.disown(o.queue) })
-	return o, nil
+	c.own(q)
+	return q, nil
 }
 
 // How long a thread waits for an event before it looks at the context, and lets go of the observer.
@@ -162,13 +170,18 @@ const observerWait = 50 * time.Millisecond
 
 // Next waits for the oldest event and takes it. ErrClosed says that there is none, and that the cache or the observer was closed.
 func (o *Observer) Next(ctx context.Context) (Event, error) {
+	event, err := o.queue.await(ctx)
+	runtime.KeepAlive(o)
+	return event, err
+}
+
+func (q *eventQueue) await(ctx context.Context) (Event, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return Event{}, ended(err)
 		}
-		event, err := o.queue.next(observerWait)
+		event, err := q.next(observerWait)
 		if !errors.Is(err, ErrMiss) {
-			runtime.KeepAlive(o)
 			return event, err
 		}
 	}

@@ -60,11 +60,12 @@ func TestA50StopWithATimeout(t *testing.T) {
 	c := openIn(t, schema)
 	_, err := c.Init(ctx)
 	no(t, err)
-	psql(t, `BEGIN; LOCK TABLE "`+schema+`".entries IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(30)`)
-	time.Sleep(200 * time.Millisecond)
+	hold(t, `LOCK TABLE "`+schema+`".entries IN ACCESS EXCLUSIVE MODE`)
 	janitor, err := c.StartJanitor(time.Second)
 	no(t, err)
-	time.Sleep(100 * time.Millisecond)
+	eventually(t, "it waits for the lock", func() bool {
+		return query(t, `SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = '"`+schema+`".entries'::regclass`) == "t"
+	})
 	soon, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer cancel()
 	if err = janitor.Stop(soon); !errors.Is(err, pgcache.ErrTimeout) {

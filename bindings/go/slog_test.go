@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,19 @@ func (p *page) String() string {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	return p.bytes.String()
+}
+
+// A cache that only its log has is nobody's.
+func TestGarbageWithALog(t *testing.T) {
+	c, err := pgcache.Open(address+" application_name=logged", pgcache.Setting("schema", newSchema()), pgcache.JanitorEvery(0))
+	no(t, err)
+	_, err = c.Init(ctx)
+	no(t, err)
+	no(t, c.LogTo(ctx, slog.New(slog.NewTextHandler(&page{}, nil)), pgcache.LevelDebug))
+	eventually(t, "it is closed", func() bool {
+		runtime.GC()
+		return query(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'logged%'") == "0"
+	})
 }
 
 func TestA62LogTo(t *testing.T) {

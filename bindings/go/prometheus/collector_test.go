@@ -14,6 +14,7 @@ import (
 	pgcache "github.com/pgcache/pgcache/bindings/go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/expfmt"
 )
 
 var ctx = context.Background()
@@ -88,6 +89,11 @@ func TestA60Collector(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(text)
+	}
+	var parser expfmt.TextParser
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil || len(families) < 20 {
+		t.Errorf("%d families: %v", len(families), err)
 	}
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
