@@ -75,9 +75,9 @@ lint-python: python
 	  $(PYTHON_HERE)/tests/typing_test.py $(PYTHON_HERE)/examples
 	PYRIGHT_PYTHON_CACHE_DIR='$(CURDIR)/$(PYTHON_B)/pyright' $(PYTHON_VENV)/pyright --project $(PYTHON_HERE)/pyproject.toml --pythonpath $(PYTHON_VENV)/python
 # The source distribution, a wheel with the library in it, and both at work in a clean environment.
-package-python: $(PYTHON_B)/sdist/ready all
+package-python: $(PYTHON_B)/sdist/ready python all
 	$(PYTHON_HERE)/tests/package $(B)
-$(PYTHON_B)/sdist/ready: $(PYTHON_SOURCES) $(PYTHON_RAW) $(PYTHON_B)/obj/wrap.c $(PYTHON_B)/venv/ready \
+$(PYTHON_B)/sdist/ready: $(PYTHON_SOURCES) $(PYTHON_RAW) $(PYTHON_B)/obj/wrap.c \
   $(addprefix $(PYTHON_HERE)/,raw/convert.h setup.py pyproject.toml README.md MANIFEST.in)
 	@rm -rf $(@D) && mkdir -p $(@D)/raw $(@D)/src/pgcache
 	@cp $(PYTHON_SOURCES) $(@D)/src/pgcache/
@@ -90,7 +90,7 @@ $(PYTHON_B)/sdist/ready: $(PYTHON_SOURCES) $(PYTHON_RAW) $(PYTHON_B)/obj/wrap.c 
 doc-python: python
 	$(PYTHON_RUN) $(PYTHON_VENV)/python -m pdoc -o $(PYTHON_B)/doc pgcache pgcache.errors pgcache.serializers pgcache.prometheus pgcache.sentry
 
-# Into the environment of PYTHON, by its pip; needs the library installed.
+# Into the environment of PYTHON, by its pip, unless PREFIX is set; needs the library installed (or PGCACHE_CFLAGS and PGCACHE_LIBS).
 .PHONY: install-python
 install-python: $(PYTHON_B)/sdist/ready
-	$(PYTHON) -m pip install $(if $(DESTDIR),--root '$(DESTDIR)') $(if $(PREFIX),--prefix '$(PREFIX)') --no-deps $(PYTHON_B)/sdist
+	$(PYTHON) -m pip install $(if $(DESTDIR),--root '$(DESTDIR)') $(if $(filter file,$(origin PREFIX)),,--prefix '$(PREFIX)') --no-deps $(PYTHON_B)/sdist
