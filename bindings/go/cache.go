@@ -22,8 +22,8 @@ type Cache struct {
 }
 
 // Open makes a cache. The address is any connection string or URI of libpq's, "null:" for a cache that stores nothing and needs no
-// server, or "" for that of the environment variable PGCACHE_URL or DATABASE_URL. No server is asked: the first call that needs a
-// connection opens it.
+// server, or "" for that of the environment variable PGCACHE_URL or DATABASE_URL. Open waits for no server: the janitor opens a
+// connection in the background, and the first call that needs one another.
 //
 // Settings come from these places, the later ones win: the library's defaults, but for on_error, which is miss here; environment
 // variables such as PGCACHE_POOL_MAX; [Setting]. A janitor is started with an interval of a minute, see [JanitorEvery].

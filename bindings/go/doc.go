@@ -27,7 +27,8 @@
 //
 // Any number of goroutines may use a cache at once. A few calls at a time are made directly, each on a thread, which is the quickest
 // for a single one; what comes beyond takes no thread: it is a request of the library's, whose end the network poller tells, so that
-// a thousand calls under way need no more than the connections of the setting async_connections. Values are copies, the caller's own.
+// a thousand calls under way need no more than the connections of the setting async_connections. Fence, Dependents, Published and an
+// [Observer] that waits take a thread each. Values are copies, the caller's own.
 //
 // What is not closed is closed by the garbage collector, in any order. Programs in Go do not fork without exec, so there is nothing to
 // say about that.

@@ -425,3 +425,25 @@ func TestOpenFailsOpen(t *testing.T) {
 		t.Fatal("the counter does not tell")
 	}
 }
+
+// A near hit is one, also of a value that is larger than the buffer.
+func TestLargeNearHitsCountOnce(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	value := strings.Repeat("large", 10000)
+	put(t, c, "k", value)
+	eventually(t, "a near hit", func() bool {
+		_ = get(t, c, "k")
+		_, err := c.Peek("k")
+		return err == nil
+	})
+	before := c.Counters().NearHits
+	same(t, get(t, c, "k"), value)
+	entry, err := c.GetEntry(ctx, "k")
+	no(t, err)
+	same(t, string(entry.Value), value)
+	appended, err := c.AppendGet(ctx, []byte("before "), "k")
+	no(t, err)
+	same(t, string(appended), "before "+value)
+	same(t, c.Counters().NearHits-before, int64(3))
+}

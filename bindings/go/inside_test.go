@@ -188,3 +188,11 @@ func TestSnapshotsAddedToEachOther(t *testing.T) {
 		t.Fatal("they wait for each other")
 	}
 }
+
+func TestDurations(t *testing.T) {
+	for ms, wanted := range map[int64]time.Duration{0: 0, 1500: 1500 * time.Millisecond, raw.TTL_NEVER: Forever, 1 << 60: Forever - 1} {
+		if got := durationOf(ms); got != wanted {
+			t.Errorf("%d ms: %v", ms, got)
+		}
+	}
+}

@@ -52,6 +52,9 @@ func Instrument(provider Provider) OpenOption {
 
 // config makes a configuration; to be given to raw.Config_free.
 func (o *opening) config(address string) (*raw.Config, error) {
+	if strings.IndexByte(address, 0) >= 0 {
+		return nil, &Error{Status: ErrBadSetting, Message: "the address has a NUL byte"}
+	}
 	f := newFrame(defaults)
 	defer f.release()
 	var config *raw.Config

@@ -144,6 +144,9 @@ func durationOf(ms int64) time.Duration {
 	if ms == raw.TTL_NEVER {
 		return Forever
 	}
+	if ms > int64(Forever/time.Millisecond) {
+		return Forever - 1 // longer than Go can say
+	}
 	return time.Duration(ms) * time.Millisecond
 }
 

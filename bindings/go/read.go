@@ -124,22 +124,22 @@ func (c *Cache) peek(dst []byte, key string, o *options, look unsafe.Pointer) ([
 		defer f.release()
 		opts = f.opts()
 	}
-	at, to := len(dst), dst
-	for {
-		if !c.core.enter() {
-			return dst, false
-		}
-		size := int(raw.Go_peek(c.core.handle, to[at:cap(to)], look, key, opts))
-		c.core.leave()
-		if size < 0 {
-			return dst, false
-		}
-		if size <= cap(to)-at {
-			runtime.KeepAlive(c)
-			return to[:at+size], true
-		}
-		to = append(make([]byte, 0, at+size), dst...)
+	if !c.core.enter() {
+		return dst, false
 	}
+	defer c.core.leave()
+	at := len(dst)
+	size := raw.Go_peek(c.core.handle, dst[at:cap(dst)], look, key, opts)
+	runtime.KeepAlive(c)
+	if size >= 0 {
+		return dst[:at+int(size)], true
+	}
+	if size == -1 {
+		return dst, false
+	}
+	value := raw.Go_peeked(size)
+	defer raw.Value_free(value)
+	return append(dst, unsafe.Slice((*byte)(raw.Value_data(value)), raw.Value_size(value))...), true
 }
 
 func (c *Cache) peekEntry(key string, o *options) *Entry {

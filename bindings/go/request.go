@@ -15,9 +15,10 @@ import (
 	"github.com/pgcache/pgcache/bindings/go/internal/raw"
 )
 
-// What may ask the server is a request of the library's, but for what direct.go does: it is submitted, which never waits, and the goroutine sleeps until its
-// completion was taken by the one goroutine that the network poller wakes. So a thousand calls under way take no thread and the
-// connections of the library's engine, and a context that ends ends its request at once.
+// What may ask the server is a request of the library's, but for what direct.go does and what there is no request for: it is submitted,
+// which never waits, and the goroutine sleeps until its completion was taken by the one goroutine that the network poller wakes. So a
+// thousand requests under way take no thread, and no more than the connections of the library's engine, and a context that ends ends
+// its request at once.
 type requests struct {
 	mutex   sync.Mutex
 	waiting map[uint64]chan reply // by token

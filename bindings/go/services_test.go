@@ -215,8 +215,10 @@ func TestSettings(t *testing.T) {
 		no(t, err)
 		no(t, c.Close())
 	}
+	_, err := pgcache.Open("null:\x00other")
+	want(t, err, pgcache.ErrBadSetting)
 	t.Setenv("PGCACHE_POOL_MAX", "many")
-	_, err := pgcache.Open("null:")
+	_, err = pgcache.Open("null:")
 	want(t, err, pgcache.ErrBadSetting)
 	t.Setenv("PGCACHE_POOL_MAX", "")
 	t.Setenv("PGCACHE_URL", "")

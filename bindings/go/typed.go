@@ -61,7 +61,10 @@ func (t *Typed[T]) entry(entry *Entry, err error) (TypedEntry[T], error) {
 		typed.Version, typed.Format, typed.TTL = entry.Version, entry.Format, entry.TTL
 		err = decode(entry, &typed.Value, t.codec)
 	}
-	return typed, err
+	if err != nil {
+		return TypedEntry[T]{}, err // nothing that is half a value
+	}
+	return typed, nil
 }
 
 // Get reads a value; ErrMiss: there is none.
@@ -144,6 +147,21 @@ func (t *Typed[T]) PutMany(ctx context.Context, items []TypedItem[T], opts ...Op
 // Remove removes an entry, and says whether there was one.
 func (t *Typed[T]) Remove(ctx context.Context, key string, opts ...Option) (bool, error) {
 	return t.cache.Remove(ctx, key, t.opts(opts)...)
+}
+
+// RemoveMany removes many entries, and says how many of the keys had one.
+func (t *Typed[T]) RemoveMany(ctx context.Context, keys []string, opts ...Option) (int, error) {
+	return t.cache.RemoveMany(ctx, keys, t.opts(opts)...)
+}
+
+// Exists asks whether there is an entry, without reading its value.
+func (t *Typed[T]) Exists(ctx context.Context, key string, opts ...Option) (bool, error) {
+	return t.cache.Exists(ctx, key, t.opts(opts)...)
+}
+
+// Touch gives an entry a new TTL without sending its value; ErrMiss: there is none.
+func (t *Typed[T]) Touch(ctx context.Context, key string, opts ...Option) (int64, error) {
+	return t.cache.Touch(ctx, key, t.opts(opts)...)
 }
 
 // GetOrLoad reads a value, and has it loaded if it is missing or stale, see [Cache.GetOrLoad]. What was loaded goes through the codec, so

@@ -146,6 +146,33 @@ func TestTypedPutManySetsTheFormat(t *testing.T) {
 	same(t, entry.Format, pgcache.FormatBytes)
 }
 
+func TestTypedBesideValues(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	view := pgcache.NewTyped[map[string]int](c, pgcache.Namespace("view"))
+	_, err := view.Put(ctx, "k", map[string]int{"a": 1})
+	no(t, err)
+	there, err := view.Exists(ctx, "k")
+	no(t, err)
+	same(t, there, true)
+	_, err = view.Touch(ctx, "k", pgcache.TTL(time.Minute))
+	no(t, err)
+	entry, err := view.GetEntry(ctx, "k", pgcache.FromStore())
+	no(t, err)
+	if entry.TTL > time.Minute {
+		t.Fatal(entry.TTL)
+	}
+	removed, err := view.RemoveMany(ctx, []string{"k", "none"})
+	no(t, err)
+	same(t, removed, 1)
+	put(t, c, "half", `{"a": 1, "b": "no number"}`, pgcache.Format(pgcache.FormatJSON), pgcache.Namespace("view"))
+	half, err := view.Get(ctx, "half")
+	want(t, err, pgcache.ErrFormat)
+	if half != nil {
+		t.Fatal("half a value: ", half)
+	}
+}
+
 // upper is a codec of the application's.
 type upper struct{}
 

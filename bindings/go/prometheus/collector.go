@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 
-// Package prometheus shows what is measured of caches to Prometheus, with client_golang:
+// Package pgcacheprometheus shows what is measured of caches to Prometheus, with client_golang:
 //
 //	prometheus.MustRegister(pgcacheprometheus.NewCollector(cache))
 //
 // It is a module of its own, so that the binding depends on no client of Prometheus.
-package prometheus
+package pgcacheprometheus
 
 import (
 	"fmt"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package prometheus
+package pgcacheprometheus
 
 import (
 	"bytes"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 
-// Package sentry gives each operation of a cache a span in Sentry, with sentry-go:
+// Package pgcachesentry gives each operation of a cache a span in Sentry, with sentry-go:
 //
 //	cache, err := pgcache.Open(address, pgcache.Instrument(pgcachesentry.Spans()))
 //
 // It is a module of its own, so that the binding depends on no client of Sentry.
-package sentry
+package pgcachesentry
 
 import (
 	"context"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package sentry
+package pgcachesentry
 
 import (
 	"context"

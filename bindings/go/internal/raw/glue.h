@@ -48,7 +48,8 @@ PGCACHE_GO pgcache_go_dependencies *pgcache_go_dependencies_new(size_t count, co
   self->count = count;
   self->array = (pgcache_dependency *)(self + 1);
   char *at = (char *)(self->array + count);
-  memcpy(at, packed, packed_len);
+  if (packed_len > 0)
+    memcpy(at, packed, packed_len);
   for (size_t i = 0; i < count; i++) {
     pgcache_go_head head;
     memcpy(&head, at, sizeof head);
@@ -74,7 +75,8 @@ PGCACHE_GO pgcache_go_items *pgcache_go_items_new(size_t count, const void *pack
   self->count = count;
   self->items = (pgcache_item *)(self + 1);
   char *at = (char *)(self->items + count);
-  memcpy(at, packed, packed_len);
+  if (packed_len > 0)
+    memcpy(at, packed, packed_len);
   for (size_t i = 0; i < count; i++) {
     pgcache_go_head head;
     memcpy(&head, at, sizeof head);
@@ -160,19 +162,27 @@ PGCACHE_GO void pgcache_go_look(const pgcache_value *value, pgcache_go_found *fo
 }
 
 /* Copies what the near cache holds into the buffer, if there is room. Returns the value's size, or -1: there is nothing, or the
-   arguments are wrong, which the call that asks the server tells. found (optional): all but data. */
+   arguments are wrong, which the call that asks the server tells; or less: there is no room, and the value is pgcache_go_peeked() of
+   that number, owned by the caller. (One number tells all of this, because memory for more would be allocated at each call.) found
+   (optional): all but data. */
 PGCACHE_GO int64_t pgcache_go_peek(pgcache *cache, void *buffer, size_t buffer_len, pgcache_go_found *found,
                                    const void *key, size_t key_len, const pgcache_options *options) {
   pgcache_value *value;
   if (pgcache_peek(cache, &value, key, key_len, options, NULL) != PGCACHE_OK)
     return -1;
   size_t size = pgcache_value_size(value);
-  if (size <= buffer_len && size > 0)
-    memcpy(buffer, pgcache_value_data(value), size);
   if (found != NULL)
     pgcache_go_look(value, found);
+  if (size > buffer_len)
+    return -1 - (int64_t)(intptr_t)value;
+  if (size > 0)
+    memcpy(buffer, pgcache_value_data(value), size);
   pgcache_value_free(value);
   return (int64_t)size;
+}
+
+PGCACHE_GO pgcache_value *pgcache_go_peeked(int64_t returned) {
+  return (pgcache_value *)(intptr_t)(-1 - returned); /* NOLINT(performance-no-int-to-ptr): it was one */
 }
 
 /* A completion, with what all kinds of requests may have. */

@@ -43,53 +43,53 @@ typedef long long swig_type_10;
 typedef long long swig_type_11;
 typedef long long swig_type_12;
 typedef long long swig_type_13;
-typedef _gostring_ swig_type_14;
+typedef long long swig_type_14;
 typedef _gostring_ swig_type_15;
 typedef _gostring_ swig_type_16;
-typedef long long swig_type_17;
+typedef _gostring_ swig_type_17;
 typedef long long swig_type_18;
 typedef long long swig_type_19;
 typedef long long swig_type_20;
-typedef _gostring_ swig_type_21;
+typedef long long swig_type_21;
 typedef _gostring_ swig_type_22;
 typedef _gostring_ swig_type_23;
 typedef _gostring_ swig_type_24;
 typedef _gostring_ swig_type_25;
-typedef long long swig_type_26;
-typedef _gostring_ swig_type_27;
+typedef _gostring_ swig_type_26;
+typedef long long swig_type_27;
 typedef _gostring_ swig_type_28;
-typedef long long swig_type_29;
-typedef _gostring_ swig_type_30;
+typedef _gostring_ swig_type_29;
+typedef long long swig_type_30;
 typedef _gostring_ swig_type_31;
-typedef long long swig_type_32;
-typedef _gostring_ swig_type_33;
+typedef _gostring_ swig_type_32;
+typedef long long swig_type_33;
 typedef _gostring_ swig_type_34;
-typedef long long swig_type_35;
+typedef _gostring_ swig_type_35;
 typedef long long swig_type_36;
-typedef _gostring_ swig_type_37;
+typedef long long swig_type_37;
 typedef _gostring_ swig_type_38;
-typedef long long swig_type_39;
-typedef _gostring_ swig_type_40;
+typedef _gostring_ swig_type_39;
+typedef long long swig_type_40;
 typedef _gostring_ swig_type_41;
 typedef _gostring_ swig_type_42;
-typedef long long swig_type_43;
+typedef _gostring_ swig_type_43;
 typedef long long swig_type_44;
 typedef long long swig_type_45;
 typedef long long swig_type_46;
-typedef _gostring_ swig_type_47;
+typedef long long swig_type_47;
 typedef _gostring_ swig_type_48;
-typedef long long swig_type_49;
+typedef _gostring_ swig_type_49;
 typedef long long swig_type_50;
 typedef long long swig_type_51;
 typedef long long swig_type_52;
 typedef long long swig_type_53;
 typedef long long swig_type_54;
 typedef long long swig_type_55;
-typedef _gostring_ swig_type_56;
-typedef long long swig_type_57;
-typedef _gostring_ swig_type_58;
+typedef long long swig_type_56;
+typedef _gostring_ swig_type_57;
+typedef long long swig_type_58;
 typedef _gostring_ swig_type_59;
-typedef long long swig_type_60;
+typedef _gostring_ swig_type_60;
 typedef long long swig_type_61;
 typedef long long swig_type_62;
 typedef long long swig_type_63;
@@ -108,44 +108,44 @@ typedef long long swig_type_75;
 typedef long long swig_type_76;
 typedef long long swig_type_77;
 typedef long long swig_type_78;
-typedef _gostring_ swig_type_79;
-typedef long long swig_type_80;
+typedef long long swig_type_79;
+typedef _gostring_ swig_type_80;
 typedef long long swig_type_81;
 typedef long long swig_type_82;
-typedef _gostring_ swig_type_83;
+typedef long long swig_type_83;
 typedef _gostring_ swig_type_84;
 typedef _gostring_ swig_type_85;
 typedef _gostring_ swig_type_86;
-typedef long long swig_type_87;
-typedef _gostring_ swig_type_88;
+typedef _gostring_ swig_type_87;
+typedef long long swig_type_88;
 typedef _gostring_ swig_type_89;
-typedef long long swig_type_90;
-typedef _gostring_ swig_type_91;
+typedef _gostring_ swig_type_90;
+typedef long long swig_type_91;
 typedef _gostring_ swig_type_92;
-typedef long long swig_type_93;
-typedef _gostring_ swig_type_94;
+typedef _gostring_ swig_type_93;
+typedef long long swig_type_94;
 typedef _gostring_ swig_type_95;
-typedef long long swig_type_96;
+typedef _gostring_ swig_type_96;
 typedef long long swig_type_97;
-typedef _gostring_ swig_type_98;
+typedef long long swig_type_98;
 typedef _gostring_ swig_type_99;
-typedef long long swig_type_100;
-typedef _gostring_ swig_type_101;
-typedef long long swig_type_102;
+typedef _gostring_ swig_type_100;
+typedef long long swig_type_101;
+typedef _gostring_ swig_type_102;
 typedef long long swig_type_103;
 typedef long long swig_type_104;
-typedef _gostring_ swig_type_105;
+typedef long long swig_type_105;
 typedef _gostring_ swig_type_106;
-typedef long long swig_type_107;
+typedef _gostring_ swig_type_107;
 typedef long long swig_type_108;
 typedef long long swig_type_109;
 typedef long long swig_type_110;
 typedef long long swig_type_111;
-typedef _gostring_ swig_type_112;
-typedef long long swig_type_113;
-typedef _gostring_ swig_type_114;
+typedef long long swig_type_112;
+typedef _gostring_ swig_type_113;
+typedef long long swig_type_114;
 typedef _gostring_ swig_type_115;
-typedef long long swig_type_116;
+typedef _gostring_ swig_type_116;
 typedef long long swig_type_117;
 typedef long long swig_type_118;
 typedef long long swig_type_119;
@@ -156,6 +156,7 @@ typedef long long swig_type_123;
 typedef long long swig_type_124;
 typedef long long swig_type_125;
 typedef long long swig_type_126;
+typedef long long swig_type_127;
 extern void _wrap_Swig_free_raw_2130cbdabc8b4d53(uintptr_t arg1);
 extern uintptr_t _wrap_Swig_malloc_raw_2130cbdabc8b4d53(swig_intgo arg1);
 extern swig_intgo _wrap_SIZE_pgcache_error_raw_2130cbdabc8b4d53(void);
@@ -178,10 +179,11 @@ extern void _wrap_go_items_free_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_voidp _wrap_go_items_at_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_5 arg2);
 extern void _wrap_go_look_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2);
 extern swig_type_6 _wrap_go_peek_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_7 arg2, swig_voidp arg3, swig_type_8 arg4, swig_voidp arg5);
-extern swig_type_9 _wrap_go_take_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_10 arg3);
+extern swig_voidp _wrap_go_peeked_raw_2130cbdabc8b4d53(swig_type_9 arg1);
+extern swig_type_10 _wrap_go_take_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_11 arg3);
 extern swig_voidp _wrap_version_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_version_number_raw_2130cbdabc8b4d53(void);
-extern swig_type_11 _wrap_TTL_DEFAULT_raw_2130cbdabc8b4d53(void);
+extern swig_type_12 _wrap_TTL_DEFAULT_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_DEADLINE_DEFAULT_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_OK_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_MISS_raw_2130cbdabc8b4d53(void);
@@ -218,17 +220,17 @@ extern swig_intgo _wrap_QUEUE_FULL_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_CANCELLED_raw_2130cbdabc8b4d53(void);
 extern swig_voidp _wrap_status_name_raw_2130cbdabc8b4d53(swig_intgo arg1);
 extern swig_voidp _wrap_status_text_raw_2130cbdabc8b4d53(swig_intgo arg1);
-extern void _wrap_error_init_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_12 arg2);
+extern void _wrap_error_init_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_13 arg2);
 extern swig_intgo _wrap_READ_NEAR_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_READ_STORE_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_DEPENDS_ON_TAG_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_DEPENDS_ON_KEY_raw_2130cbdabc8b4d53(void);
-extern void _wrap_options_init_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_13 arg2);
+extern void _wrap_options_init_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_14 arg2);
 extern swig_intgo _wrap_config_new_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2);
-extern swig_intgo _wrap_config_set_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_14 arg2, swig_type_15 arg3, swig_voidp arg4);
-extern swig_voidp _wrap_config_get_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_16 arg2);
+extern swig_intgo _wrap_config_set_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_15 arg2, swig_type_16 arg3, swig_voidp arg4);
+extern swig_voidp _wrap_config_get_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_17 arg2);
 extern swig_intgo _wrap_config_load_environment_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2);
-extern swig_intgo _wrap_config_describe_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_17 arg2, swig_voidp arg3);
+extern swig_intgo _wrap_config_describe_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_18 arg2, swig_voidp arg3);
 extern void _wrap_config_free_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_intgo _wrap_new_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3);
 extern void _wrap_shutdown_raw_2130cbdabc8b4d53(swig_voidp arg1);
@@ -237,35 +239,35 @@ extern swig_intgo _wrap_init_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp ar
 extern swig_intgo _wrap_upgrade_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3);
 extern swig_intgo _wrap_init_sql_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3);
 extern swig_voidp _wrap_value_data_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_type_18 _wrap_value_size_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_type_19 _wrap_value_version_raw_2130cbdabc8b4d53(swig_voidp arg1);
+extern swig_type_19 _wrap_value_size_raw_2130cbdabc8b4d53(swig_voidp arg1);
+extern swig_type_20 _wrap_value_version_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_intgo _wrap_value_format_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_type_20 _wrap_value_ttl_ms_raw_2130cbdabc8b4d53(swig_voidp arg1);
+extern swig_type_21 _wrap_value_ttl_ms_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_intgo _wrap_value_is_stale_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_voidp _wrap_value_retain_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern void _wrap_value_free_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_intgo _wrap_get_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_21 arg3, swig_voidp arg4, swig_voidp arg5);
-extern swig_intgo _wrap_get_into_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_22 arg2, swig_voidp arg3, swig_type_23 arg4, swig_voidp arg5, swig_voidp arg6);
-extern swig_intgo _wrap_put_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_24 arg3, swig_type_25 arg4, swig_intgo arg5, swig_type_26 arg6, swig_voidp arg7, swig_voidp arg8);
-extern swig_intgo _wrap_add_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_27 arg3, swig_type_28 arg4, swig_intgo arg5, swig_type_29 arg6, swig_voidp arg7, swig_voidp arg8);
-extern swig_intgo _wrap_replace_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_30 arg3, swig_type_31 arg4, swig_intgo arg5, swig_type_32 arg6, swig_voidp arg7, swig_voidp arg8);
-extern swig_intgo _wrap_compare_and_swap_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_33 arg3, swig_type_34 arg4, swig_intgo arg5, swig_type_35 arg6, swig_type_36 arg7, swig_voidp arg8, swig_voidp arg9);
-extern swig_intgo _wrap_remove_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_37 arg2, swig_voidp arg3, swig_voidp arg4);
-extern swig_intgo _wrap_touch_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_38 arg3, swig_type_39 arg4, swig_voidp arg5, swig_voidp arg6);
-extern swig_intgo _wrap_exists_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_40 arg2, swig_voidp arg3, swig_voidp arg4);
-extern swig_intgo _wrap_peek_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_41 arg3, swig_voidp arg4, swig_voidp arg5);
+extern swig_intgo _wrap_get_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_22 arg3, swig_voidp arg4, swig_voidp arg5);
+extern swig_intgo _wrap_get_into_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_23 arg2, swig_voidp arg3, swig_type_24 arg4, swig_voidp arg5, swig_voidp arg6);
+extern swig_intgo _wrap_put_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_25 arg3, swig_type_26 arg4, swig_intgo arg5, swig_type_27 arg6, swig_voidp arg7, swig_voidp arg8);
+extern swig_intgo _wrap_add_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_28 arg3, swig_type_29 arg4, swig_intgo arg5, swig_type_30 arg6, swig_voidp arg7, swig_voidp arg8);
+extern swig_intgo _wrap_replace_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_31 arg3, swig_type_32 arg4, swig_intgo arg5, swig_type_33 arg6, swig_voidp arg7, swig_voidp arg8);
+extern swig_intgo _wrap_compare_and_swap_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_34 arg3, swig_type_35 arg4, swig_intgo arg5, swig_type_36 arg6, swig_type_37 arg7, swig_voidp arg8, swig_voidp arg9);
+extern swig_intgo _wrap_remove_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_38 arg2, swig_voidp arg3, swig_voidp arg4);
+extern swig_intgo _wrap_touch_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_39 arg3, swig_type_40 arg4, swig_voidp arg5, swig_voidp arg6);
+extern swig_intgo _wrap_exists_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_41 arg2, swig_voidp arg3, swig_voidp arg4);
+extern swig_intgo _wrap_peek_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_42 arg3, swig_voidp arg4, swig_voidp arg5);
 extern swig_intgo _wrap_fence_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3);
-extern swig_intgo _wrap_increment_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_type_42 arg4, swig_type_43 arg5, swig_type_44 arg6, swig_type_45 arg7, swig_voidp arg8, swig_voidp arg9);
+extern swig_intgo _wrap_increment_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_type_43 arg4, swig_type_44 arg5, swig_type_45 arg6, swig_type_46 arg7, swig_voidp arg8, swig_voidp arg9);
 extern swig_intgo _wrap_get_many_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
 extern swig_intgo _wrap_put_many_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
 extern swig_intgo _wrap_remove_many_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
-extern void _wrap_load_options_init_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_46 arg2);
-extern swig_intgo _wrap_load_begin_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_type_47 arg4, swig_voidp arg5, swig_voidp arg6, swig_voidp arg7);
-extern swig_intgo _wrap_load_fill_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_48 arg3, swig_intgo arg4, swig_voidp arg5, swig_voidp arg6);
+extern void _wrap_load_options_init_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_47 arg2);
+extern swig_intgo _wrap_load_begin_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_type_48 arg4, swig_voidp arg5, swig_voidp arg6, swig_voidp arg7);
+extern swig_intgo _wrap_load_fill_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_49 arg3, swig_intgo arg4, swig_voidp arg5, swig_voidp arg6);
 extern swig_intgo _wrap_load_fill_absent_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
 extern swig_intgo _wrap_load_fail_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
 extern swig_intgo _wrap_load_abandon_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3);
-extern swig_intgo _wrap_load_extend_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_49 arg2, swig_voidp arg3, swig_voidp arg4);
+extern swig_intgo _wrap_load_extend_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_50 arg2, swig_voidp arg3, swig_voidp arg4);
 extern void _wrap_load_free_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_intgo _wrap_invalidate_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
 extern swig_intgo _wrap_dependents_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4, swig_voidp arg5);
@@ -273,40 +275,40 @@ extern swig_intgo _wrap_FLUSH_NAMESPACE_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_FLUSH_ALL_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_flush_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_intgo arg3, swig_voidp arg4, swig_voidp arg5);
 extern swig_intgo _wrap_cleanup_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
-extern swig_intgo _wrap_cleanup_some_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_50 arg3, swig_voidp arg4, swig_voidp arg5);
-extern swig_intgo _wrap_janitor_start_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_51 arg3, swig_voidp arg4);
-extern swig_intgo _wrap_janitor_stop_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_52 arg2, swig_voidp arg3);
+extern swig_intgo _wrap_cleanup_some_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_51 arg3, swig_voidp arg4, swig_voidp arg5);
+extern swig_intgo _wrap_janitor_start_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_52 arg3, swig_voidp arg4);
+extern swig_intgo _wrap_janitor_stop_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_53 arg2, swig_voidp arg3);
 extern void _wrap_janitor_free_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_intgo _wrap_LIMIT_NAMESPACE_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_LIMIT_ALL_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_LIMIT_KEEP_raw_2130cbdabc8b4d53(void);
-extern swig_intgo _wrap_set_limits_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_intgo arg2, swig_type_53 arg3, swig_type_54 arg4, swig_voidp arg5, swig_voidp arg6);
-extern swig_intgo _wrap_read_usage_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_55 arg3, swig_voidp arg4, swig_type_56 arg5, swig_voidp arg6, swig_voidp arg7);
+extern swig_intgo _wrap_set_limits_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_intgo arg2, swig_type_54 arg3, swig_type_55 arg4, swig_voidp arg5, swig_voidp arg6);
+extern swig_intgo _wrap_read_usage_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_56 arg3, swig_voidp arg4, swig_type_57 arg5, swig_voidp arg6, swig_voidp arg7);
 extern swig_intgo _wrap_stats_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
 extern swig_intgo _wrap_doctor_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
 extern swig_intgo _wrap_read_counters_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3);
-extern swig_intgo _wrap_keys_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_57 arg3, swig_voidp arg4, swig_type_58 arg5, swig_type_59 arg6, swig_voidp arg7, swig_voidp arg8);
+extern swig_intgo _wrap_keys_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_58 arg3, swig_voidp arg4, swig_type_59 arg5, swig_type_60 arg6, swig_voidp arg7, swig_voidp arg8);
 extern swig_intgo _wrap_COUNTER_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_GAUGE_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_HISTOGRAM_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_stats_snapshot_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3);
 extern void _wrap_snapshot_free_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_intgo _wrap_snapshot_add_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3);
-extern swig_type_60 _wrap_snapshot_taken_at_raw_2130cbdabc8b4d53(swig_voidp arg1);
+extern swig_type_61 _wrap_snapshot_taken_at_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_voidp _wrap_snapshot_origin_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_type_61 _wrap_snapshot_size_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_voidp _wrap_snapshot_name_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_62 arg2);
-extern swig_voidp _wrap_snapshot_help_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_63 arg2);
-extern swig_voidp _wrap_snapshot_unit_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_64 arg2);
-extern swig_intgo _wrap_snapshot_kind_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_65 arg2);
-extern swig_type_66 _wrap_snapshot_labels_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_67 arg2);
-extern swig_voidp _wrap_snapshot_label_name_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_68 arg2, swig_type_69 arg3);
-extern swig_voidp _wrap_snapshot_label_value_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_70 arg2, swig_type_71 arg3);
-extern double _wrap_snapshot_value_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_72 arg2);
-extern swig_type_73 _wrap_snapshot_count_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_74 arg2);
-extern swig_type_75 _wrap_snapshot_count_to_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_76 arg2, double arg3);
-extern double _wrap_snapshot_percentile_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_77 arg2, double arg3);
-extern swig_intgo _wrap_read_published_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_78 arg3, swig_voidp arg4, swig_type_79 arg5, swig_voidp arg6, swig_voidp arg7);
+extern swig_type_62 _wrap_snapshot_size_raw_2130cbdabc8b4d53(swig_voidp arg1);
+extern swig_voidp _wrap_snapshot_name_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_63 arg2);
+extern swig_voidp _wrap_snapshot_help_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_64 arg2);
+extern swig_voidp _wrap_snapshot_unit_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_65 arg2);
+extern swig_intgo _wrap_snapshot_kind_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_66 arg2);
+extern swig_type_67 _wrap_snapshot_labels_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_68 arg2);
+extern swig_voidp _wrap_snapshot_label_name_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_69 arg2, swig_type_70 arg3);
+extern swig_voidp _wrap_snapshot_label_value_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_71 arg2, swig_type_72 arg3);
+extern double _wrap_snapshot_value_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_73 arg2);
+extern swig_type_74 _wrap_snapshot_count_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_75 arg2);
+extern swig_type_76 _wrap_snapshot_count_to_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_77 arg2, double arg3);
+extern double _wrap_snapshot_percentile_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_78 arg2, double arg3);
+extern swig_intgo _wrap_read_published_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_79 arg3, swig_voidp arg4, swig_type_80 arg5, swig_voidp arg6, swig_voidp arg7);
 extern swig_intgo _wrap_EVENT_OPERATION_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_EVENT_SLOW_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_EVENT_STATE_raw_2130cbdabc8b4d53(void);
@@ -315,57 +317,57 @@ extern swig_intgo _wrap_LEVEL_DEBUG_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_LEVEL_INFO_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_LEVEL_WARNING_raw_2130cbdabc8b4d53(void);
 extern swig_intgo _wrap_LEVEL_ERROR_raw_2130cbdabc8b4d53(void);
-extern swig_intgo _wrap_observe_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_intgo arg3, swig_intgo arg4, swig_type_80 arg5, swig_voidp arg6);
-extern swig_intgo _wrap_observer_next_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_81 arg3, swig_voidp arg4);
-extern swig_type_82 _wrap_observer_dropped_raw_2130cbdabc8b4d53(swig_voidp arg1);
+extern swig_intgo _wrap_observe_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_intgo arg3, swig_intgo arg4, swig_type_81 arg5, swig_voidp arg6);
+extern swig_intgo _wrap_observer_next_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_82 arg3, swig_voidp arg4);
+extern swig_type_83 _wrap_observer_dropped_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern void _wrap_observer_free_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern void _wrap_event_free_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_intgo _wrap_event_fd_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3);
-extern swig_intgo _wrap_submit_get_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_83 arg3, swig_voidp arg4, swig_voidp arg5);
-extern swig_intgo _wrap_submit_exists_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_84 arg3, swig_voidp arg4, swig_voidp arg5);
-extern swig_intgo _wrap_submit_put_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_85 arg3, swig_type_86 arg4, swig_intgo arg5, swig_type_87 arg6, swig_voidp arg7, swig_voidp arg8);
-extern swig_intgo _wrap_submit_add_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_88 arg3, swig_type_89 arg4, swig_intgo arg5, swig_type_90 arg6, swig_voidp arg7, swig_voidp arg8);
-extern swig_intgo _wrap_submit_replace_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_91 arg3, swig_type_92 arg4, swig_intgo arg5, swig_type_93 arg6, swig_voidp arg7, swig_voidp arg8);
-extern swig_intgo _wrap_submit_compare_and_swap_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_94 arg3, swig_type_95 arg4, swig_intgo arg5, swig_type_96 arg6, swig_type_97 arg7, swig_voidp arg8, swig_voidp arg9);
-extern swig_intgo _wrap_submit_remove_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_98 arg3, swig_voidp arg4, swig_voidp arg5);
-extern swig_intgo _wrap_submit_touch_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_99 arg3, swig_type_100 arg4, swig_voidp arg5, swig_voidp arg6);
-extern swig_intgo _wrap_submit_increment_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_101 arg3, swig_type_102 arg4, swig_type_103 arg5, swig_type_104 arg6, swig_voidp arg7, swig_voidp arg8);
+extern swig_intgo _wrap_submit_get_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_84 arg3, swig_voidp arg4, swig_voidp arg5);
+extern swig_intgo _wrap_submit_exists_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_85 arg3, swig_voidp arg4, swig_voidp arg5);
+extern swig_intgo _wrap_submit_put_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_86 arg3, swig_type_87 arg4, swig_intgo arg5, swig_type_88 arg6, swig_voidp arg7, swig_voidp arg8);
+extern swig_intgo _wrap_submit_add_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_89 arg3, swig_type_90 arg4, swig_intgo arg5, swig_type_91 arg6, swig_voidp arg7, swig_voidp arg8);
+extern swig_intgo _wrap_submit_replace_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_92 arg3, swig_type_93 arg4, swig_intgo arg5, swig_type_94 arg6, swig_voidp arg7, swig_voidp arg8);
+extern swig_intgo _wrap_submit_compare_and_swap_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_95 arg3, swig_type_96 arg4, swig_intgo arg5, swig_type_97 arg6, swig_type_98 arg7, swig_voidp arg8, swig_voidp arg9);
+extern swig_intgo _wrap_submit_remove_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_99 arg3, swig_voidp arg4, swig_voidp arg5);
+extern swig_intgo _wrap_submit_touch_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_100 arg3, swig_type_101 arg4, swig_voidp arg5, swig_voidp arg6);
+extern swig_intgo _wrap_submit_increment_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_102 arg3, swig_type_103 arg4, swig_type_104 arg5, swig_type_105 arg6, swig_voidp arg7, swig_voidp arg8);
 extern swig_intgo _wrap_submit_get_many_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4, swig_voidp arg5);
 extern swig_intgo _wrap_submit_put_many_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4, swig_voidp arg5);
 extern swig_intgo _wrap_submit_remove_many_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4, swig_voidp arg5);
-extern swig_intgo _wrap_submit_load_begin_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_105 arg3, swig_voidp arg4, swig_voidp arg5, swig_voidp arg6);
-extern swig_intgo _wrap_submit_load_fill_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_106 arg3, swig_intgo arg4, swig_voidp arg5, swig_voidp arg6);
+extern swig_intgo _wrap_submit_load_begin_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_106 arg3, swig_voidp arg4, swig_voidp arg5, swig_voidp arg6);
+extern swig_intgo _wrap_submit_load_fill_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_107 arg3, swig_intgo arg4, swig_voidp arg5, swig_voidp arg6);
 extern swig_intgo _wrap_submit_load_fill_absent_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
 extern swig_intgo _wrap_submit_load_fail_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
 extern swig_intgo _wrap_submit_load_abandon_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
-extern swig_intgo _wrap_submit_load_extend_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_107 arg3, swig_voidp arg4, swig_voidp arg5);
+extern swig_intgo _wrap_submit_load_extend_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_108 arg3, swig_voidp arg4, swig_voidp arg5);
 extern swig_intgo _wrap_submit_invalidate_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4, swig_voidp arg5);
 extern swig_intgo _wrap_submit_init_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
 extern swig_intgo _wrap_submit_upgrade_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
 extern swig_intgo _wrap_submit_flush_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_intgo arg3, swig_voidp arg4, swig_voidp arg5);
 extern swig_intgo _wrap_submit_cleanup_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
-extern swig_intgo _wrap_submit_cleanup_some_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_type_108 arg4, swig_voidp arg5, swig_voidp arg6);
-extern swig_intgo _wrap_submit_set_limits_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_intgo arg3, swig_type_109 arg4, swig_type_110 arg5, swig_voidp arg6, swig_voidp arg7);
-extern swig_intgo _wrap_submit_read_usage_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_111 arg3, swig_type_112 arg4, swig_voidp arg5, swig_voidp arg6);
+extern swig_intgo _wrap_submit_cleanup_some_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_type_109 arg4, swig_voidp arg5, swig_voidp arg6);
+extern swig_intgo _wrap_submit_set_limits_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_intgo arg3, swig_type_110 arg4, swig_type_111 arg5, swig_voidp arg6, swig_voidp arg7);
+extern swig_intgo _wrap_submit_read_usage_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_112 arg3, swig_type_113 arg4, swig_voidp arg5, swig_voidp arg6);
 extern swig_intgo _wrap_submit_stats_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
 extern swig_intgo _wrap_submit_doctor_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3, swig_voidp arg4);
-extern swig_intgo _wrap_submit_keys_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_113 arg3, swig_type_114 arg4, swig_type_115 arg5, swig_voidp arg6, swig_voidp arg7);
-extern swig_intgo _wrap_cancel_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_116 arg2, swig_voidp arg3);
+extern swig_intgo _wrap_submit_keys_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_114 arg3, swig_type_115 arg4, swig_type_116 arg5, swig_voidp arg6, swig_voidp arg7);
+extern swig_intgo _wrap_cancel_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_117 arg2, swig_voidp arg3);
 extern swig_intgo _wrap_take_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_voidp arg3);
-extern swig_intgo _wrap_wait_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_117 arg3, swig_type_118 arg4, swig_voidp arg5);
-extern swig_type_119 _wrap_completion_id_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_type_120 _wrap_completion_token_raw_2130cbdabc8b4d53(swig_voidp arg1);
+extern swig_intgo _wrap_wait_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_voidp arg2, swig_type_118 arg3, swig_type_119 arg4, swig_voidp arg5);
+extern swig_type_120 _wrap_completion_id_raw_2130cbdabc8b4d53(swig_voidp arg1);
+extern swig_type_121 _wrap_completion_token_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_intgo _wrap_completion_status_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_voidp _wrap_completion_sqlstate_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern swig_voidp _wrap_completion_message_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_type_121 _wrap_completion_version_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_type_122 _wrap_completion_number_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_type_123 _wrap_completion_count_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_voidp _wrap_completion_value_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_124 arg2);
+extern swig_type_122 _wrap_completion_version_raw_2130cbdabc8b4d53(swig_voidp arg1);
+extern swig_type_123 _wrap_completion_number_raw_2130cbdabc8b4d53(swig_voidp arg1);
+extern swig_type_124 _wrap_completion_count_raw_2130cbdabc8b4d53(swig_voidp arg1);
+extern swig_voidp _wrap_completion_value_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_125 arg2);
 extern swig_voidp _wrap_completion_load_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_voidp _wrap_completion_item_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_125 arg2);
+extern swig_voidp _wrap_completion_item_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_126 arg2);
 extern swig_voidp _wrap_completion_stats_raw_2130cbdabc8b4d53(swig_voidp arg1);
-extern swig_voidp _wrap_completion_usage_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_126 arg2);
+extern swig_voidp _wrap_completion_usage_raw_2130cbdabc8b4d53(swig_voidp arg1, swig_type_127 arg2);
 extern swig_voidp _wrap_completion_progress_raw_2130cbdabc8b4d53(swig_voidp arg1);
 extern void _wrap_completion_free_raw_2130cbdabc8b4d53(swig_voidp arg1);
 #undef intgo
@@ -573,12 +575,19 @@ func Go_peek(arg1 *Cache, arg2 []byte, arg3 unsafe.Pointer, arg4 string, arg5 un
 	return swig_r
 }
 
+func Go_peeked(arg1 int64) (_swig_ret *Value) {
+	var swig_r *Value
+	_swig_i_0 := arg1
+	swig_r = (*Value)(C._wrap_go_peeked_raw_2130cbdabc8b4d53(C.swig_type_9(_swig_i_0)))
+	return swig_r
+}
+
 func Go_take(arg1 *Cache, arg2 unsafe.Pointer, arg3 int64) (_swig_ret int64) {
 	var swig_r int64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (int64)(C._wrap_go_take_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_10(_swig_i_2)))
+	swig_r = (int64)(C._wrap_go_take_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_11(_swig_i_2)))
 	return swig_r
 }
 
@@ -919,7 +928,7 @@ func Status_text(arg1 int32) (_swig_ret *byte) {
 func Error_init(arg1 unsafe.Pointer, arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_error_init_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_12(_swig_i_1))
+	C._wrap_error_init_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_13(_swig_i_1))
 }
 
 type Enum_SS_pgcache_read_mode int
@@ -961,7 +970,7 @@ var DEPENDS_ON_KEY int32 = _swig_getDEPENDS_ON_KEY()
 func Options_init(arg1 unsafe.Pointer, arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_options_init_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_13(_swig_i_1))
+	C._wrap_options_init_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_14(_swig_i_1))
 }
 
 func Config_new(arg1 **Config, arg2 unsafe.Pointer) (_swig_ret int32) {
@@ -978,7 +987,7 @@ func Config_set(arg1 *Config, arg2 string, arg3 string, arg4 unsafe.Pointer) (_s
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
-	swig_r = (int32)(C._wrap_config_set_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), *(*C.swig_type_14)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_15)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3)))
+	swig_r = (int32)(C._wrap_config_set_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), *(*C.swig_type_15)(unsafe.Pointer(&_swig_i_1)), *(*C.swig_type_16)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -992,7 +1001,7 @@ func Config_get(arg1 *Config, arg2 string) (_swig_ret *byte) {
 	var swig_r *byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (*byte)(C._wrap_config_get_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), *(*C.swig_type_16)(unsafe.Pointer(&_swig_i_1))))
+	swig_r = (*byte)(C._wrap_config_get_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), *(*C.swig_type_17)(unsafe.Pointer(&_swig_i_1))))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1014,7 +1023,7 @@ func Config_describe(arg1 unsafe.Pointer, arg2 int64, arg3 unsafe.Pointer) (_swi
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (int32)(C._wrap_config_describe_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_17(_swig_i_1), C.swig_voidp(_swig_i_2)))
+	swig_r = (int32)(C._wrap_config_describe_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_18(_swig_i_1), C.swig_voidp(_swig_i_2)))
 	return swig_r
 }
 
@@ -1132,7 +1141,7 @@ func Get(arg1 *Cache, arg2 **Value, arg3 string, arg4 unsafe.Pointer, arg5 unsaf
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
-	swig_r = (int32)(C._wrap_get_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_21)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
+	swig_r = (int32)(C._wrap_get_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_22)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1148,7 +1157,7 @@ func Get_into(arg1 *Cache, arg2 []byte, arg3 *uint64, arg4 string, arg5 unsafe.P
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
-	swig_r = (int32)(C._wrap_get_into_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), *(*C.swig_type_22)(unsafe.Pointer(&_swig_i_1)), C.swig_voidp(_swig_i_2), *(*C.swig_type_23)(unsafe.Pointer(&_swig_i_3)), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
+	swig_r = (int32)(C._wrap_get_into_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), *(*C.swig_type_23)(unsafe.Pointer(&_swig_i_1)), C.swig_voidp(_swig_i_2), *(*C.swig_type_24)(unsafe.Pointer(&_swig_i_3)), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
 	if Swig_escape_always_false {
 		Swig_escape_val = _swig_i_1
 	}
@@ -1168,7 +1177,7 @@ func Put(arg1 *Cache, arg2 *int64, arg3 string, arg4 string, arg5 int, arg6 int6
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
 	_swig_i_7 := arg8
-	swig_r = (int32)(C._wrap_put_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_24)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_25)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_26(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
+	swig_r = (int32)(C._wrap_put_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_25)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_26)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_27(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1188,7 +1197,7 @@ func Add(arg1 *Cache, arg2 *int64, arg3 string, arg4 string, arg5 int, arg6 int6
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
 	_swig_i_7 := arg8
-	swig_r = (int32)(C._wrap_add_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_27)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_28)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_29(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
+	swig_r = (int32)(C._wrap_add_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_28)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_29)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_30(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1208,7 +1217,7 @@ func Replace(arg1 *Cache, arg2 *int64, arg3 string, arg4 string, arg5 int, arg6 
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
 	_swig_i_7 := arg8
-	swig_r = (int32)(C._wrap_replace_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_30)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_31)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_32(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
+	swig_r = (int32)(C._wrap_replace_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_31)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_32)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_33(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1229,7 +1238,7 @@ func Compare_and_swap(arg1 *Cache, arg2 *int64, arg3 string, arg4 string, arg5 i
 	_swig_i_6 := arg7
 	_swig_i_7 := arg8
 	_swig_i_8 := arg9
-	swig_r = (int32)(C._wrap_compare_and_swap_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_33)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_34)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_35(_swig_i_5), C.swig_type_36(_swig_i_6), C.swig_voidp(_swig_i_7), C.swig_voidp(_swig_i_8)))
+	swig_r = (int32)(C._wrap_compare_and_swap_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_34)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_35)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_36(_swig_i_5), C.swig_type_37(_swig_i_6), C.swig_voidp(_swig_i_7), C.swig_voidp(_swig_i_8)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1245,7 +1254,7 @@ func Remove(arg1 *Cache, arg2 string, arg3 unsafe.Pointer, arg4 unsafe.Pointer) 
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
-	swig_r = (int32)(C._wrap_remove_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), *(*C.swig_type_37)(unsafe.Pointer(&_swig_i_1)), C.swig_voidp(_swig_i_2), C.swig_voidp(_swig_i_3)))
+	swig_r = (int32)(C._wrap_remove_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), *(*C.swig_type_38)(unsafe.Pointer(&_swig_i_1)), C.swig_voidp(_swig_i_2), C.swig_voidp(_swig_i_3)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1260,7 +1269,7 @@ func Touch(arg1 *Cache, arg2 *int64, arg3 string, arg4 int64, arg5 unsafe.Pointe
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
-	swig_r = (int32)(C._wrap_touch_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_38)(unsafe.Pointer(&_swig_i_2)), C.swig_type_39(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
+	swig_r = (int32)(C._wrap_touch_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_39)(unsafe.Pointer(&_swig_i_2)), C.swig_type_40(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1273,7 +1282,7 @@ func Exists(arg1 *Cache, arg2 string, arg3 unsafe.Pointer, arg4 unsafe.Pointer) 
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
-	swig_r = (int32)(C._wrap_exists_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), *(*C.swig_type_40)(unsafe.Pointer(&_swig_i_1)), C.swig_voidp(_swig_i_2), C.swig_voidp(_swig_i_3)))
+	swig_r = (int32)(C._wrap_exists_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), *(*C.swig_type_41)(unsafe.Pointer(&_swig_i_1)), C.swig_voidp(_swig_i_2), C.swig_voidp(_swig_i_3)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg2
 	}
@@ -1287,7 +1296,7 @@ func Peek(arg1 *Cache, arg2 **Value, arg3 string, arg4 unsafe.Pointer, arg5 unsa
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
-	swig_r = (int32)(C._wrap_peek_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_41)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
+	swig_r = (int32)(C._wrap_peek_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_42)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1314,7 +1323,7 @@ func Increment(arg1 *Cache, arg2 *int64, arg3 *int64, arg4 string, arg5 int64, a
 	_swig_i_6 := arg7
 	_swig_i_7 := arg8
 	_swig_i_8 := arg9
-	swig_r = (int32)(C._wrap_increment_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_voidp(_swig_i_2), *(*C.swig_type_42)(unsafe.Pointer(&_swig_i_3)), C.swig_type_43(_swig_i_4), C.swig_type_44(_swig_i_5), C.swig_type_45(_swig_i_6), C.swig_voidp(_swig_i_7), C.swig_voidp(_swig_i_8)))
+	swig_r = (int32)(C._wrap_increment_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_voidp(_swig_i_2), *(*C.swig_type_43)(unsafe.Pointer(&_swig_i_3)), C.swig_type_44(_swig_i_4), C.swig_type_45(_swig_i_5), C.swig_type_46(_swig_i_6), C.swig_voidp(_swig_i_7), C.swig_voidp(_swig_i_8)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg4
 	}
@@ -1354,7 +1363,7 @@ func Remove_many(arg1 *Cache, arg2 *Items, arg3 unsafe.Pointer, arg4 unsafe.Poin
 func Load_options_init(arg1 unsafe.Pointer, arg2 int64) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	C._wrap_load_options_init_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_46(_swig_i_1))
+	C._wrap_load_options_init_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_47(_swig_i_1))
 }
 
 func Load_begin(arg1 *Cache, arg2 **Value, arg3 **Load, arg4 string, arg5 unsafe.Pointer, arg6 unsafe.Pointer, arg7 unsafe.Pointer) (_swig_ret int32) {
@@ -1366,7 +1375,7 @@ func Load_begin(arg1 *Cache, arg2 **Value, arg3 **Load, arg4 string, arg5 unsafe
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
-	swig_r = (int32)(C._wrap_load_begin_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_voidp(_swig_i_2), *(*C.swig_type_47)(unsafe.Pointer(&_swig_i_3)), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6)))
+	swig_r = (int32)(C._wrap_load_begin_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_voidp(_swig_i_2), *(*C.swig_type_48)(unsafe.Pointer(&_swig_i_3)), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg4
 	}
@@ -1381,7 +1390,7 @@ func Load_fill(arg1 *Load, arg2 *int64, arg3 string, arg4 int, arg5 unsafe.Point
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
-	swig_r = (int32)(C._wrap_load_fill_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_48)(unsafe.Pointer(&_swig_i_2)), C.swig_intgo(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
+	swig_r = (int32)(C._wrap_load_fill_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_49)(unsafe.Pointer(&_swig_i_2)), C.swig_intgo(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1423,7 +1432,7 @@ func Load_extend(arg1 *Load, arg2 int64, arg3 unsafe.Pointer, arg4 unsafe.Pointe
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
-	swig_r = (int32)(C._wrap_load_extend_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_49(_swig_i_1), C.swig_voidp(_swig_i_2), C.swig_voidp(_swig_i_3)))
+	swig_r = (int32)(C._wrap_load_extend_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_50(_swig_i_1), C.swig_voidp(_swig_i_2), C.swig_voidp(_swig_i_3)))
 	return swig_r
 }
 
@@ -1499,7 +1508,7 @@ func Cleanup_some(arg1 *Cache, arg2 unsafe.Pointer, arg3 int64, arg4 unsafe.Poin
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
-	swig_r = (int32)(C._wrap_cleanup_some_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_50(_swig_i_2), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
+	swig_r = (int32)(C._wrap_cleanup_some_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_51(_swig_i_2), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
 	return swig_r
 }
 
@@ -1511,7 +1520,7 @@ func Janitor_start(arg1 **Janitor, arg2 *Cache, arg3 int64, arg4 unsafe.Pointer)
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
-	swig_r = (int32)(C._wrap_janitor_start_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_51(_swig_i_2), C.swig_voidp(_swig_i_3)))
+	swig_r = (int32)(C._wrap_janitor_start_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_52(_swig_i_2), C.swig_voidp(_swig_i_3)))
 	return swig_r
 }
 
@@ -1520,7 +1529,7 @@ func Janitor_stop(arg1 *Janitor, arg2 int64, arg3 unsafe.Pointer) (_swig_ret int
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (int32)(C._wrap_janitor_stop_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_52(_swig_i_1), C.swig_voidp(_swig_i_2)))
+	swig_r = (int32)(C._wrap_janitor_stop_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_53(_swig_i_1), C.swig_voidp(_swig_i_2)))
 	return swig_r
 }
 
@@ -1565,7 +1574,7 @@ func Set_limits(arg1 *Cache, arg2 int32, arg3 int64, arg4 int64, arg5 unsafe.Poi
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
-	swig_r = (int32)(C._wrap_set_limits_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_intgo(_swig_i_1), C.swig_type_53(_swig_i_2), C.swig_type_54(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
+	swig_r = (int32)(C._wrap_set_limits_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_intgo(_swig_i_1), C.swig_type_54(_swig_i_2), C.swig_type_55(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
 	return swig_r
 }
 
@@ -1578,7 +1587,7 @@ func Read_usage(arg1 *Cache, arg2 unsafe.Pointer, arg3 int64, arg4 *uint64, arg5
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
-	swig_r = (int32)(C._wrap_read_usage_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_55(_swig_i_2), C.swig_voidp(_swig_i_3), *(*C.swig_type_56)(unsafe.Pointer(&_swig_i_4)), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6)))
+	swig_r = (int32)(C._wrap_read_usage_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_56(_swig_i_2), C.swig_voidp(_swig_i_3), *(*C.swig_type_57)(unsafe.Pointer(&_swig_i_4)), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg5
 	}
@@ -1624,7 +1633,7 @@ func Keys(arg1 *Cache, arg2 **Value, arg3 int64, arg4 *uint64, arg5 string, arg6
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
 	_swig_i_7 := arg8
-	swig_r = (int32)(C._wrap_keys_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_57(_swig_i_2), C.swig_voidp(_swig_i_3), *(*C.swig_type_58)(unsafe.Pointer(&_swig_i_4)), *(*C.swig_type_59)(unsafe.Pointer(&_swig_i_5)), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
+	swig_r = (int32)(C._wrap_keys_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_58(_swig_i_2), C.swig_voidp(_swig_i_3), *(*C.swig_type_59)(unsafe.Pointer(&_swig_i_4)), *(*C.swig_type_60)(unsafe.Pointer(&_swig_i_5)), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg5
 	}
@@ -1710,7 +1719,7 @@ func Snapshot_name(arg1 *Snapshot, arg2 int64) (_swig_ret *byte) {
 	var swig_r *byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (*byte)(C._wrap_snapshot_name_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_62(_swig_i_1)))
+	swig_r = (*byte)(C._wrap_snapshot_name_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_63(_swig_i_1)))
 	var swig_r_1 *byte
 	swig_r_1 = swig_r
 	return swig_r_1
@@ -1720,7 +1729,7 @@ func Snapshot_help(arg1 *Snapshot, arg2 int64) (_swig_ret *byte) {
 	var swig_r *byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (*byte)(C._wrap_snapshot_help_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_63(_swig_i_1)))
+	swig_r = (*byte)(C._wrap_snapshot_help_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_64(_swig_i_1)))
 	var swig_r_1 *byte
 	swig_r_1 = swig_r
 	return swig_r_1
@@ -1730,7 +1739,7 @@ func Snapshot_unit(arg1 *Snapshot, arg2 int64) (_swig_ret *byte) {
 	var swig_r *byte
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (*byte)(C._wrap_snapshot_unit_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_64(_swig_i_1)))
+	swig_r = (*byte)(C._wrap_snapshot_unit_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_65(_swig_i_1)))
 	var swig_r_1 *byte
 	swig_r_1 = swig_r
 	return swig_r_1
@@ -1740,7 +1749,7 @@ func Snapshot_kind(arg1 *Snapshot, arg2 int64) (_swig_ret int32) {
 	var swig_r int32
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (int32)(C._wrap_snapshot_kind_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_65(_swig_i_1)))
+	swig_r = (int32)(C._wrap_snapshot_kind_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_66(_swig_i_1)))
 	return swig_r
 }
 
@@ -1748,7 +1757,7 @@ func Snapshot_labels(arg1 *Snapshot, arg2 int64) (_swig_ret int64) {
 	var swig_r int64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (int64)(C._wrap_snapshot_labels_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_67(_swig_i_1)))
+	swig_r = (int64)(C._wrap_snapshot_labels_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_68(_swig_i_1)))
 	return swig_r
 }
 
@@ -1757,7 +1766,7 @@ func Snapshot_label_name(arg1 *Snapshot, arg2 int64, arg3 int64) (_swig_ret *byt
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (*byte)(C._wrap_snapshot_label_name_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_68(_swig_i_1), C.swig_type_69(_swig_i_2)))
+	swig_r = (*byte)(C._wrap_snapshot_label_name_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_69(_swig_i_1), C.swig_type_70(_swig_i_2)))
 	var swig_r_1 *byte
 	swig_r_1 = swig_r
 	return swig_r_1
@@ -1768,7 +1777,7 @@ func Snapshot_label_value(arg1 *Snapshot, arg2 int64, arg3 int64) (_swig_ret *by
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (*byte)(C._wrap_snapshot_label_value_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_70(_swig_i_1), C.swig_type_71(_swig_i_2)))
+	swig_r = (*byte)(C._wrap_snapshot_label_value_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_71(_swig_i_1), C.swig_type_72(_swig_i_2)))
 	var swig_r_1 *byte
 	swig_r_1 = swig_r
 	return swig_r_1
@@ -1778,7 +1787,7 @@ func Snapshot_value(arg1 *Snapshot, arg2 int64) (_swig_ret float64) {
 	var swig_r float64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (float64)(C._wrap_snapshot_value_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_72(_swig_i_1)))
+	swig_r = (float64)(C._wrap_snapshot_value_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_73(_swig_i_1)))
 	return swig_r
 }
 
@@ -1786,7 +1795,7 @@ func Snapshot_count(arg1 *Snapshot, arg2 int64) (_swig_ret int64) {
 	var swig_r int64
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (int64)(C._wrap_snapshot_count_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_74(_swig_i_1)))
+	swig_r = (int64)(C._wrap_snapshot_count_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_75(_swig_i_1)))
 	return swig_r
 }
 
@@ -1795,7 +1804,7 @@ func Snapshot_count_to(arg1 *Snapshot, arg2 int64, arg3 float64) (_swig_ret int6
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (int64)(C._wrap_snapshot_count_to_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_76(_swig_i_1), C.double(_swig_i_2)))
+	swig_r = (int64)(C._wrap_snapshot_count_to_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_77(_swig_i_1), C.double(_swig_i_2)))
 	return swig_r
 }
 
@@ -1804,7 +1813,7 @@ func Snapshot_percentile(arg1 *Snapshot, arg2 int64, arg3 float64) (_swig_ret fl
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (float64)(C._wrap_snapshot_percentile_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_77(_swig_i_1), C.double(_swig_i_2)))
+	swig_r = (float64)(C._wrap_snapshot_percentile_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_78(_swig_i_1), C.double(_swig_i_2)))
 	return swig_r
 }
 
@@ -1817,7 +1826,7 @@ func Read_published(arg1 *Cache, arg2 **Snapshot, arg3 int64, arg4 *uint64, arg5
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
-	swig_r = (int32)(C._wrap_read_published_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_78(_swig_i_2), C.swig_voidp(_swig_i_3), *(*C.swig_type_79)(unsafe.Pointer(&_swig_i_4)), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6)))
+	swig_r = (int32)(C._wrap_read_published_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_79(_swig_i_2), C.swig_voidp(_swig_i_3), *(*C.swig_type_80)(unsafe.Pointer(&_swig_i_4)), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg5
 	}
@@ -1906,7 +1915,7 @@ func Observe(arg1 *Cache, arg2 **Observer, arg3 uint, arg4 int32, arg5 int64, ar
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
-	swig_r = (int32)(C._wrap_observe_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_intgo(_swig_i_2), C.swig_intgo(_swig_i_3), C.swig_type_80(_swig_i_4), C.swig_voidp(_swig_i_5)))
+	swig_r = (int32)(C._wrap_observe_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_intgo(_swig_i_2), C.swig_intgo(_swig_i_3), C.swig_type_81(_swig_i_4), C.swig_voidp(_swig_i_5)))
 	return swig_r
 }
 
@@ -1916,7 +1925,7 @@ func Observer_next(arg1 *Observer, arg2 *unsafe.Pointer, arg3 int64, arg4 unsafe
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
-	swig_r = (int32)(C._wrap_observer_next_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_81(_swig_i_2), C.swig_voidp(_swig_i_3)))
+	swig_r = (int32)(C._wrap_observer_next_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_82(_swig_i_2), C.swig_voidp(_swig_i_3)))
 	return swig_r
 }
 
@@ -1953,7 +1962,7 @@ func Submit_get(arg1 *Cache, arg2 *uint64, arg3 string, arg4 unsafe.Pointer, arg
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
-	swig_r = (int32)(C._wrap_submit_get_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_83)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
+	swig_r = (int32)(C._wrap_submit_get_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_84)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1967,7 +1976,7 @@ func Submit_exists(arg1 *Cache, arg2 *uint64, arg3 string, arg4 unsafe.Pointer, 
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
-	swig_r = (int32)(C._wrap_submit_exists_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_84)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
+	swig_r = (int32)(C._wrap_submit_exists_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_85)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -1984,7 +1993,7 @@ func Submit_put(arg1 *Cache, arg2 *uint64, arg3 string, arg4 string, arg5 int, a
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
 	_swig_i_7 := arg8
-	swig_r = (int32)(C._wrap_submit_put_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_85)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_86)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_87(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
+	swig_r = (int32)(C._wrap_submit_put_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_86)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_87)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_88(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -2004,7 +2013,7 @@ func Submit_add(arg1 *Cache, arg2 *uint64, arg3 string, arg4 string, arg5 int, a
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
 	_swig_i_7 := arg8
-	swig_r = (int32)(C._wrap_submit_add_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_88)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_89)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_90(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
+	swig_r = (int32)(C._wrap_submit_add_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_89)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_90)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_91(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -2024,7 +2033,7 @@ func Submit_replace(arg1 *Cache, arg2 *uint64, arg3 string, arg4 string, arg5 in
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
 	_swig_i_7 := arg8
-	swig_r = (int32)(C._wrap_submit_replace_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_91)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_92)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_93(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
+	swig_r = (int32)(C._wrap_submit_replace_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_92)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_93)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_94(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -2045,7 +2054,7 @@ func Submit_compare_and_swap(arg1 *Cache, arg2 *uint64, arg3 string, arg4 string
 	_swig_i_6 := arg7
 	_swig_i_7 := arg8
 	_swig_i_8 := arg9
-	swig_r = (int32)(C._wrap_submit_compare_and_swap_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_94)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_95)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_96(_swig_i_5), C.swig_type_97(_swig_i_6), C.swig_voidp(_swig_i_7), C.swig_voidp(_swig_i_8)))
+	swig_r = (int32)(C._wrap_submit_compare_and_swap_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_95)(unsafe.Pointer(&_swig_i_2)), *(*C.swig_type_96)(unsafe.Pointer(&_swig_i_3)), C.swig_intgo(_swig_i_4), C.swig_type_97(_swig_i_5), C.swig_type_98(_swig_i_6), C.swig_voidp(_swig_i_7), C.swig_voidp(_swig_i_8)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -2062,7 +2071,7 @@ func Submit_remove(arg1 *Cache, arg2 *uint64, arg3 string, arg4 unsafe.Pointer, 
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
-	swig_r = (int32)(C._wrap_submit_remove_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_98)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
+	swig_r = (int32)(C._wrap_submit_remove_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_99)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -2077,7 +2086,7 @@ func Submit_touch(arg1 *Cache, arg2 *uint64, arg3 string, arg4 int64, arg5 unsaf
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
-	swig_r = (int32)(C._wrap_submit_touch_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_99)(unsafe.Pointer(&_swig_i_2)), C.swig_type_100(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
+	swig_r = (int32)(C._wrap_submit_touch_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_100)(unsafe.Pointer(&_swig_i_2)), C.swig_type_101(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -2094,7 +2103,7 @@ func Submit_increment(arg1 *Cache, arg2 *uint64, arg3 string, arg4 int64, arg5 i
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
 	_swig_i_7 := arg8
-	swig_r = (int32)(C._wrap_submit_increment_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_101)(unsafe.Pointer(&_swig_i_2)), C.swig_type_102(_swig_i_3), C.swig_type_103(_swig_i_4), C.swig_type_104(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
+	swig_r = (int32)(C._wrap_submit_increment_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_102)(unsafe.Pointer(&_swig_i_2)), C.swig_type_103(_swig_i_3), C.swig_type_104(_swig_i_4), C.swig_type_105(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -2142,7 +2151,7 @@ func Submit_load_begin(arg1 *Cache, arg2 *uint64, arg3 string, arg4 unsafe.Point
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
-	swig_r = (int32)(C._wrap_submit_load_begin_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_105)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
+	swig_r = (int32)(C._wrap_submit_load_begin_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_106)(unsafe.Pointer(&_swig_i_2)), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -2157,7 +2166,7 @@ func Submit_load_fill(arg1 *Load, arg2 *uint64, arg3 string, arg4 int, arg5 unsa
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
-	swig_r = (int32)(C._wrap_submit_load_fill_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_106)(unsafe.Pointer(&_swig_i_2)), C.swig_intgo(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
+	swig_r = (int32)(C._wrap_submit_load_fill_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), *(*C.swig_type_107)(unsafe.Pointer(&_swig_i_2)), C.swig_intgo(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg3
 	}
@@ -2201,7 +2210,7 @@ func Submit_load_extend(arg1 *Load, arg2 *uint64, arg3 int64, arg4 unsafe.Pointe
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
-	swig_r = (int32)(C._wrap_submit_load_extend_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_107(_swig_i_2), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
+	swig_r = (int32)(C._wrap_submit_load_extend_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_108(_swig_i_2), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
 	return swig_r
 }
 
@@ -2265,7 +2274,7 @@ func Submit_cleanup_some(arg1 *Cache, arg2 *uint64, arg3 unsafe.Pointer, arg4 in
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
-	swig_r = (int32)(C._wrap_submit_cleanup_some_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_voidp(_swig_i_2), C.swig_type_108(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
+	swig_r = (int32)(C._wrap_submit_cleanup_some_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_voidp(_swig_i_2), C.swig_type_109(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
 	return swig_r
 }
 
@@ -2278,7 +2287,7 @@ func Submit_set_limits(arg1 *Cache, arg2 *uint64, arg3 int32, arg4 int64, arg5 i
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
-	swig_r = (int32)(C._wrap_submit_set_limits_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_intgo(_swig_i_2), C.swig_type_109(_swig_i_3), C.swig_type_110(_swig_i_4), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6)))
+	swig_r = (int32)(C._wrap_submit_set_limits_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_intgo(_swig_i_2), C.swig_type_110(_swig_i_3), C.swig_type_111(_swig_i_4), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6)))
 	return swig_r
 }
 
@@ -2290,7 +2299,7 @@ func Submit_read_usage(arg1 *Cache, arg2 *uint64, arg3 int64, arg4 string, arg5 
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
-	swig_r = (int32)(C._wrap_submit_read_usage_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_111(_swig_i_2), *(*C.swig_type_112)(unsafe.Pointer(&_swig_i_3)), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
+	swig_r = (int32)(C._wrap_submit_read_usage_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_112(_swig_i_2), *(*C.swig_type_113)(unsafe.Pointer(&_swig_i_3)), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg4
 	}
@@ -2326,7 +2335,7 @@ func Submit_keys(arg1 *Cache, arg2 *uint64, arg3 int64, arg4 string, arg5 string
 	_swig_i_4 := arg5
 	_swig_i_5 := arg6
 	_swig_i_6 := arg7
-	swig_r = (int32)(C._wrap_submit_keys_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_113(_swig_i_2), *(*C.swig_type_114)(unsafe.Pointer(&_swig_i_3)), *(*C.swig_type_115)(unsafe.Pointer(&_swig_i_4)), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6)))
+	swig_r = (int32)(C._wrap_submit_keys_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_114(_swig_i_2), *(*C.swig_type_115)(unsafe.Pointer(&_swig_i_3)), *(*C.swig_type_116)(unsafe.Pointer(&_swig_i_4)), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6)))
 	if Swig_escape_always_false {
 		Swig_escape_val = arg4
 	}
@@ -2341,7 +2350,7 @@ func Cancel(arg1 *Cache, arg2 uint64, arg3 unsafe.Pointer) (_swig_ret int32) {
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
 	_swig_i_2 := arg3
-	swig_r = (int32)(C._wrap_cancel_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_116(_swig_i_1), C.swig_voidp(_swig_i_2)))
+	swig_r = (int32)(C._wrap_cancel_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_117(_swig_i_1), C.swig_voidp(_swig_i_2)))
 	return swig_r
 }
 
@@ -2361,7 +2370,7 @@ func Wait(arg1 *Cache, arg2 **Completion, arg3 uint64, arg4 int64, arg5 unsafe.P
 	_swig_i_2 := arg3
 	_swig_i_3 := arg4
 	_swig_i_4 := arg5
-	swig_r = (int32)(C._wrap_wait_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_117(_swig_i_2), C.swig_type_118(_swig_i_3), C.swig_voidp(_swig_i_4)))
+	swig_r = (int32)(C._wrap_wait_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_118(_swig_i_2), C.swig_type_119(_swig_i_3), C.swig_voidp(_swig_i_4)))
 	return swig_r
 }
 
@@ -2429,7 +2438,7 @@ func Completion_value(arg1 *Completion, arg2 int64) (_swig_ret *Value) {
 	var swig_r *Value
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (*Value)(C._wrap_completion_value_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_124(_swig_i_1)))
+	swig_r = (*Value)(C._wrap_completion_value_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_125(_swig_i_1)))
 	return swig_r
 }
 
@@ -2444,7 +2453,7 @@ func Completion_item(arg1 *Completion, arg2 int64) (_swig_ret unsafe.Pointer) {
 	var swig_r unsafe.Pointer
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (unsafe.Pointer)(C._wrap_completion_item_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_125(_swig_i_1)))
+	swig_r = (unsafe.Pointer)(C._wrap_completion_item_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_126(_swig_i_1)))
 	return swig_r
 }
 
@@ -2459,7 +2468,7 @@ func Completion_usage(arg1 *Completion, arg2 int64) (_swig_ret unsafe.Pointer) {
 	var swig_r unsafe.Pointer
 	_swig_i_0 := arg1
 	_swig_i_1 := arg2
-	swig_r = (unsafe.Pointer)(C._wrap_completion_usage_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_126(_swig_i_1)))
+	swig_r = (unsafe.Pointer)(C._wrap_completion_usage_raw_2130cbdabc8b4d53(C.swig_voidp(_swig_i_0), C.swig_type_127(_swig_i_1)))
 	return swig_r
 }
 

@@ -463,6 +463,19 @@ long long _wrap_go_peek_raw_2130cbdabc8b4d53(pgcache *_swig_go_0, _gostring_ _sw
 }
 
 
+pgcache_value *_wrap_go_peeked_raw_2130cbdabc8b4d53(long long _swig_go_0) {
+  int64_t arg1 ;
+  pgcache_value *result = 0 ;
+  pgcache_value *_swig_go_result;
+  
+  arg1 = (int64_t)_swig_go_0; 
+  
+  result = (pgcache_value *)pgcache_go_peeked(arg1);
+  *(pgcache_value **)&_swig_go_result = (pgcache_value *)result; 
+  return _swig_go_result;
+}
+
+
 long long _wrap_go_take_raw_2130cbdabc8b4d53(pgcache *_swig_go_0, pgcache_go_done *_swig_go_1, long long _swig_go_2) {
   pgcache *arg1 = (pgcache *) 0 ;
   pgcache_go_done *arg2 = (pgcache_go_done *) 0 ;
