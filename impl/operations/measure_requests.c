@@ -151,7 +151,7 @@ static void tell_request(pgcache *cache, pgc_request *request, pgcache_status st
                          .number = self->number,
                          .duration_ns = self->duration_ns};
   pgc_measuring_set_message(&event, status, error);
-  if (error == NULL && status < 0 && request->message[0] != '\0') {
+  if (error == NULL && status < 0 && request->message != NULL) {
     event.message = request->message;
     event.sqlstate = request->sqlstate;
   }
