@@ -12,8 +12,9 @@
 #include <vector>
 
 #include <ruby.h>
+#include <ruby/encoding.h>
 
-#include "pgcache.h"
+#include "raw.h"
 
 namespace raw {
 
@@ -70,6 +71,25 @@ inline VALUE bytes(VALUE string) {
   return rb_str_new_frozen(string);
 }
 
+/* Names are bytes, and text as UTF-8, whatever encoding it comes in: they are the same for everybody. */
+inline VALUE name(VALUE string) {
+  Check_Type(string, T_STRING);
+  int encoding = rb_enc_get_index(string);
+  if (encoding == rb_utf8_encindex() || encoding == rb_ascii8bit_encindex() || encoding == rb_usascii_encindex())
+    return string;
+  VALUE text = rb_str_conv_enc(string, rb_enc_get(string), rb_utf8_encoding());
+  if (rb_enc_get_index(text) != rb_utf8_encindex())
+    fail(PGCACHE_INVALID, "", "a name is no text of its encoding");
+  return text;
+}
+
+/* Kept, and without a byte that would end it. */
+inline const char *c_string(VALUE text) {
+  if (memchr(RSTRING_PTR(text), 0, static_cast<size_t>(RSTRING_LEN(text))) != nullptr)
+    fail(PGCACHE_INVALID, "", "a text has a NUL byte");
+  return StringValueCStr(text);
+}
+
 inline VALUE hold(Arguments *self, VALUE string) {
   self->held.push_back(bytes(string));
   return self->held.back();
@@ -78,8 +98,7 @@ inline VALUE hold(Arguments *self, VALUE string) {
 inline const char *text(Arguments *self, VALUE string) {
   if (NIL_P(string))
     return nullptr;
-  VALUE held = hold(self, string);
-  return StringValueCStr(held);
+  return c_string(hold(self, name(string)));
 }
 
 inline void depend(Arguments *self, pgcache_dependency_kind kind, VALUE names) {
@@ -87,9 +106,9 @@ inline void depend(Arguments *self, pgcache_dependency_kind kind, VALUE names) {
     return;
   Check_Type(names, T_ARRAY);
   for (long i = 0; i < RARRAY_LEN(names); i++) {
-    VALUE name = hold(self, RARRAY_AREF(names, i));
+    VALUE held = hold(self, name(RARRAY_AREF(names, i)));
     self->dependencies.push_back(
-        {sizeof(pgcache_dependency), kind, RSTRING_PTR(name), static_cast<size_t>(RSTRING_LEN(name))});
+        {sizeof(pgcache_dependency), kind, RSTRING_PTR(held), static_cast<size_t>(RSTRING_LEN(held))});
   }
 }
 
@@ -192,7 +211,7 @@ inline void items(VALUE array, volatile VALUE *keep) {
   for (long i = 0; i < RARRAY_LEN(array); i++) {
     VALUE given = RARRAY_AREF(array, i);
     Check_Type(given, T_ARRAY);
-    VALUE key = hold(self, rb_ary_entry(given, 0));
+    VALUE key = hold(self, name(rb_ary_entry(given, 0)));
     pgcache_item item = PGCACHE_ITEM_INIT;
     item.key = RSTRING_PTR(key);
     item.key_len = static_cast<size_t>(RSTRING_LEN(key));

@@ -30,16 +30,33 @@ module PGCache
     end
 
     # The options that every call takes. Only what was given stands in the Hash; nil: nothing was.
-    def options(deadline: nil, namespace: nil, span: nil, read: nil, tags: nil, keys: nil)
+    def options(deadline: nil, namespace: nil, span: nil)
       options = {}
-      options[:deadline_ms] = [milliseconds(deadline), 0].max if deadline
+      options[:deadline_ms] = deadline_ms(deadline) if deadline
       options[:namespace_name] = namespace if namespace
       options[:span_name] = span if span
-      raise InvalidError, "read is :near or :store" unless [nil, :near, :store].include?(read)
-      options[:read_mode] = Raw::READ_STORE if read == :store
-      options[:tags] = Array(tags) if tags
-      options[:keys] = Array(keys) if keys
       options unless options.empty?
+    end
+
+    # Those of reads.
+    def reading(read: nil, **others)
+      raise InvalidError, "read is :near or :store" unless [nil, :near, :store].include?(read)
+
+      options = options(**others)
+      read == :store ? (options || {}).merge(read_mode: Raw::READ_STORE) : options
+    end
+
+    # Those of writes that an entry's dependencies come with.
+    def writing(tags: nil, keys: nil, **others)
+      options = options(**others)
+      tags || keys ? (options || {}).merge(tags: Array(tags), keys: Array(keys)) : options
+    end
+
+    # The past is now.
+    def deadline_ms(seconds)
+      raise InvalidError, "a deadline is a number" if seconds.respond_to?(:nan?) && seconds.nan?
+
+      [milliseconds(seconds), 0].max
     end
 
     # How a load is done.

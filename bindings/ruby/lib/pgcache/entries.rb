@@ -7,7 +7,7 @@ module PGCache
     # give another default.
     def get(key, default = nil, deadline: nil, namespace: nil, span: nil, read: nil)
       if deadline || namespace || span || read
-        options = Arguments.options(deadline: deadline, namespace: namespace, span: span, read: read)
+        options = Arguments.reading(deadline: deadline, namespace: namespace, span: span, read: read)
       end
       hit = @near.near(@handle, key, options) unless options&.key?(:read_mode)
       return hit if hit.is_a?(String)
@@ -19,7 +19,7 @@ module PGCache
 
     # The value of a key with all that is known of it, as an Entry, or nil where there is none.
     def get_entry(key, **options)
-      options = Arguments.options(**options)
+      options = Arguments.reading(**options)
       _, found = @near.peek(@handle, key, options) unless options&.key?(:read_mode)
       found ||= found(:submit_get, key, options)
       @codec.entry(found)
@@ -27,13 +27,13 @@ module PGCache
 
     # Looks into the memory of this process alone: never asks the server. What it does not find may well exist.
     def peek(key, default = nil, **options)
-      value = near(key, Arguments.options(**options))
+      value = near(key, Arguments.reading(**options))
       MISSING.equal?(value) ? default : value
     end
 
     # Whether there is an entry. Its value is not read.
     def exists?(key, **options)
-      status(:submit_exists, key, Arguments.options(**options)) == Raw::OK
+      status(:submit_exists, key, Arguments.reading(**options)) == Raw::OK
     end
 
     # Stores an entry, whether there was one or not. Gives its version.
@@ -57,7 +57,7 @@ module PGCache
     # there is none any more.
     def compare_and_swap(key, value, version, ttl: nil, **options)
       bytes, format = @codec.encode(value)
-      versioned(:submit_compare_and_swap, key, bytes, format, Arguments.ttl(ttl), version, Arguments.options(**options))
+      versioned(:submit_compare_and_swap, key, bytes, format, Arguments.ttl(ttl), version, Arguments.writing(**options))
     end
 
     # Removes an entry. False if there was none.
@@ -100,7 +100,7 @@ module PGCache
 
     def write(submit, key, value, ttl, options)
       bytes, format = @codec.encode(value)
-      versioned(submit, key, bytes, format, Arguments.ttl(ttl), Arguments.options(**options))
+      versioned(submit, key, bytes, format, Arguments.ttl(ttl), Arguments.writing(**options))
     end
 
     # The entry's new version, or why there is none.

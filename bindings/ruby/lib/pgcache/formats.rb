@@ -9,9 +9,16 @@ module PGCache
   #
   # A serializer has a +number+, that of its format; <tt>dump(value)</tt>, which gives a String; and <tt>load(bytes)</tt>.
   module Formats
-    # Format 1: JSON, which all languages and SQL read. A cached nil is +null+. Integers of any size stay exact; NaN and the
-    # infinities are refused.
+    # Format 1: JSON, which all languages and SQL read. A cached nil is +null+. Integers of any size stay exact.
+    #
+    # What has no form in JSON is refused, instead of being stored as its #to_s: NaN and the infinities, text that is no text of its
+    # encoding, what is nested deeper than 1000, and all objects but Strings, Symbols, Integers, Floats, true, false, nil, Arrays, Hashes
+    # with keys that are Strings, Symbols or Integers, and those whose class defines a to_json of its own. Symbols and keys become Strings.
     module JSON
+      # How deep Arrays and Hashes may be inside of each other.
+      DEPTH = 1000
+      private_constant :DEPTH
+
       class << self
         # The number of the format.
         def number
@@ -20,15 +27,46 @@ module PGCache
 
         # The value as JSON text.
         def dump(value)
-          ::JSON.generate(value)
+          check(value, DEPTH)
+          ::JSON.generate(value, max_nesting: DEPTH)
         end
 
         # The value of a JSON text. The parser itself would let pass what is no UTF-8.
         def load(bytes)
-          text = bytes.force_encoding(Encoding::UTF_8)
+          text = bytes.encoding == Encoding::UTF_8 ? bytes : bytes.dup.force_encoding(Encoding::UTF_8)
           raise EncodingError, "no UTF-8" unless text.valid_encoding?
 
-          ::JSON.parse(text)
+          ::JSON.parse(text, max_nesting: DEPTH)
+        end
+
+        private
+
+        def check(value, depth)
+          case value
+          when String, Symbol, Integer, Float, true, false, nil then return
+          when Array then inside(value, depth)
+          when Hash
+            value.each_key { |key| refuse(key, "as a key ") unless key.is_a?(String) || key.is_a?(Symbol) || key.is_a?(Integer) }
+            inside(value.values, depth)
+          else refuse(value) unless own?(value)
+          end
+        end
+
+        def inside(values, depth)
+          raise FormatError, "a value is nested deeper than #{DEPTH}" if depth.zero?
+
+          values.each { |value| check(value, depth - 1) }
+        end
+
+        # That of all objects, whoever defines it, is no more than its to_s.
+        def own?(value)
+          value.method(:to_json).owner != Object.instance_method(:to_json).owner
+        rescue NameError # of a BasicObject
+          false
+        end
+
+        def refuse(value, where = "")
+          raise FormatError, "a #{Kernel.instance_method(:class).bind_call(value)} has #{where}no form in JSON"
         end
       end
     end
@@ -46,7 +84,7 @@ module PGCache
 
       # The bytes and the format's number of a value.
       def dump(value, serializer) # :nodoc:
-        return [value, Raw::FORMAT_BYTES] if value.is_a?(String) && value.encoding == Encoding::BINARY
+        return [value, Raw::FORMAT_BYTES] if String === value && value.encoding == Encoding::BINARY
 
         [serializer.dump(value), serializer.number]
       rescue ::JSON::JSONError, EncodingError, TypeError, NoMethodError, RangeError => error

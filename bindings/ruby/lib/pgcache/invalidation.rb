@@ -50,12 +50,19 @@ module PGCache
     # As PostgreSQL writes arrays of texts.
     def array(names)
       texts = Array(names).map do |name|
-        text = name.encoding == Encoding::BINARY ? name.dup.force_encoding(Encoding::UTF_8) : name.encode(Encoding::UTF_8)
-        raise InvalidError, "a tag or key that is no UTF-8 text cannot be invalidated in SQL" if !text.valid_encoding? || text.include?("\0")
+        text = [Encoding::BINARY, Encoding::US_ASCII].include?(name.encoding) ? name.dup.force_encoding(Encoding::UTF_8) : utf8(name)
+        raise InvalidError, "a tag or key that is no UTF-8 text cannot be invalidated in SQL" if !text&.valid_encoding? || text.include?("\0")
 
         %("#{text.gsub(/["\\]/) { |special| "\\#{special}" }}")
       end
       "{#{texts.join(",")}}"
+    end
+
+    # As the library gets it; nil where that cannot be.
+    def utf8(name)
+      name.encode(Encoding::UTF_8)
+    rescue EncodingError
+      nil
     end
   end
 end

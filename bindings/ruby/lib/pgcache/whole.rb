@@ -20,7 +20,7 @@ module PGCache
       pairs = Enumerator.new do |entries|
         each_page(prefix, options) do |page|
           items = page.map { |found| [Raw.value_data(found)] }
-          many(:submit_get_many, items, { **options, read: :store }).each do |key, _, _, found|
+          many(:submit_get_many, items, Arguments.reading(**options, read: :store)).each do |key, _, _, found|
             entries << [key, @codec.entry(found)] if found
           end
         end
