@@ -53,6 +53,14 @@ class TestMeasurements < PGCacheTest
     refute status.success?, "promtool refuses what is broken"
   end
 
+  def test_A60_an_exposition_changes_no_snapshot
+    here = cache
+    snapshot = here.snapshot
+    before = PGCache::Prometheus.text(snapshot)
+    assert_match(/^pgcache_handles\{.*\} 2$/, PGCache::Prometheus.text(snapshot, here))
+    assert_equal before, PGCache::Prometheus.text(snapshot)
+  end
+
   def test_snapshots_add_up
     here = cache
     there = cache

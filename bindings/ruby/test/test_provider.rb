@@ -65,7 +65,8 @@ class TestProvider < PGCacheTest
     assert_equal @namespace, recorder.events[0].namespace
     assert_equal "near", recorder.events.find { |event| event.operation == "peek" && event.outcome == "hit" }.source
     assert_equal "near", recorder.events.find { |event| event.operation == "get_entry" }.source
-    assert_equal "IOError", recorder.events.find { |event| event.key == "failing" }.message
+    failing = recorder.events.find { |event| event.key == "failing" }
+    assert_equal %w[IOError failed], [failing.message, failing.outcome]
     assert_operator recorder.events[0].duration, :>, 0
     assert_equal recorder.begun.size, recorder.events.size
   end
@@ -88,6 +89,18 @@ class TestProvider < PGCacheTest
       exit!(eventually { !told.events.empty? } ? 0 : 1)
     end
     assert_equal 0, Process.wait2(pid).last.exitstatus
+  end
+
+  def test_told_keeps_no_cache_from_being_garbage
+    assert_operator Integer(ruby(<<~'RUBY')), :<, 5
+      class Told
+        include PGCache::Provider
+        def told(_event) = nil
+      end
+      20.times { PGCache::Cache.new(janitor: nil, providers: [Told.new]).put("key", 1) }
+      GC.start
+      print ObjectSpace.each_object(PGCache::Cache).count
+    RUBY
   end
 
   # What sentry-ruby looks like to PGCache::Sentry, where the gem is not installed.

@@ -60,8 +60,9 @@ module PGCache
       @event.sqlstate = error.sqlstate
       @status = error.status
       raise
-    rescue StandardError => error # of the block of a load: what it says is the application's
+    rescue Exception => error # of the block of a load: what it says is the application's
       @event.message = error.class.name
+      @status = :failed
       raise
     ensure
       Thread.current[CURRENT] = outer
@@ -110,10 +111,10 @@ module PGCache
     private
 
     def told_of(operation)
-      begun = @providers.map { |provider| [provider, safely { provider.started(operation.event) }] }
+      begun = @providers.map { |provider| [provider, Instrumented.safely { provider.started(operation.event) }] }
       operation.run { yield }
     ensure
-      begun.reverse_each { |provider, token| safely { provider.ended(token, operation.event) } }
+      begun&.reverse_each { |provider, token| Instrumented.safely { provider.ended(token, operation.event) } }
     end
 
     def begin_in_child
@@ -126,13 +127,15 @@ module PGCache
       listeners = @providers.select { |provider| provider.method(:told).owner != Provider }
       return if listeners.empty?
 
-      observer = observe(:slow, :states, :log)
-      Thread.new do
-        observer.each { |event| listeners.each { |provider| safely { provider.told(event) } } }
-      end
+      Instrumented.listen(observe(:slow, :states, :log), listeners)
     end
 
-    def safely
+    # Knows nothing of the cache, which may become garbage.
+    def self.listen(observer, listeners)
+      Thread.new { observer.each { |event| listeners.each { |provider| safely { provider.told(event) } } } }
+    end
+
+    def self.safely
       yield
     rescue StandardError => error
       warn "pgcache: a provider failed: #{error.class}"

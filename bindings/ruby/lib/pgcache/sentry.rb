@@ -65,7 +65,7 @@ module PGCache
     end
 
     def hit(event)
-      HITS.fetch(event.outcome) { LOADED.include?(event.operation) && event.outcome == "ok" ? false : nil }
+      HITS.fetch(event.outcome) { LOADED.include?(event.operation) && %w[ok failed].include?(event.outcome) ? false : nil }
     end
   end
 end
