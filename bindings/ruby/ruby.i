@@ -13,7 +13,6 @@
  */
 %{
 #include "arguments.h"
-#include "raw.h"
 %}
 
 %include <stdint.i>
@@ -54,9 +53,10 @@
 
 /* ---- Texts and bytes ------------------------------------------------------------------------------------------------ */
 
+/* Also of values, which are no names. */
 %typemap(in) (const void *key, size_t key_len) (volatile VALUE held = Qnil) {
   if (!NIL_P($input)) {
-    held = raw::bytes($input);
+    held = raw::bytes(strcmp("$1_name", "value") == 0 ? $input : raw::name($input));
     $1 = RSTRING_PTR(held);
     $2 = static_cast<size_t>(RSTRING_LEN(held));
   } else {
@@ -66,9 +66,8 @@
 }
 %typemap(in) const char * (volatile VALUE held = Qnil) {
   if (!NIL_P($input))
-    held = raw::bytes($input);
-  VALUE text = held;
-  $1 = NIL_P(text) ? nullptr : StringValueCStr(text);
+    held = raw::bytes(raw::name($input));
+  $1 = NIL_P(held) ? nullptr : const_cast<char *>(raw::c_string(held));
 }
 %typemap(freearg) const char * ""
 %typemap(out) const char * { $result = $1 != nullptr ? rb_utf8_str_new_cstr($1) : Qnil; }
@@ -114,8 +113,9 @@
 %define %object(TYPE, NAME, RUBY_NAME, FREE, HANDLE)
 %header %{
 namespace raw {
-static void NAME##_gone(void *pointer) {
+static void NAME##_gone(void *pointer, Handle *handle) {
   (void)pointer;
+  (void)handle;
   FREE;
 }
 static Kind NAME##_kind = {"PGCache::Raw::" #RUBY_NAME, NAME##_gone,
@@ -147,14 +147,38 @@ static VALUE raw_##FUNCTION(int argc, VALUE *argv, VALUE) { return raw::release(
 
 %header %{
 namespace raw {
-/* The lease is given back without waiting for the server: this may be the garbage collector. The token tells whoever takes the
-   completion that nobody wants it. */
-static void drop_load(pgcache_load *load) {
+/* Takes the completions of drop_load() that are there. */
+static void drain(Handle *handle) {
+  std::vector<uint64_t> waiting;
+  for (uint64_t id : handle->dropped) {
+    pgcache_completion *done = nullptr;
+    if (pgcache_wait(handle->cache, &done, id, 0, nullptr) == PGCACHE_TIMEOUT)
+      waiting.push_back(id);
+    pgcache_completion_free(done);
+  }
+  handle->dropped.swap(waiting);
+}
+/* The lease is given back without waiting for the server: this may be the garbage collector. Its completion is taken by drain(), or
+   by somebody who takes all that come: the token says that nobody wants it. */
+static void drop_load(pgcache_load *load, Handle *handle) {
+  if (load == nullptr)
+    return;
   pgcache_options unwanted;
   pgcache_options_init(&unwanted, sizeof unwanted);
   unwanted.token = UINT64_MAX;
-  (void)pgcache_submit_load_abandon(load, nullptr, &unwanted, nullptr);
+  uint64_t id = 0;
+  pgcache_status status = pgcache_submit_load_abandon(load, &id, &unwanted, nullptr);
   pgcache_load_free(load);
+  if (handle == nullptr)
+    return;
+  drain(handle);
+  if (status == PGCACHE_OK)
+    handle->dropped.push_back(id);
+}
+/* With a lease that nobody has asked for. */
+static void drop_completion(pgcache_completion *completion, Handle *handle) {
+  drop_load(pgcache_completion_load(completion), handle);
+  pgcache_completion_free(completion);
 }
 }
 %}
@@ -164,10 +188,10 @@ static void drop_load(pgcache_load *load) {
 %object(pgcache, cache, Cache, pgcache_shutdown(static_cast<pgcache *>(pointer)), nullptr)
 %object(pgcache_value, value, Value, pgcache_value_free(static_cast<pgcache_value *>(pointer)), nullptr)
 %object(pgcache_snapshot, snapshot, Snapshot, pgcache_snapshot_free(static_cast<pgcache_snapshot *>(pointer)), nullptr)
-%object(pgcache_load, load, Load, raw::drop_load(static_cast<pgcache_load *>(pointer)), raw::object_of(argv[0])->handle)
+%object(pgcache_load, load, Load, raw::drop_load(static_cast<pgcache_load *>(pointer), handle), raw::object_of(argv[0])->handle)
 %object(pgcache_janitor, janitor, Janitor, pgcache_janitor_free(static_cast<pgcache_janitor *>(pointer)), raw::object_of(argv[0])->handle)
 %object(pgcache_observer, observer, Observer, pgcache_observer_free(static_cast<pgcache_observer *>(pointer)), raw::object_of(argv[0])->handle)
-%object(pgcache_completion, completion, Completion, pgcache_completion_free(static_cast<pgcache_completion *>(pointer)), raw::object_of(argv[0])->handle)
+%object(pgcache_completion, completion, Completion, raw::drop_completion(static_cast<pgcache_completion *>(pointer), handle), raw::object_of(argv[0])->handle)
 
 %frees(config_free, config)
 %frees(free, cache)
@@ -180,7 +204,7 @@ static void drop_load(pgcache_load *load) {
 
 /* A handle is counted from the moment that it is made. */
 %typemap(argout) pgcache **out {
-  raw::Handle *handle = *$1 != nullptr ? new raw::Handle{*$1, 0} : nullptr;
+  raw::Handle *handle = *$1 != nullptr ? new raw::Handle{*$1, 0, {}} : nullptr;
   $result = raw::append($result, raw::wrap(*$1, raw::cache_kind, handle));
 }
 /* What a completion gives is the completion's. */
@@ -311,8 +335,8 @@ static void drop_load(pgcache_load *load) {
 /* ---- Beyond the header: what would be too slow, or could not be interrupted, in steps ------------------------------------------ */
 
 /* near(cache, key, options): a hit in the near cache in one step: bytes as a String, other formats as [bytes, format], else nil.
-   await(cache, id, patience_ms): waits for the completion of a request; interrupts are raised, within 20 ms. nil: somebody else took
-   it; false: it did not come in time (patience_ms below 0: however long it takes). */
+   await(cache, id, patience_ms): waits for the completion of a request; interrupts are raised, within 20 ms, unless it is there. nil:
+   somebody else took it; false: it did not come in time (patience_ms below 0: however long it takes). */
 %init %{
   rb_define_module_function(mRaw, "near", RUBY_METHOD_FUNC(raw_near), 3);
   rb_define_module_function(mRaw, "await", RUBY_METHOD_FUNC(raw_await), -1);
@@ -324,20 +348,25 @@ static VALUE raw_near(VALUE, VALUE handle, VALUE key, VALUE given) {
   const pgcache_options *options = raw::options(given, &keep);
   if (NIL_P(key))
     key = rb_str_new(nullptr, 0);
-  Check_Type(key, T_STRING);
+  key = raw::name(key);
   pgcache_value *value = nullptr;
   pgcache_status status =
       pgcache_peek(cache, &value, RSTRING_PTR(key), static_cast<size_t>(RSTRING_LEN(key)), options, nullptr);
-  if (status == PGCACHE_MISS)
+  if (status == PGCACHE_MISS) {
+    raw::done(&keep);
     return Qnil;
+  }
   if (status != PGCACHE_OK) { /* once more, for the message */
     pgcache_error error;
     pgcache_error_init(&error, sizeof error);
     status = pgcache_peek(cache, &value, RSTRING_PTR(key), static_cast<size_t>(RSTRING_LEN(key)), options, &error);
     pgcache_value_free(value);
+    raw::done(&keep);
     raw::check(&error, status);
     return Qnil;
   }
+  raw::done(&keep);
+  RB_GC_GUARD(key);
   VALUE bytes = raw::string(pgcache_value_data(value), pgcache_value_size(value));
   int32_t format = pgcache_value_format(value);
   pgcache_value_free(value);
@@ -346,21 +375,28 @@ static VALUE raw_near(VALUE, VALUE handle, VALUE key, VALUE given) {
 
 static VALUE raw_await(int argc, VALUE *argv, VALUE) {
   rb_check_arity(argc, 3, 3);
+  pgcache *cache = static_cast<pgcache *>(raw::pointer_of(argv[0], raw::cache_kind));
+  raw::Handle *handle = raw::object_of(argv[0])->handle;
   uint64_t id = NUM2ULL(argv[1]);
   const int64_t patience_ms = NUM2LL(argv[2]), slice_ms = 20;
   pgcache_error error;
   pgcache_error_init(&error, sizeof error);
   pgcache_completion *done = nullptr;
   pgcache_status status = PGCACHE_TIMEOUT;
-  for (int64_t waited_ms = 0; status == PGCACHE_TIMEOUT; waited_ms += slice_ms) {
-    if (patience_ms >= 0 && waited_ms >= patience_ms)
-      return Qfalse;
-    pgcache *cache = static_cast<pgcache *>(raw::pointer_of(argv[0], raw::cache_kind)); /* it may be closed in between */
-    raw::waiting(argv[0], [&] { status = pgcache_wait(cache, &done, id, slice_ms, &error); });
-  }
-  if (status == PGCACHE_MISS)
-    return Qnil;
-  raw::check(&error, status);
-  return raw::wrap(done, raw::completion_kind, raw::object_of(argv[0])->handle);
+  volatile VALUE found = Qnil;
+  auto slice = [&] { status = pgcache_wait(cache, &done, id, slice_ms, &error); };
+  /* Closed meanwhile it goes on until what became of the request is known. */
+  raw::holding(argv[0], [&] {
+    raw::drain(handle);
+    for (int64_t waited_ms = 0; status == PGCACHE_TIMEOUT && (patience_ms < 0 || waited_ms < patience_ms); waited_ms += slice_ms)
+      if (!raw::without_lock(slice) || status == PGCACHE_TIMEOUT)
+        raw::check_interrupts();
+    found = raw::wrap(done, raw::completion_kind, handle);
+  });
+  if (status == PGCACHE_TIMEOUT)
+    return Qfalse;
+  if (status != PGCACHE_MISS)
+    raw::check(&error, status);
+  return found;
 }
 %}

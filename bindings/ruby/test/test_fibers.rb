@@ -3,6 +3,7 @@
 
 require_relative "helper"
 require_relative "scheduler"
+require "minitest/mock"
 
 class TestFibers < PGCacheTest
   def test_a_thousand_fibers_over_two_connections
@@ -49,6 +50,83 @@ class TestFibers < PGCacheTest
       Fiber.new(blocking: true) { assert_equal 1, here.get("root1", read: :store) }.resume
     end
     assert_equal 20, here.keys.count
+  end
+
+  # The fiber behind Enumerator#next blocks.
+  def test_enumerators
+    here = cache
+    here.put_many({ "a" => 1, "b" => 2 })
+    found = []
+    SmallScheduler.run do
+      Fiber.schedule { here.keys.tap { |keys| found << keys.next << keys.next } }
+      Fiber.schedule { found << here.usage.next.class }
+    end
+    assert_equal ["a", "b", PGCache::Usage], found.sort_by(&:to_s).rotate
+  end
+
+  class Stop < StandardError; end
+
+  def test_whoever_takes_for_the_others_may_be_stopped
+    here = cache
+    ended = []
+    cache.load("key") do
+      SmallScheduler.run do
+        fibers = Array.new(10) do
+          Fiber.schedule do
+            ended << here.load("key", wait: 0.5, &:status)
+          rescue Stop
+            ended << :stopped
+          end
+        end
+        Fiber.schedule { sleep 0.05 and fibers.first(3).each { |fiber| fiber.raise(Stop) } }
+      end
+    end
+    assert_equal [:stopped] * 3 + [:busy] * 7, ended
+  end
+
+  def test_what_one_fiber_fails_with_ends_no_other
+    here = cache
+    raw = PGCache.const_get(:Raw)
+    failures = [Errno::EMFILE, NoMemoryError]
+    ended = []
+    event_fd = raw.method(:event_fd)
+    raw.stub(:event_fd, ->(handle) { (failure = failures.shift) ? raise(failure) : event_fd.call(handle) }) do
+      SmallScheduler.run do
+        5.times do
+          Fiber.schedule do
+            ended << here.get("key")
+          rescue SystemCallError, NoMemoryError => error
+            ended << error.class
+          end
+        end
+      end
+    end
+    assert_equal [Errno::EMFILE, NoMemoryError, nil, nil, nil], ended.sort_by { |each| each.to_s.empty? ? "z" : each.to_s }
+  end
+
+  def test_fibers_that_are_interrupted_at_any_moment
+    here = cache
+    there = cache
+    rounds = LONG ? 500 : 50
+    SmallScheduler.run do
+      rounds.times do |round|
+        fiber = Fiber.schedule do
+          here.load("key#{round}") { sleep }
+        rescue Stop
+          nil
+        end
+        Fiber.schedule { sleep rand * 0.05 and fiber.raise(Stop) }
+      end
+    end
+    rounds.times { |round| assert_equal :lease, there.load("key#{round}", wait: 1, &:status) }
+    eventually { !here.exists?("key") && here.snapshot.find { |sample| sample.name == "pgcache_requests_untaken" }.value.zero? }
+  end
+
+  def test_nothing_goes_on_after_the_last_answer
+    here = cache
+    here.put("key", 1)
+    took = Array.new(20) { seconds { SmallScheduler.run { Fiber.schedule { here.get("key", read: :store) } } } }
+    assert_operator took.min, :<, 0.03
   end
 
   def test_A40_one_load_for_many_fibers

@@ -23,7 +23,8 @@ class TestInterface < PGCacheTest
 
   TYPES = [PGCache::Cache, PGCache::Load, PGCache::Janitor, PGCache::Snapshot, PGCache::Sample, PGCache::Observer].freeze
   # What is there and not for users.
-  UNDECLARED = { PGCache::Cache => %i[inspect], PGCache::Load => %i[fill_bytes close], PGCache::Snapshot => %i[inspect raw],
+  UNDECLARED = { PGCache::Cache => %i[inspect], PGCache::Load => %i[begun fill_bytes close hand_over leave],
+                 PGCache::Janitor => %i[free], PGCache::Snapshot => %i[inspect raw],
                  PGCache::Sample => %i[inspect] }.freeze
 
   def test_signatures_are_valid

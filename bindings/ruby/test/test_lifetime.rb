@@ -112,6 +112,24 @@ class TestLifetime < PGCacheTest
   end
 
   # Without RubyGems there is less to mark.
+  # Threads, descriptors and connections go with #close, not with the garbage.
+  def test_close_frees_everything
+    assert_equal "", ruby(<<~'RUBY', preload: %w[-w -rpgcache -rtimeout] + ["-r#{FOLDER}/test/scheduler"])
+      GC.disable
+      PGCache::Cache.open { |cache| cache.put("key", 1) }
+      held = -> { %w[task fd].map { |kind| Dir.children("/proc/self/#{kind}").size } }
+      Timeout.timeout(5) { nil } # which has a thread of its own
+      before = held.call
+      5.times do
+        PGCache::Cache.open(janitor: 60) do |cache|
+          SmallScheduler.run { Fiber.schedule { cache.get("key", read: :store) } }
+        end
+      end
+      1000.times { (0..1).any? { |index| held.call[index] > before[index] } ? sleep(0.01) : exit }
+      print "before #{before}, after #{held.call}"
+    RUBY
+  end
+
   def test_GC_stress
     assert_equal "", ruby(<<~RUBY, preload: %w[-w --disable-gems -rpgcache])
       cache = PGCache::Cache.new(janitor: nil)

@@ -68,7 +68,7 @@ class TestRaw < PGCacheTest
 
   def test_arguments
     cache = handle
-    { { colour: 1 } => ArgumentError, { namespace_name: "a\0b" } => ArgumentError, { tags: "t" } => TypeError, { tags: [1] } => TypeError,
+    { { colour: 1 } => ArgumentError, { namespace_name: "a\0b" } => PGCache::InvalidError, { tags: "t" } => TypeError, { tags: [1] } => TypeError,
       { deadline_ms: 1.5 } => TypeError, 7 => TypeError, { namespace_name: "" } => PGCache::InvalidError }.each do |options, error|
       assert_raises(error, options.inspect) { @raw.put(cache, "key", "v", 0, 1000, options) }
     end
@@ -77,6 +77,21 @@ class TestRaw < PGCacheTest
     assert_raises(TypeError) { @raw.put_many(cache, [["key", "v", "0", 1]], nil) }
     assert_raises(ArgumentError) { @raw.invalidate(cache, { names: [] }, nil) }
     assert_raises(ArgumentError) { @raw.get(cache, "key") }
+  end
+
+  # What gives it back has a completion, too.
+  def test_leases_that_nobody_takes
+    cache = handle
+    other = handle
+    keys = (0...20).map { |index| "lease#{index}" }
+    keys.each { |key| @raw.completion_free(done(cache, :submit_load_begin, cache, key, nil, nil)) }
+    keys.each { |key| assert_equal RAW::LEASE, @raw.completion_status(done(other, :submit_load_begin, other, key, { wait_ms: 5000 }, nil)) }
+    eventually do
+      done(cache, :submit_exists, cache, "key", nil)
+      _, snapshot = @raw.stats_snapshot(cache)
+      untaken = (0...@raw.snapshot_size(snapshot)).find { |each| @raw.snapshot_name(snapshot, each) == "pgcache_requests_untaken" }
+      @raw.snapshot_value(snapshot, untaken).zero?
+    end
   end
 
   private

@@ -19,11 +19,10 @@ class TestWaiting < PGCacheTest
   def test_other_threads_run_while_a_call_waits
     silent do |url|
       here = cache(url)
-      turns = 0
-      thread = Thread.new { loop { sleep 0.001 and turns += 1 } }
-      assert_raises(PGCache::TimeoutError) { here.get("key", deadline: 0.5) }
-      thread.kill.join
-      assert_operator turns, :>, 50
+      turns = Queue.new
+      waiting = Thread.new { assert_raises(PGCache::TimeoutError) { here.get("key", deadline: 5) } && turns.close }
+      50.times { sleep 0.001 and turns << 1 } # of a closed Queue an error
+      waiting.join
     end
   end
 

@@ -10,6 +10,8 @@
 #ifndef PGCACHE_RUBY_RAW_H
 #define PGCACHE_RUBY_RAW_H
 
+#include <vector>
+
 #include <ruby.h>
 #include <ruby/thread.h>
 
@@ -37,11 +39,12 @@ inline void check(const pgcache_error *error, pgcache_status status) {
 struct Handle {
   pgcache *cache;
   long holders;
+  std::vector<uint64_t> dropped; /* requests of drop_load() whose completions nobody has taken yet */
 };
 
 struct Kind {
   const char *name;
-  void (*free)(void *pointer);
+  void (*free)(void *pointer, Handle *handle);
   rb_data_type_t type;
   VALUE klass;
 };
@@ -88,7 +91,7 @@ inline void free_now(Object *self, By by) {
   self->pointer = nullptr;
   self->handle = nullptr;
   if (pointer != nullptr)
-    self->kind->free(pointer);
+    self->kind->free(pointer, handle);
   let_go(handle, by);
 }
 
@@ -127,10 +130,7 @@ template <typename Function> struct Call {
   Function *function;
 
   static VALUE begin(VALUE argument) {
-    Call *self = reinterpret_cast<Call *>(argument);
-    do
-      rb_thread_check_ints();
-    while (!without_lock(*self->function));
+    (*reinterpret_cast<Call *>(argument)->function)();
     return Qnil;
   }
   static VALUE end(VALUE argument) {
@@ -142,9 +142,8 @@ template <typename Function> struct Call {
   }
 };
 
-/* Other threads of Ruby run meanwhile. An interrupt (Thread#kill, Timeout, a signal) that is there already is raised before the
-   call begins, and one that comes later when its results are safe in objects: nothing that the call gave may be lost. */
-template <typename Function> void waiting(VALUE object, Function function) {
+/* What function() does with the object may raise, or be interrupted. */
+template <typename Function> void holding(VALUE object, Function function) {
   Object *self = object_of(object);
   Call<Function> call = {self, self->handle, &function};
   self->busy++;
@@ -152,6 +151,22 @@ template <typename Function> void waiting(VALUE object, Function function) {
     self->handle->holders++;
   rb_ensure(call.begin, reinterpret_cast<VALUE>(&call), call.end, reinterpret_cast<VALUE>(&call));
   RB_GC_GUARD(object);
+}
+
+/* Other threads of Ruby run meanwhile. An interrupt (Thread#kill, Timeout, a signal) that is there already is raised before the
+   call begins, and one that comes later when its results are safe in objects: nothing that the call gave may be lost. */
+template <typename Function> void waiting(VALUE object, Function function) {
+  holding(object, [&] {
+    do
+      rb_thread_check_ints();
+    while (!without_lock(function));
+  });
+}
+
+/* Raises an interrupt as whatever blocks does, which Thread.handle_interrupt tells apart. */
+inline void check_interrupts() {
+  auto nothing = [] {};
+  rb_thread_call_without_gvl(run<decltype(nothing)>, &nothing, nullptr, nullptr);
 }
 
 /* Frees an object before the garbage collector does; twice does no harm. */

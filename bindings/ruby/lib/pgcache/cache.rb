@@ -67,11 +67,14 @@ module PGCache
     def close
       return if closed?
 
-      @closed = true
       @janitor&.stop(timeout: 0)
       Raw.shutdown(@handle)
+      @janitor&.free
       @requests.close
       Raw.free(@handle)
+      @closed = true
+    rescue ClosedError # by another thread meanwhile
+      nil
     end
 
     # Whether it was closed.

@@ -21,6 +21,11 @@ module PGCache
       true
     end
 
+    # For when its cache is shut down, and it ends by itself. :nodoc:
+    def free
+      Raw.janitor_free(@janitor)
+    end
+
     private
 
     # A short sleep in between is what both a scheduler and an interrupt know.

@@ -12,14 +12,22 @@ module PGCache
     # The Entry that was read, or nil where there is none.
     attr_reader :entry
 
-    def initialize(requests, codec, key, done) # :nodoc:
+    # How long giving back a lease may take when a block has ended, in seconds.
+    AT_ONCE = 1
+    private_constant :AT_ONCE
+
+    def initialize(requests, codec, key) # :nodoc:
       @requests = requests
       @codec = codec
       @key = key
-      @status = PGCache.status(Raw.completion_status(done))
       @dependencies = { tags: [], keys: [] }
-      @entry = codec.entry(Raw.completion_value(done, 0))
-      @lease = Raw.completion_load(done) # last: one that nobody asks for is given back
+    end
+
+    # It has begun: what the completion brought. :nodoc:
+    def begun(done)
+      @lease = Raw.completion_load(done) # first: #close gives it back, whatever comes
+      @status = PGCache.status(Raw.completion_status(done))
+      @entry = @codec.entry(Raw.completion_value(done, 0))
     end
 
     # What was read, or nil.
@@ -49,7 +57,7 @@ module PGCache
     # The same with what the serializer has written.
     def fill_bytes(bytes, format, tags: [], keys: [], deadline: nil) # :nodoc:
       depend(tags: tags, keys: keys)
-      finish(:submit_load_fill, bytes, format, Arguments.options(deadline: deadline, **@dependencies)) do |done|
+      finish(:submit_load_fill, bytes, format, Arguments.writing(deadline: deadline, **@dependencies)) do |done|
         Raw.completion_version(done) if Raw.completion_status(done) == Raw::OK
       end
     end
@@ -78,12 +86,26 @@ module PGCache
 
     # Ends a load that was not ended, whatever the server says. :nodoc:
     def close
-      abandon if @lease
+      abandon(deadline: AT_ONCE) if @lease
     rescue Error
       nil # the lease ends with its time
     ensure
-      Raw.load_free(@lease)
+      Raw.load_free(@lease) # gives back, without waiting, what was not
       @lease = nil
+    end
+
+    # Somebody else is to end it, whom the block starts; it gives nil if it could not. :nodoc:
+    def hand_over
+      @requests.uninterrupted(:on_blocking) do
+        @handed = true
+        @handed = false unless (started = yield)
+        started
+      end
+    end
+
+    # Ends it on the way out, unless somebody else does. :nodoc:
+    def leave
+      close unless @handed
     end
 
     private

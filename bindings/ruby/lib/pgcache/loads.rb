@@ -42,7 +42,8 @@ module PGCache
       found = early ? MISSING : near(key, options)
       return found unless MISSING.equal?(found)
 
-      load = begin_load(key, how, options).depend(tags: tags, keys: keys)
+      load = new_load(key, tags, keys)
+      begin_load(load, how, options)
       case load.status
       when :lease
         value = load_in_time(load, how, options, block)
@@ -50,20 +51,25 @@ module PGCache
       when :miss then default
       when :busy then raise BusyError.new("somebody else was still loading the value when the time to wait was over", status: :busy)
       else
-        @refreshes.refresh(load) { compute(load, block, stand_in: false) }
+        load.hand_over { @refreshes.refresh { compute(load, block, stand_in: false) } } if load.lease?
         load.value
       end
+    ensure
+      load&.leave
     end
 
     # Reads an entry, or gets the lease to load it, or waits for somebody else's load of it. The block gets the Load, and ends it; what it
-    # leaves open is given back. Gives what the block gives.
+    # leaves open is given back. Gives what the block gives. The entry depends on +tags+ and +keys+, as Load#depend adds them.
     #
     #   cache.load("report", ttl: 3600, tags: ["orders"]) do |load|
     #     next load.value unless load.lease?
     #     slow_report.tap { |report| load.fill(report) }
     #   end
-    def load(key, **options)
-      load = begin_load(key, *split(options))
+    def load(key, tags: [], keys: [], **options)
+      raise ArgumentError, "a block has to end the load" unless block_given?
+
+      load = new_load(key, tags, keys)
+      begin_load(load, *split(options))
       yield load
     ensure
       load&.close
@@ -73,11 +79,16 @@ module PGCache
 
     def split(options)
       how, others = options.partition { |name, _| LOAD.include?(name) }.map(&:to_h)
-      [how.empty? ? nil : Arguments.how(**how), others.empty? ? nil : Arguments.options(**others)]
+      [how.empty? ? nil : Arguments.how(**how), others.empty? ? nil : Arguments.reading(**others)]
     end
 
-    def begin_load(key, how, options)
-      request(:submit_load_begin, key, how, options) { |done| Load.new(@requests, @codec, key, done) }
+    def new_load(key, tags, keys)
+      Load.new(@requests, @codec, key).depend(tags: tags, keys: keys)
+    end
+
+    # The load is there before, so that its lease never is nobody's.
+    def begin_load(load, how, options)
+      request(:submit_load_begin, load.key, how, options) { |done| load.begun(done) }
     end
 
     # The value that the block gives, as it will be read, or MISSING; that it could not be stored, whatever the reason, is no matter here.
@@ -106,19 +117,21 @@ module PGCache
       nil
     end
 
-    # While the block runs something stale may be there: then nobody waits longer than he said.
+    # While the block runs something may be there that is no more than a stand-in: then nobody waits longer than he said. That is asked
+    # before, so that the block runs on the caller's thread where it can.
     def load_in_time(load, how, options, block)
-      stand_in = stand_in(load, how, options) if how&.fetch(:fail_safe_ms, 0)&.positive? || how&.fetch(:stale_ms, 0)&.positive?
+      stand_in = stand_in(load, how, options) if how&.fetch(:fail_safe_ms, 0)&.positive?
       return compute(load, block) unless stand_in
 
       wait = how.fetch(:wait_ms, nil) || options&.fetch(:deadline_ms, nil)
-      worker = @refreshes.start { compute(load, block) } or return compute(load, block)
+      worker = load.hand_over { @refreshes.start { compute(load, block) } } or return compute(load, block)
       worker.join(wait ? wait / 1000.0 : @timeout) ? worker.value : stand_in.value
     end
 
     # Others get what is stale at once while the lease is ours.
     def stand_in(load, how, options)
-      other = begin_load(load.key, { **how, wait_ms: 0 }, options)
+      other = new_load(load.key, [], [])
+      begin_load(other, { **how, wait_ms: 0 }, options)
       other.entry
     rescue Error
       nil

@@ -13,26 +13,21 @@ module PGCache
       @running = []
     end
 
-    # Runs the block with the load later, if there is a lease; nil. Where there is no thread left now the lease is given back.
-    def refresh(load)
-      return unless load.lease?
-
-      if Fiber.current_scheduler
-        Fiber.schedule { yield load }
-      else
-        start(report: true) { yield load } || load.close
-      end
-      nil
+    # Runs the block later. Nil where there is no thread left now.
+    def refresh(&block)
+      Fiber.current_scheduler ? Fiber.schedule(&block) : start(report: true, &block)
     end
 
     # A thread, or nil if there are as many as there may be.
-    def start(report: false, &block)
+    def start(report: false)
       @lock.synchronize do
         @running.select!(&:alive?)
         next if @running.size >= MOST
 
-        thread = Thread.new(&block)
-        thread.report_on_exception &&= report
+        thread = Thread.new do
+          Thread.current.report_on_exception &&= report
+          yield
+        end
         @running << thread
         thread
       end

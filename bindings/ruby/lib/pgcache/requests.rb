@@ -8,26 +8,29 @@ module PGCache
   # scheduler without its thread. Both may be interrupted at any time, by Thread#kill, Timeout, signals or the scheduler: then the
   # request is cancelled.
   #
-  # A fiber cannot know who takes its completion: one fiber of each scheduler takes whatever is there and hands it out, also to
-  # fibers of other threads, and to threads that were about to wait.
+  # A fiber cannot know who takes its completion: of the fibers of each scheduler that wait the first one leads. It takes whatever is
+  # there and hands it out, also to fibers of other threads, and to threads that were about to wait; and when it goes, for whatever
+  # reason, the next one leads.
   #
   # A request waits for a server that is not there until its deadline. So a thread that has waited for PATIENCE looks whether there is
   # one, by a call that is told at once, and gives up if not.
   #
   # Must never lose a completion, nor keep one that nobody wants.
   class Requests # :nodoc:
-    # How often a fiber that hands out completions looks whether others have taken all that it waits for, in seconds.
-    LOOK = 0.05
+    # How often a fiber that leads looks whether another scheduler's has taken its completion, in seconds.
+    LOOK = 0.02
+    # What a fiber gets that is to lead.
+    LEAD = Object.new
     # The token of what nobody waits for: leases that the garbage collector gives back.
     UNWANTED = 2**64 - 1
     # How long the completion of what was cancelled may take, in milliseconds: it comes at once.
     AT_ONCE = 1000
-
     # How long a thread waits before it looks whether there is a server, and how long that may take, in milliseconds.
     PATIENCE = 100
     PROBE = { deadline_ms: 250 }.freeze
     # However long it takes: the request's own deadline bounds it.
     UNTIL_DONE = -1
+    private_constant :LOOK, :LEAD, :UNWANTED, :AT_ONCE, :PATIENCE, :PROBE, :UNTIL_DONE
 
     # The block is called in a forked child, before its first request.
     def initialize(handle, &forked)
@@ -39,27 +42,35 @@ module PGCache
 
     # Submits and waits, and raises what it failed with; the block reads the completion, which may be large and is not kept.
     def call(submit, *arguments)
-      done = complete(submit, *arguments)
-      finish(done)
-      yield done
-    ensure
-      Raw.completion_free(done)
+      complete(submit, *arguments) do |done|
+        finish(done)
+        yield done
+      end
     end
 
-    # Submits and waits. Gives the completion, also one that failed, to be freed.
-    def complete(submit, *arguments)
+    # Submits and waits. The block gets the completion, also one that failed.
+    def complete(submit, *arguments, &block)
       forked if @process != Process.pid
-      _, id = Raw.public_send(submit, *arguments)
-      done = Fiber.current_scheduler ? await_in_fiber(id) : await(id, submit, arguments)
+      done = problem = nil
+      uninterrupted(:on_blocking) do
+        _, id = Raw.public_send(submit, *arguments)
+        done = Fiber.current_scheduler ? await_in_fiber(id) : await(id) { |found| problem = found }
+      ensure
+        give_up(id) if id && !done
+      end
+      return at_once(problem, submit, *arguments, &block) if problem && Raw.completion_status(done) == Raw::CANCELLED
+
+      yield done
     ensure
-      give_up(id) if id && !done
+      Raw.completion_free(done) # and gives back the lease that it brought, if the block took none
     end
 
     # What has no request: on a thread, so that it holds up neither a scheduler nor an interrupt.
-    def self.aside(&block)
-      thread = Thread.new(&block)
-      thread.report_on_exception = false
-      thread.value
+    def self.aside
+      Thread.new do
+        Thread.current.report_on_exception = false
+        yield
+      end.value
     end
 
     # Raises what a completion failed with.
@@ -70,9 +81,20 @@ module PGCache
       raise Error.of(status, Raw.completion_sqlstate(done), Raw.completion_message(done))
     end
 
-    # Nobody waits any more: the handle is shut down and about to go.
+    # Interrupts of a thread wait meanwhile: all of them (:never), or until it blocks. Those of fibers come only where they wait, and their
+    # thread is not theirs.
+    def uninterrupted(timing, &block)
+      Fiber.current_scheduler ? yield : Thread.handle_interrupt(Object => timing, &block)
+    end
+
+    # The handle is shut down and about to go: whatever was under way is complete.
     def close
-      @lock.synchronize { @slots.each_value { |slot| slot.close if slot } }
+      take_all
+      @lock.synchronize do
+        @closed = true
+        close_slots
+        @io&.close if @crews.empty?
+      end
     end
 
     private
@@ -88,19 +110,28 @@ module PGCache
     end
 
     def begin_anew
+      close_slots if @slots # of fibers that came along
       @lock = Mutex.new
       @slots = {}  # where the completion of a request goes, by its id; nil: nobody wants it
       @handed = {} # those that came before their slot
-      @waiting = Hash.new(0).compare_by_identity # how many fibers of each scheduler wait
+      @crews = {}.compare_by_identity # the slots of the fibers of each scheduler that wait, by their ids: the first one leads
       @io = nil # readable while there are completions
+      @closed = false
       @process = Process.pid
     end
 
-    def await(id, submit, arguments)
+    def close_slots
+      @slots.each_value { |slot| slot&.close }
+    end
+
+    # What became of a request; one that waits for a server that cannot be reached is cancelled, and the block told.
+    def await(id)
       done = Raw.await(@handle, id, PATIENCE)
       if done == false
         problem = unreachable
-        done = problem ? cut_short(id, problem, submit, arguments) : Raw.await(@handle, id, UNTIL_DONE)
+        yield problem if problem
+        Raw.cancel(@handle, id) if problem
+        done = Raw.await(@handle, id, UNTIL_DONE)
       end
       done || await_handed(id)
     end
@@ -113,76 +144,93 @@ module PGCache
       problem if problem.status == :unavailable
     end
 
-    # What became of the request, if it was sent; or what it gives without waiting; or the problem.
-    def cut_short(id, problem, submit, arguments)
-      Raw.cancel(@handle, id)
-      done = Raw.await(@handle, id, UNTIL_DONE)
-      return done if done.nil? || Raw.completion_status(done) != Raw::CANCELLED
+    # What a request gives without waiting, or the problem. Reads may be misses, as the setting on_error says. A load ended when its end
+    # was submitted.
+    def at_once(problem, submit, *others, options)
+      raise problem if others.first.is_a?(Raw::Load)
 
-      Raw.completion_free(done)
-      at_once(submit, arguments) or raise problem
-    end
+      complete(submit, *others, { **options.to_h, deadline_ms: 0 }) do |done|
+        raise problem if Raw.completion_status(done).negative?
 
-    # Reads may be misses, as the setting on_error says. A load ended when its end was submitted.
-    def at_once(submit, arguments)
-      return if arguments.first.is_a?(Raw::Load)
-
-      *others, options = arguments
-      _, id = Raw.public_send(submit, *others, { **options.to_h, deadline_ms: 0 })
-      done = Raw.await(@handle, id, UNTIL_DONE)
-      return done unless Raw.completion_status(done).negative?
-
-      Raw.completion_free(done)
+        yield done
+      end
     end
 
     def await_in_fiber(id)
       scheduler = Fiber.current_scheduler
-      slot, first = expect(id, scheduler)
-      Fiber.schedule { hand_out(scheduler) } if first
-      pop(slot)
+      slot = Thread::Queue.new
+      expect(id, slot, scheduler)
+      lead(slot) while LEAD.equal?(done = pop(slot))
+      done
     ensure
-      @lock.synchronize do
-        @slots.delete(id)
-        @waiting[scheduler] -= 1
-      end
+      leave(id, slot, scheduler)
+      keep(id, slot) unless done
     end
 
     # Of a thread that came too late to wait in the library: a fiber has its completion.
     def await_handed(id)
-      pop(expect(id, nil).first)
+      slot = Thread::Queue.new
+      expect(id, slot)
+      done = pop(slot)
     ensure
-      @lock.synchronize { @slots.delete(id) }
+      keep(id, slot) unless done
     end
 
     def pop(slot)
       slot.pop || raise(ClosedError.new("the cache was closed", status: :closed))
     end
 
-    # Where the completion will come, and whether nobody hands out for this scheduler yet.
-    def expect(id, scheduler)
-      slot = Thread::Queue.new
+    # From now on the completion comes there.
+    def expect(id, slot, scheduler = nil)
       @lock.synchronize do
         done = @handed.delete(id)
         done ? slot << done : @slots[id] = slot
-        first = scheduler && !@waiting.key?(scheduler)
-        @waiting[scheduler] += 1 if scheduler
-        [slot, first]
+        slot.close if @closed
+        next unless scheduler
+
+        crew = @crews[scheduler] ||= {}
+        crew[id] = slot
+        slot << LEAD if crew.size == 1 && !slot.closed?
       end
     end
 
-    def hand_out(scheduler)
-      io = @io ||= IO.for_fd(Raw.event_fd(@handle).last, autoclose: false).dup # which outlives the handle
-      until idle?(scheduler)
+    # Takes what comes until it is for this slot.
+    def lead(slot)
+      loop do
         take_all
-        io.wait_readable(LOOK) unless idle?(scheduler)
+        break unless slot.empty? && !slot.closed?
+
+        readable.wait_readable(LOOK)
       end
-    rescue ClosedError, IOError
-      close
     end
 
-    # Then whoever comes next begins to hand out again.
-    def idle?(scheduler)
-      @lock.synchronize { !@waiting.key?(scheduler) || @waiting[scheduler].zero? && @waiting.delete(scheduler) }
+    # The next one leads.
+    def leave(id, slot, scheduler)
+      @lock.synchronize do
+        crew = @crews[scheduler] or next
+        led = slot.equal?(crew.first.last)
+        crew.delete(id)
+        @crews.delete(scheduler) if crew.empty?
+        @io&.close if @closed && @crews.empty?
+        _, following = crew.first
+        following << LEAD if led && following && !following.closed?
+      end
+    end
+
+    # What came for somebody who was interrupted is there for #give_up.
+    def keep(id, slot)
+      @lock.synchronize do
+        @slots.delete(id)
+        until slot.empty?
+          done = slot.pop
+          @handed[id] = done unless LEAD.equal?(done)
+        end
+      end
+    end
+
+    # It outlives the handle.
+    def readable
+      @lock.synchronize { @io ||= IO.for_fd(Raw.event_fd(@handle).last, autoclose: false).dup }
     end
 
     def take_all
@@ -190,7 +238,7 @@ module PGCache
         status, done = Raw.take(@handle)
         break if status == Raw::MISS
 
-        hand(Raw.completion_id(done), done) unless Raw.completion_token(done) == UNWANTED
+        Raw.completion_token(done) == UNWANTED ? Raw.completion_free(done) : hand(Raw.completion_id(done), done)
       end
     end
 
@@ -199,17 +247,21 @@ module PGCache
         next @handed[id] = done unless @slots.key?(id)
 
         slot = @slots.delete(id)
-        slot ? slot << done : Raw.load_free(Raw.completion_load(done))
+        slot && !slot.closed? ? slot << done : Raw.completion_free(done)
       end
     end
 
     # Nobody wants it any more: its completion comes at once, and a lease that it may bring is given back.
     def give_up(id)
-      @lock.synchronize { @slots[id] = nil unless @handed.delete(id) }
-      Raw.cancel(@handle, id)
-      status, done = Raw.wait(@handle, id, AT_ONCE)
-      Raw.load_free(Raw.completion_load(done)) if done
-      @lock.synchronize { @slots.delete(id) if status == Raw::OK || @waiting.empty? }
+      uninterrupted(:never) do
+        done = @lock.synchronize { @handed.delete(id) || (@slots[id] = nil) }
+        unless done
+          Raw.cancel(@handle, id)
+          status, done = Raw.wait(@handle, id, AT_ONCE)
+          @lock.synchronize { @slots.delete(id) if status == Raw::OK || @crews.empty? }
+        end
+        Raw.completion_free(done)
+      end
     rescue ClosedError, TimeoutError
       nil # all are complete, and go with the handle
     end
