@@ -60,6 +60,11 @@ def _is_one_of(cls: type, names: frozenset[tuple[str, str]]) -> bool:
     return any((base.__module__, base.__qualname__) in names for base in cls.__mro__)
 
 
+def _is_of_fields(value: object) -> bool:
+    """Whether the fields of a dataclass are all there is of a value."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, _CONTAINERS)
+
+
 def represent(value: Any) -> str:
     """A text that is the same for equal values of one type, and different for all others. Raises `UncacheableCall`."""
     cls = type(value)
@@ -79,7 +84,7 @@ def represent(value: Any) -> str:
         return f"{_name(cls)}:{represent(value.value)}"
     if isinstance(value, enum.Enum):
         return f"{_name(cls)}.{value.name}"
-    if dataclasses.is_dataclass(value) and not isinstance(value, _CONTAINERS):
+    if _is_of_fields(value):
         fields = (getattr(value, field.name) for field in dataclasses.fields(value) if field.compare)
         return f"{_name(cls)}{_all(fields)}"
     if cls in (tuple, list) or (isinstance(value, tuple) and hasattr(cls, "_fields")):
@@ -90,8 +95,9 @@ def represent(value: Any) -> str:
         return f"{{{','.join(sorted(f'{represent(key)}:{represent(item)}' for key, item in value.items()))}}}"
     if hasattr(cls, "__pydantic_private__") and isinstance(known := getattr(cls, "model_fields", None), Mapping):
         # Not what model_dump() gives: that leaves out what is marked so, and what a subclass has beyond a field's type.
-        of_fields = {name: item for name, item in vars(value).items() if name in known}
-        return f"{_name(cls)}{_all((of_fields, value.__pydantic_extra__, value.__pydantic_private__))}"
+        model: Any = value
+        of_fields = {name: item for name, item in vars(model).items() if name in known}
+        return f"{_name(cls)}{_all((of_fields, model.__pydantic_extra__, model.__pydantic_private__))}"
     raise UncacheableCall(
         f"an argument of type {_name(cls)} has no representation by value: give the class a method __cache_key__() that returns one, "
         "or the decorator a key="
