@@ -312,7 +312,8 @@ func TestA15WritersNeverDeadlock(t *testing.T) {
 func TestA30NearCaches(t *testing.T) {
 	t.Parallel()
 	schema := newSchema()
-	a, b := openIn(t, schema), openIn(t, schema)
+	const staleness = 400 * time.Millisecond
+	a, b := openIn(t, schema), openIn(t, schema, pgcache.Setting("near_staleness_ms", staleness))
 	_, err := a.Init(ctx)
 	no(t, err)
 	put(t, a, "k", "v1")
@@ -327,6 +328,9 @@ func TestA30NearCaches(t *testing.T) {
 	put(t, a, "k", "v3")
 	no(t, b.Fence(ctx))
 	same(t, get(t, b, "k"), "v3")
+	put(t, a, "k", "v4")
+	time.Sleep(staleness) // after which the copy must not answer, on a machine that has no time to hear of it, either
+	same(t, get(t, b, "k"), "v4")
 	_, err = b.Peek("other")
 	want(t, err, pgcache.ErrMiss)
 	_, err = b.Peek("")

@@ -7,11 +7,15 @@ package pgcache_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	pgcache "github.com/pgcache/pgcache/bindings/go"
 )
@@ -32,6 +36,45 @@ func (p *page) String() string {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	return p.bytes.String()
+}
+
+// Observers, logs and leases may end while the cache is closed.
+func TestCloseAtAnyMoment(t *testing.T) {
+	schema := newSchema()
+	_, err := openIn(t, schema).Init(ctx)
+	no(t, err)
+	for round := 0; round < 30; round++ {
+		c := openIn(t, schema)
+		no(t, c.LogTo(ctx, slog.New(slog.NewTextHandler(&page{}, nil)), pgcache.LevelDebug))
+		var all sync.WaitGroup
+		for i := 0; i < 6; i++ {
+			key := fmt.Sprint("k", i)
+			all.Add(1)
+			go func() {
+				defer all.Done()
+				for {
+					observer, err := c.Observe(pgcache.Operations, pgcache.LevelInfo, 10)
+					if err != nil {
+						if !errors.Is(err, pgcache.ErrClosed) {
+							t.Error(err)
+						}
+						return
+					}
+					_, lease, err := c.Begin(ctx, key, pgcache.Wait(0))
+					_ = observer.Close()
+					if lease != nil {
+						_ = lease.Close()
+					}
+					if err != nil && !errors.Is(err, pgcache.ErrClosed) && !errors.Is(err, pgcache.ErrBusy) {
+						t.Error(err)
+					}
+				}
+			}()
+		}
+		time.Sleep(time.Duration(rand.Intn(20000)) * time.Microsecond)
+		no(t, c.Close())
+		all.Wait()
+	}
 }
 
 // A cache that only its log has is nobody's.
