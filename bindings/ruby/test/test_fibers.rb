@@ -66,11 +66,26 @@ class TestFibers < PGCacheTest
 
   class Stop < StandardError; end
 
+  # One whose fibers belong to the one that began them, and are stopped with it, as tasks of async do.
+  class Tasks < SmallScheduler
+    CHILDREN = Hash.new { |children, fiber| children[fiber] = [] }.compare_by_identity
+
+    def fiber(&block)
+      parent = Fiber.current
+      super.tap { |child| CHILDREN[parent] << child }
+    end
+
+    def self.stop(fiber)
+      CHILDREN[fiber].each { |child| stop(child) }
+      fiber.raise(Stop) if fiber.alive?
+    end
+  end
+
   def test_whoever_takes_for_the_others_may_be_stopped
     here = cache
     ended = []
     cache.load("key") do
-      SmallScheduler.run do
+      Tasks.run do
         fibers = Array.new(10) do
           Fiber.schedule do
             ended << here.load("key", wait: 0.5, &:status)
@@ -78,7 +93,7 @@ class TestFibers < PGCacheTest
             ended << :stopped
           end
         end
-        Fiber.schedule { sleep 0.05 and fibers.first(3).each { |fiber| fiber.raise(Stop) } }
+        Fiber.schedule { sleep 0.05 and fibers.first(3).each { |fiber| Tasks.stop(fiber) } }
       end
     end
     assert_equal [:stopped] * 3 + [:busy] * 7, ended

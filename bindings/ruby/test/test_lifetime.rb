@@ -54,6 +54,35 @@ class TestLifetime < PGCacheTest
     assert_equal "301", output
   end
 
+  # They wait for what is the parent's.
+  def test_A53_fibers_that_came_along
+    assert_equal "child: 1, PGCache::ClosedError\nparent: 1, done\n", ruby(<<~'RUBY', preload: %W[-w -rpgcache -r#{FOLDER}/test/scheduler])
+      cache = PGCache::Cache.new(janitor: nil)
+      cache.put("key", 1)
+      PGCache::Cache.open(janitor: nil) do |other|
+        other.load("load") do |load|
+          said = nil
+          SmallScheduler.run do
+            Fiber.schedule do
+              cache.load("load", wait: 20) { said = "done" }
+            rescue PGCache::Error => error
+              said = error.class
+            end
+            pid = fork
+            Process.wait && load.abandon if pid
+            found = cache.get("key", read: :store)
+            Fiber.schedule do
+              sleep 0.01 until said
+              puts "#{pid ? "parent" : "child"}: #{found}, #{said}"
+              $stdout.flush
+              exit! unless pid
+            end
+          end
+        end
+      end
+    RUBY
+  end
+
   def test_A53_a_load_of_the_parent_is_not_the_childs
     here = cache
     here.load("key") do |load|

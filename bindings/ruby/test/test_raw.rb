@@ -84,7 +84,8 @@ class TestRaw < PGCacheTest
     cache = handle
     other = handle
     keys = (0...20).map { |index| "lease#{index}" }
-    keys.each { |key| @raw.completion_free(done(cache, :submit_load_begin, cache, key, nil, nil)) }
+    begun = keys.map { |key| done(cache, :submit_load_begin, cache, key, nil, nil) }
+    begun.each_with_index { |each, index| index.even? ? @raw.completion_free(each) : @raw.load_free(@raw.completion_load(each)) }
     keys.each { |key| assert_equal RAW::LEASE, @raw.completion_status(done(other, :submit_load_begin, other, key, { wait_ms: 5000 }, nil)) }
     eventually do
       done(cache, :submit_exists, cache, "key", nil)
@@ -92,6 +93,17 @@ class TestRaw < PGCacheTest
       untaken = (0...@raw.snapshot_size(snapshot)).find { |each| @raw.snapshot_name(snapshot, each) == "pgcache_requests_untaken" }
       @raw.snapshot_value(snapshot, untaken).zero?
     end
+  end
+
+  # Then it cannot be given back, which is told to observers.
+  def test_a_lease_that_is_freed_after_its_handle
+    cache = handle
+    _, observer = @raw.observe(cache, RAW::OBSERVE_OPERATIONS, RAW::LEVEL_INFO, 10)
+    load = @raw.completion_load(done(cache, :submit_load_begin, cache, "late", nil, nil))
+    @raw.shutdown(cache)
+    @raw.load_free(load)
+    assert_raises(PGCache::ClosedError) { @raw.load_extend(load, 1000, nil) }
+    @raw.observer_free(observer)
   end
 
   private

@@ -2,6 +2,7 @@
 # frozen_string_literal: true
 
 require_relative "helper"
+require "socket"
 
 class TestWhole < PGCacheTest
   # A schema of its own: these count everything.
@@ -110,6 +111,32 @@ class TestWhole < PGCacheTest
       assert_raises(PGCache::InvalidError, interval.to_s) { here.janitor(interval) }
     end
     assert_raises(PGCache::InvalidError) { cache(janitor: 0) }
+  end
+
+  def test_A50_a_janitor_survives_failures
+    schema = "late_#{SecureRandom.hex(4)}"
+    here = cache(schema: schema)
+    walks = here.observe(:states)
+    here.janitor(0.05) do
+      assert_equal "janitor", walks.find { |event| event.operation == "janitor" && !event.message.empty? }.operation
+      here.init
+      here.put("gone", 1, ttl: 0.001)
+      eventually { here.stats[:expired].zero? && here.stats[:entries].zero? }
+    end
+  end
+
+  # It is in the middle of a walk that cannot end: of a server that never answers.
+  def test_A50_stop_waits_no_longer_than_it_is_told
+    server = TCPServer.new("127.0.0.1", 0)
+    here = cache("host=127.0.0.1 port=#{server.addr[1]} user=nobody dbname=x sslmode=disable")
+    janitor = here.janitor(60)
+    accepted = server.accept
+    took = seconds { assert_equal false, janitor.stop(timeout: 0.05) }
+    assert_operator took, :<, 5
+    accepted.close
+    eventually { janitor.stop(timeout: 0) }
+  ensure
+    server&.close
   end
 
   def test_A50_the_janitor_of_a_cache

@@ -65,7 +65,8 @@ module PGCache
       Raw.completion_free(done) # and gives back the lease that it brought, if the block took none
     end
 
-    # What has no request: on a thread, so that it holds up neither a scheduler nor an interrupt.
+    # What has no request: on a thread, so that it holds up neither a scheduler nor an interrupt. After an interrupt it goes on there, until
+    # its deadline at the latest; nothing waits for it.
     def self.aside
       Thread.new do
         Thread.current.report_on_exception = false
