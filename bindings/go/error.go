@@ -4,6 +4,7 @@ package pgcache
 
 import (
 	"context"
+	"time"
 	"unsafe"
 )
 
@@ -31,16 +32,20 @@ func (e *Error) Error() string {
 
 // blame says what a context that ended, if it did, has to do with the error. A deadline is given to the library as a cancellation, too.
 func (e *Error) blame(ctx context.Context) {
+	cause := ctx.Err()
+	if until, ok := ctx.Deadline(); ok && cause == nil && !time.Now().Before(until) {
+		cause = context.DeadlineExceeded // the context only has not had the time to say so
+	}
 	switch e.Status {
 	case ErrCancelled:
-		if ctx.Err() == context.DeadlineExceeded {
+		if cause == context.DeadlineExceeded {
 			e.Status, e.Message = ErrTimeout, "the context's deadline passed; nothing was changed"
 		}
 	case ErrTimeout, ErrUnknown:
 	default:
 		return
 	}
-	e.cause = ctx.Err()
+	e.cause = cause
 }
 
 // Unwrap gives what led to the error, if that was not the library: what a context ended with, or what an encoder said.

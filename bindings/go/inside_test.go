@@ -196,3 +196,17 @@ func TestDurations(t *testing.T) {
 		}
 	}
 }
+
+// A context that does not know yet that its deadline has passed is what a write failed for nevertheless.
+func TestBlame(t *testing.T) {
+	err := &Error{Status: ErrUnknown}
+	err.blame(over{context.Background()})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Error("it has no cause")
+	}
+	err = &Error{Status: ErrServer}
+	err.blame(over{context.Background()})
+	if err.Unwrap() != nil {
+		t.Error("the context has nothing to do with it: ", err.Unwrap())
+	}
+}
