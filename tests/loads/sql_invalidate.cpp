@@ -206,7 +206,8 @@ TEST_CASE("Writers of one tag, and of keys in any order, do not wait for each ot
   CHECK(there(store, store.pg, "a") == "f");
 }
 
-TEST_CASE("A transaction notes each digest once; the change stream hears of calls that note any, in rows of 100", "[invalidate]") {
+TEST_CASE("A transaction notes each digest once; the change stream hears of calls that note any, in rows of 100",
+          "[invalidate]") {
   Store store;
   Pg writer{url()};
   writer.exec("BEGIN");
