@@ -2,6 +2,7 @@
 # frozen_string_literal: true
 
 require_relative "helper"
+require "minitest/mock"
 require "socket"
 
 class TestWaiting < PGCacheTest
@@ -107,6 +108,19 @@ class TestWaiting < PGCacheTest
       here.close
       [-> { here.get("key") }, -> { here.put("key", 1) }, -> { here.counters }, -> { here.snapshot }].each { |call| assert_raises(PGCache::ClosedError, &call) }
     end
+  end
+
+  def test_close_loses_no_answer
+    here = cache
+    raw = PGCache.const_get(:Raw)
+    await = raw.method(:await)
+    closing = lambda do |handle, *arguments|
+      sleep 0.2
+      here.close
+      await.call(handle, *arguments)
+    end
+    raw.stub(:await, closing) { assert_operator here.put("key", 1), :>, 0 }
+    assert_equal 1, cache.get("key", read: :store)
   end
 
   def test_close_while_threads_are_at_work

@@ -17,7 +17,9 @@ module PGCache
     module JSON
       # How deep Arrays and Hashes may be inside of each other.
       DEPTH = 1000
-      private_constant :DEPTH
+      PLAIN = [String, Symbol, Integer, Float, TrueClass, FalseClass, NilClass].to_h { |type| [type, true] }.compare_by_identity.freeze
+      KEYS = [String, Symbol, Integer].to_h { |type| [type, true] }.compare_by_identity.freeze
+      private_constant :DEPTH, :PLAIN, :KEYS
 
       class << self
         # The number of the format.
@@ -41,21 +43,25 @@ module PGCache
 
         private
 
+        # What stands in Arrays and Hashes is mostly plain, which is seen at once.
         def check(value, depth)
           case value
-          when String, Symbol, Integer, Float, true, false, nil then return
-          when Array then inside(value, depth)
+          when Array
+            deeper(depth)
+            value.each { |item| check(item, depth - 1) unless PLAIN[item.class] }
           when Hash
-            value.each_key { |key| refuse(key, "as a key ") unless key.is_a?(String) || key.is_a?(Symbol) || key.is_a?(Integer) }
-            inside(value.values, depth)
+            deeper(depth)
+            value.each_pair do |key, item|
+              refuse(key, "as a key ") unless KEYS[key.class] || key.is_a?(String)
+              check(item, depth - 1) unless PLAIN[item.class]
+            end
+          when String, Symbol, Integer, Float, true, false, nil then nil
           else refuse(value) unless own?(value)
           end
         end
 
-        def inside(values, depth)
+        def deeper(depth)
           raise FormatError, "a value is nested deeper than #{DEPTH}" if depth.zero?
-
-          values.each { |value| check(value, depth - 1) }
         end
 
         # That of all objects, whoever defines it, is no more than its to_s.

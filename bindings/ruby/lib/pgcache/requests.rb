@@ -135,6 +135,8 @@ module PGCache
         done = Raw.await(@handle, id, UNTIL_DONE)
       end
       done || await_handed(id)
+    rescue ClosedError # meanwhile: then all that was under way has been taken
+      @lock.synchronize { @handed.delete(id) } or raise
     end
 
     # The error of a server that cannot be reached, told at once, or nil.
