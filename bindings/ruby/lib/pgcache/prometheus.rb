@@ -16,8 +16,8 @@ module PGCache
 
     # The text of one or several caches, or snapshots; figures of several add up. A Snapshot that is given stays as it is if it is
     # alone, or there is a Cache among them; else the first one is the sum afterwards.
-    def self.text(*sources)
-      first, *others = sources.sort_by.with_index { |source, index| [source.is_a?(Snapshot) ? 1 : 0, index] }
+    def self.text(first, *others)
+      first, *others = [first, *others].sort_by.with_index { |source, index| [source.is_a?(Snapshot) ? 1 : 0, index] }
       snapshot = others.reduce(snapshot_of(first)) { |sum, other| sum.add(snapshot_of(other)) }
       lines = []
       snapshot.chunk_while { |one, next_one| one.name == next_one.name }.each { |samples| family(lines, samples) }
