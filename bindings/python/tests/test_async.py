@@ -95,6 +95,87 @@ def test_two_loops_at_once_are_refused(aio: pgcache.AsyncCache) -> None:
     asyncio.run(scene())
 
 
+def test_a_loop_that_runs_keeps_the_cache_and_one_that_stands_still_does_not(aio: pgcache.AsyncCache) -> None:
+    first = asyncio.new_event_loop()
+    first.run_until_complete(aio.put("k", 1))
+    thread = threading.Thread(target=first.run_forever)
+    thread.start()
+    while not first.is_running():
+        time.sleep(0.001)
+    with pytest.raises(RuntimeError, match="another event loop"):
+        asyncio.run(aio.get("k", from_store=True))
+    first.call_soon_threadsafe(first.stop)
+    thread.join()
+    assert asyncio.run(aio.get("k", from_store=True)) == 1
+    first.close()
+
+
+def test_hits_go_on_beside_loads_and_writes_of_other_keys(aio: pgcache.AsyncCache) -> None:
+    async def scene() -> None:
+        await aio.put("k", 1)
+        while aio.peek("k") is None:
+            await aio.get("k")
+        async with await aio.load_begin("held"):
+            waiting = asyncio.create_task(aio.load_begin("held", wait=60))
+            write = asyncio.create_task(aio.put("other", 1))
+            await asyncio.sleep(0)
+            before = aio.counters()["near_hits"]
+            assert await aio.get("k") == 1
+            assert aio.counters()["near_hits"] == before + 1
+            assert not write.done()  # nothing has let it run
+            await write
+        async with await waiting:
+            pass
+
+    asyncio.run(scene())
+
+
+def test_a_lease_is_let_go_where_there_is_no_room_for_requests(url: str, schema: str) -> None:
+    async def scene() -> None:
+        settings: dict[str, Any] = {"schema": schema, "namespace": "room", "janitor": None, "async_requests_max": 1}
+        async with pgcache.AsyncCache(url, **settings) as cache, pgcache.AsyncCache(url, **{**settings, "async_requests_max": 9}) as other:
+            load = await cache.load_begin("k")
+            assert load.leased
+            held = await other.load_begin("held")
+            waiting = asyncio.create_task(cache.load_begin("held", wait=60))  # takes all the room
+            await asyncio.sleep(0.05)
+            with pytest.raises(errors.QueueFull):
+                await cache.get("k", from_store=True)
+            del load
+            async with await other.load_begin("k", wait=5) as again:
+                assert again.leased
+            await held.abandon()
+            async with await waiting:
+                pass
+
+    asyncio.run(scene())
+
+
+def test_a_caller_that_is_cancelled_hears_nothing_of_a_load_that_fails(aio: pgcache.AsyncCache) -> None:
+    complaints: list[Any] = []
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        end = asyncio.Event()
+
+        async def fail() -> None:
+            await end.wait()
+            raise LookupError("mine")
+
+        task = asyncio.create_task(aio.get_or_load("k", fail, fail_safe=60, wait=60))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        end.set()
+        while aio._requests._tasks:
+            await asyncio.sleep(0.005)
+        gc.collect()
+
+    asyncio.run(scene())
+    assert complaints == []
+
+
 def test_both_views_of_one_handle(url: str, schema: str) -> None:
     async def scene() -> None:
         async with pgcache.AsyncCache(url, schema=schema, namespace="views", janitor=None) as cache:

@@ -146,3 +146,44 @@ class Row(dict):  # type: ignore[type-arg]
 def test_a71_dataclasses_that_hold_more_than_their_fields(value: Any) -> None:
     with pytest.raises(errors.UncacheableCall):
         key_of(function, value)
+
+
+class Account:
+    """Equal by its identity, and written as its address."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Tenant(Account):
+    def __cache_key__(self) -> int:
+        return self.number
+
+
+def test_a71_templates_are_of_values() -> None:
+    def total(x: Any) -> int:
+        raise NotImplementedError
+
+    with pgcache.NullCache() as cache:
+        keyed = cache.cached(key="k:{x}")(total)
+        assert (call_key(keyed, 7), call_key(keyed, "a"), call_key(keyed, None)) == ("k:7", "k:a", "k:None")
+        assert call_key(keyed, Tenant(1)) == call_key(keyed, Tenant(1)) != call_key(keyed, Tenant(2))
+        for value in (Account(1), [Account(1)]):
+            with pytest.raises(errors.UncacheableCall):
+                call_key(keyed, value)
+        assert call_key(cache.cached(key="k:{x.number:03}")(total), Account(7)) == "k:007"
+        with pytest.raises(errors.UncacheableCall):
+            call_key(cache.cached(key="k:{x!r}")(total), Account(1))
+        with pytest.raises(errors.UncacheableCall):
+            cache.cached(key="k", tags=["t:{x}"])(total)(Account(1))
+
+
+def test_a71_the_key_of_an_object_s_method() -> None:
+    with pgcache.NullCache() as cache:
+
+        class Shop(Tenant):
+            @cache.cached(key="shop:{self.number}:{x}")
+            def count(self, x: int) -> int:
+                return x
+
+        assert call_key(Shop(1).count, 2) == call_key(Shop.count, Shop(1), 2) == "shop:1:2"

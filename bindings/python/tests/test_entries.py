@@ -231,6 +231,9 @@ def test_a15_many_keys(cache: Any) -> None:
     assert cache.remove_many(["k0", "k1", "none"]) == 2
     assert cache.get_many(["k0", "k1", "k2"]) == {"k2": 2}
     assert cache.get_many([]) == {}
+    for many in (cache.get_many, cache.remove_many):
+        with pytest.raises(TypeError, match="sequence"):
+            many("k2")
     assert cache.put_many({}) == {}
     assert cache.put_many([("twice", 1), ("twice", 2)])["twice"] > 0
     assert cache.get("twice") == 2

@@ -134,7 +134,7 @@ def test_caches_that_come_and_go(url: str, schema: str) -> None:
         load = cache.load_begin("loaded")
         del cache
         gc.collect()
-        assert observer.take() is None or True  # alive as long as anybody needs it
+        observer.take()  # alive as long as anybody needs it
         del load, observer
 
     for _ in range(3):
@@ -155,7 +155,7 @@ def test_threads_share_one(plain: pgcache.Cache) -> None:
         try:
             for turn in range(100):
                 plain.put(f"k{turn % 10}", [number, turn])
-                assert plain.get(f"k{turn % 7}") is not None or True
+                plain.get(f"k{turn % 7}")
                 plain.get_many([f"k{n}" for n in range(10)])
                 plain.increment("n")
                 plain.counters()

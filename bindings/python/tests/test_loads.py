@@ -15,6 +15,7 @@ from conftest import LONG
 
 import pgcache
 from pgcache import ABSENT, Status, errors
+from pgcache._workers import Workers
 
 
 class Loader:
@@ -220,7 +221,7 @@ def test_a45_busy(plain: pgcache.Cache) -> None:
         with pytest.raises(errors.Busy):
             plain.get_or_load("k", Loader(), wait=0.05)
         with pytest.raises(errors.Busy):
-            plain.get_or_load("k", Loader(), deadline=0.05)
+            plain.get_or_load("k", Loader(), deadline=0.5)
 
 
 def test_a46_an_invalidation_refuses_the_fill(cache: Any) -> None:
@@ -325,6 +326,9 @@ def test_invalidation_in_the_applications_transaction(plain: pgcache.Cache, url:
     assert invalidation.numbered.count("$") == 3
     with pytest.raises(errors.InvalidArgument):
         plain.invalidation(tags=[b"\xff"])
+    with pytest.raises(errors.InvalidArgument):
+        plain.invalidation(tags=["orders"], namespace="")
+    assert invalidation.sql.startswith('SELECT "python_tests".invalidate(')
 
 
 def test_a_cancelled_task_gives_its_lease_back(aio: pgcache.AsyncCache) -> None:
@@ -361,3 +365,64 @@ def test_a_refresh_outlives_the_task_that_began_it(aio: pgcache.AsyncCache) -> N
         assert await aio.get("k", from_store=True) == "new"
 
     asyncio.run(scene())
+
+
+def test_a45_a_first_load_asks_once(make: Callable[..., Any]) -> None:
+    class Names:
+        def __init__(self) -> None:
+            self.names: list[str] = []
+
+        def begin(self, operation: pgcache.Operation) -> None:
+            self.names.append(operation.name)
+
+        def end(self, begun: None, outcome: pgcache.Outcome) -> None:
+            pass
+
+    names = Names()
+    cache = make(providers=[names])
+    assert cache.get_or_load("k", Loader(), fail_safe=60) == "loaded"
+    assert names.names == ["load_begin", "load_fill"]
+    assert sum(sample.value for sample in cache.snapshot() if sample.name == "pgcache_misses_total") == 1
+
+
+def test_a45_loads_in_the_background_that_need_others(url: str, schema: str) -> None:
+    with pgcache.Cache(url, schema=schema, namespace="nested", janitor=None, load_threads=1) as cache:
+        how: dict[str, Any] = {"fail_safe": 60, "wait": 30, "lease": 60}
+        assert cache.get_or_load("outer", lambda: cache.get_or_load("inner", lambda: 20, **how) + 1, **how) == 21
+
+
+def test_a45_what_waits_for_a_thread_ends_with_the_cache(url: str, schema: str) -> None:
+    end, outcomes = threading.Event(), list[Any]()
+    cache = pgcache.Cache(url, schema=schema, namespace="ends-waiting", janitor=None, load_threads=1)
+
+    def load(key: str) -> None:
+        try:
+            outcomes.append(cache.get_or_load(key, lambda: end.wait(30), fail_safe=60, wait=60))
+        except errors.Closed as failure:
+            outcomes.append(failure)
+
+    threads = [threading.Thread(target=load, args=(key,)) for key in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: cache.counters()["loads"] == 2)
+    time.sleep(0.1)
+    cache.close()
+    eventually(lambda: len(outcomes) == 1)
+    assert isinstance(outcomes[0], errors.Closed)
+    end.set()
+    for thread in threads:
+        thread.join()
+    assert outcomes[1] is True
+
+
+def test_jobs_in_the_background_are_bounded() -> None:
+    workers, end = Workers(2), threading.Event()
+    jobs = [workers.submit(end.wait, 30) for _ in range(35)]
+    assert [job is None for job in jobs] == [False] * 34 + [True]
+    end.set()
+    eventually(lambda: all(job.done() for job in jobs if job is not None))
+    job = workers.submit(lambda: workers.submit(int))
+    assert job is not None
+    assert job.result(30) is None  # a thread of theirs does it itself
+    workers.close()
+    assert workers.submit(int) is None

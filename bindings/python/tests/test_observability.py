@@ -180,6 +180,18 @@ def test_providers(make: Callable[..., Any]) -> None:
     assert notes.notes == expected
 
 
+def test_providers_that_began_end() -> None:
+    class Failing(Notes):
+        def begin(self, operation: Operation) -> Operation:
+            raise LookupError("mine")
+
+    first, last = Notes(), Notes()
+    with pgcache.Cache("null:", providers=[first, Failing(), last], janitor=None) as cache, pytest.raises(LookupError):
+        cache.get("k")
+    assert first.notes == [("get", ("k",), "", "LookupError", None)]
+    assert last.notes == []
+
+
 def test_observers(plain: pgcache.Cache) -> None:
     with plain.observe(operations=True, states=False, keys=True, level=Level.ERROR) as observer:
         plain.put("k", b"123", span_name="words")
@@ -210,7 +222,9 @@ def test_observers_are_iterated_until_the_cache_is_closed(plain: pgcache.Cache) 
     thread.start()
     plain.put("k", 1)
     plain.remove("k")
+    until = time.monotonic() + 10
     while len(seen) < 2:
+        assert time.monotonic() < until
         time.sleep(0.005)
     plain.close()
     thread.join(5)

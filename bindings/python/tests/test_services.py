@@ -217,7 +217,10 @@ def test_json_is_exact(cache: Any) -> None:
     assert Json().dumps("ü") == '"ü"'.encode()
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, {"a": [-math.inf]}, object(), {1, 2}, "\ud800", {"a": b"bytes"}])
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, {"a": [-math.inf]}, {1: "a", "1": "b"}, [{"a": ({None: 1},)}], object(), {1, 2}, "\ud800", {"a": b"bytes"}],
+)
 def test_what_json_cannot(cache: Any, value: Any) -> None:
     with pytest.raises(errors.SerializationError) as failure:
         cache.put("k", value)
@@ -225,11 +228,33 @@ def test_what_json_cannot(cache: Any, value: Any) -> None:
     assert cache.get("k") is None
 
 
-@pytest.mark.parametrize("text", [b"{", b"NaN", b"[1,Infinity]", b"\xff", b""])
+@pytest.mark.parametrize("text", [b"{", b"1e400", b"[-1e400]", b"NaN", b"[1,Infinity]", b"\xff", b""])
 def test_what_is_no_json(cache: Any, text: bytes) -> None:
     cache.put("k", pgcache.Encoded(text, 1))
     with pytest.raises(errors.SerializationError, match="format 1"):
         cache.get("k")
+
+
+@pytest.mark.parametrize("value", [math.nan, {"a": [(math.inf,)]}, [None, -math.inf]])
+def test_what_orjson_would_write_as_null(make: Callable[..., Any], value: Any) -> None:
+    cache = make(serializer=OrJson())
+    with pytest.raises(errors.SerializationError):
+        cache.put("k", value)
+    cache.put("k", [None, 1.5])
+    assert cache.get("k") == [None, 1.5]
+
+
+class Stubborn:
+    def __reduce__(self) -> Any:
+        raise LookupError("secret")
+
+
+def test_what_a_value_raises_is_no_reason_to_keep_a_lease(make: Callable[..., Any]) -> None:
+    cache = make(serializer=SignedPickle(KEY))
+    with pytest.raises(errors.SerializationError, match="LookupError") as failure:
+        cache.get_or_load("k", Stubborn)
+    assert "secret" not in str(failure.value)
+    assert cache.get_or_load("k", lambda: 1, wait=0) == 1
 
 
 def test_deep_json_is_an_error_and_no_crash(cache: Any) -> None:

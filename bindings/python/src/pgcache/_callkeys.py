@@ -104,6 +104,11 @@ def represent(value: Any) -> str:
     )
 
 
+def is_simple(value: Any) -> bool:
+    """Whether the words for a value are those that people know it by: a number, a text, a date."""
+    return type(value) in (*_PLAIN, *_WITH_ZONES, *_SIMPLE) or isinstance(value, (pathlib.PurePath, enum.Enum))
+
+
 def _all(values: Any) -> str:
     return f"({','.join(map(represent, values))})"
 

@@ -6,10 +6,8 @@ SPDX-License-Identifier: MIT
 from __future__ import annotations
 
 import inspect
-import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +19,7 @@ from ._records import Entry, entry_of
 from ._requests import Requests
 from ._settings import SettingValue, configuration
 from ._snapshot import Snapshot
+from ._workers import Workers
 from .serializers import Codec, Serializer
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ class Shared:
         self._counting = threading.Lock()
         self._functions: dict[tuple[str | None, str], CodeType | None] = {}
         self.requests = Requests(self.handle)
-        self._workers: ThreadPoolExecutor | None = None
-        self._process = os.getpid()
+        self.workers = Workers(int(self.setting("load_threads")))
 
     def fell_back(self) -> None:
         """A cached function served a call itself."""
@@ -60,20 +58,11 @@ class Shared:
         """The value of a setting."""
         return _pgcache.config_get(self.config, name) or ""
 
-    @property
-    def workers(self) -> ThreadPoolExecutor:
-        """Threads for loads in the background; a forked child begins with none. They end what they do at the interpreter's exit."""
-        if self._workers is None or self._process != os.getpid():
-            self._workers = ThreadPoolExecutor(int(self.setting("load_threads")), "pgcache-load")
-            self._process = os.getpid()
-        return self._workers
-
     def close(self) -> None:
         """Ends all calls. The handle is freed when nobody uses it any more."""
         self.closed = True
         _pgcache.shutdown(self.handle)
-        if self._workers is not None and self._process == os.getpid():
-            self._workers.shutdown(wait=False, cancel_futures=True)
+        self.workers.close()
 
 
 class Core:
@@ -162,7 +151,9 @@ class Core:
     def invalidation(self, *, tags: Iterable[Key] = (), keys: Iterable[Key] = (), namespace: str | None = None) -> Invalidation:
         """SQL that invalidates tags and keys inside of the application's own transaction: effective with its commit, gone with a
         rollback. Asks no server; names must be UTF-8. Raises `InvalidArgument`. Any thread."""
-        return invalidation(self._shared.setting("schema"), namespace or self._shared.setting("namespace"), tags, keys)
+        return invalidation(
+            self._shared.setting("schema"), self._shared.setting("namespace") if namespace is None else namespace, tags, keys
+        )
 
     def setting(self, name: str) -> str:
         """The value of a setting, such as "namespace". Any thread."""

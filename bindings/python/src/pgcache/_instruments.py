@@ -9,7 +9,7 @@ SPDX-License-Identifier: MIT
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -121,17 +121,18 @@ def observed(providers: Sequence[Provider], function: str, arguments: Sequence[A
     options = arguments[-1] if arguments else None
     namespace, span_name = (options[1], options[2]) if isinstance(options, tuple) and len(options) == 6 else (None, None)
     operation = Operation(name, _keys(name, arguments), namespace, span_name or "")
-    begun = [provider.begin(operation) for provider in providers]
     note = Note()
+    outcome: Outcome | None = None
 
-    def end(outcome: Outcome) -> None:
-        for provider, token in zip(reversed(providers), reversed(begun)):
-            provider.end(token, outcome)
+    def end(provider: Provider, token: Any) -> None:
+        provider.end(token, outcome or _outcome(name, arguments, note.result))
 
-    try:
-        yield note
-    except BaseException as failure:
-        status = failure.status.name.lower() if isinstance(failure, Error) else type(failure).__name__
-        end(Outcome(status, None, failure))
-        raise
-    end(_outcome(name, arguments, note.result))
+    with ExitStack() as begun:  # all that have begun end, whatever the others raise
+        try:
+            for provider in providers:
+                begun.callback(end, provider, provider.begin(operation))
+            yield note
+        except BaseException as failure:
+            status = failure.status.name.lower() if isinstance(failure, Error) else type(failure).__name__
+            outcome = Outcome(status, None, failure)
+            raise

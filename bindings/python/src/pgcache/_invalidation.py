@@ -43,7 +43,10 @@ def _names(given: Iterable[Key]) -> list[str]:
 
 def invalidation(schema: str, namespace: str, tags: Iterable[Key], keys: Iterable[Key]) -> Invalidation:
     """See `Cache.invalidation()`."""
-    call = f"SELECT {schema}.invalidate(tags => {{}}::text[], keys => {{}}::text[], namespace => {{}}::text)"
+    if not namespace:
+        raise InvalidArgument("a namespace is not empty")
+    quoted = schema.replace('"', '""')
+    call = f'SELECT "{quoted}".invalidate(tags => {{}}::text[], keys => {{}}::text[], namespace => {{}}::text)'
 
     def text(*names: str) -> LiteralString:  # the schema's name is of a few letters, which the library has checked
         return cast("LiteralString", call.format(*names))  # type: ignore[redundant-cast]

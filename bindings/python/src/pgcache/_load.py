@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -117,7 +119,8 @@ class Load(_Base):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, where: TracebackType | None) -> None:
-        self.abandon()
+        with contextlib.suppress(Error):  # then its time runs out
+            self.abandon()
 
 
 class AsyncLoad(_Base):
@@ -179,4 +182,14 @@ class AsyncLoad(_Base):
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, failure: BaseException | None, where: TracebackType | None) -> None:
-        await self.abandon()
+        with contextlib.suppress(Error):  # then its time runs out
+            await self.abandon()
+
+    def __del__(self) -> None:
+        """Freeing the lease would wait for the server, and the loop with it."""
+        if self._lease is not None:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                return
+            _requests.let_go(self._lease, None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextvars
 import enum
 import inspect
 import logging
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 from . import _pgcache, _requests
 from ._load import GOES_ON, after_failed_request, after_failure
 from ._status import Status
-from .errors import Busy, Error, SerializationError
+from .errors import Busy, Closed, Error
 
 if TYPE_CHECKING:
     from ._options import Key, Plan
@@ -85,18 +84,29 @@ def get_or_load(cache: Cache, key: Key, load: Callable[[], Any], default: Any, p
         if status == Status.MISS:
             return default
         raise _busy()
-    stale = _stand_in(cache, key, plan) if plan.fail_safe else None
-    if stale is None:
+    job = cache._shared.workers.submit(_load, cache, lease, load, default, plan) if plan.fail_safe else None
+    if job is None:
         return _load(cache, lease, load, default, plan)
+    if not _ends(job, _patience(cache, plan)):
+        stale = _stand_in(cache, key, plan)
+        if stale is not None:
+            job.add_done_callback(_ended_late)
+            return cache._found(stale)
+    _ends(job, None)
+    if job.cancelled():
+        raise Closed("the cache was closed")
+    return job.result()
+
+
+def _ends(job: concurrent.futures.Future[Any], seconds: float | None) -> bool:
+    """Waits for a job's end. (concurrent.futures.wait() would not see that it is cancelled.)"""
     try:
-        job = cache._shared.workers.submit(contextvars.copy_context().run, _load, cache, lease, load, default, plan)
-    except RuntimeError:  # the interpreter ends: there are no threads any more
-        return _load(cache, lease, load, default, plan)
-    done, _ = concurrent.futures.wait([job], _patience(cache, plan))
-    if done:
-        return job.result()
-    job.add_done_callback(_ended_late)
-    return cache._found(stale)
+        job.exception(seconds)
+    except concurrent.futures.TimeoutError:
+        return False
+    except concurrent.futures.CancelledError:
+        pass
+    return True
 
 
 def _patience(cache: Cache | AsyncCache, plan: Plan) -> float:
@@ -110,11 +120,10 @@ def _patience(cache: Cache | AsyncCache, plan: Plan) -> float:
 def _stand_in(cache: Cache, key: Key, plan: Plan) -> RawValue | None:
     """What others who ask meanwhile get, without waiting: something stale, if there is anything."""
     try:
-        _, found, other = cache._do(_pgcache.load_begin, cache._handle, key, plan.at_once, plan.options)
+        _, found, other = _pgcache.load_begin(cache._handle, key, plan.at_once, plan.options)
         if other is not None:  # our lease is over already
-            cache._do(_pgcache.load_abandon, other, plan.options)
-        stale: RawValue | None = found
-        return stale
+            _pgcache.load_abandon(other, plan.options)
+        return found
     except Error:
         return None
 
@@ -126,10 +135,11 @@ def _refresh(cache: Cache, lease: Owned, load: Callable[[], Any], plan: Plan) ->
         except Exception as failure:
             _refresh_failed(failure)
 
-    try:
-        cache._shared.workers.submit(contextvars.copy_context().run, refresh)
-    except RuntimeError:  # closed, or the interpreter ends: the lease goes back when it is freed
-        pass
+    workers = cache._shared.workers
+    if workers.inside:
+        refresh()
+    elif workers.submit(refresh) is None:  # there is too much to do: whoever asks next may try
+        _give_back(cache, lease, plan)
 
 
 def _load(cache: Cache, lease: Owned, load: Callable[[], Any], default: Any, plan: Plan) -> Any:
@@ -151,7 +161,7 @@ def _load(cache: Cache, lease: Owned, load: Callable[[], Any], default: Any, pla
         return default
     try:
         data, format = cache._codec.encode(loaded)
-    except SerializationError:
+    except BaseException:
         _give_back(cache, lease, plan)
         raise
     _store(cache, lease, plan, _pgcache.load_fill, data, format, plan.ending)
@@ -189,28 +199,36 @@ def _give_back(cache: Cache, lease: Owned, plan: Plan) -> None:
 
 async def get_or_load_async(cache: AsyncCache, key: Key, load: Callable[[], Any], default: Any, plan: Plan) -> Any:
     """See `AsyncCache.get_or_load()`."""
-    if not cache._providers and not plan.early and not cache._requests.writing:
+    if not cache._providers and not plan.early and not cache._requests.behind(key):
         near = _pgcache.near(cache._handle, key, plan.options)
         if near is not None:
             return near if isinstance(near, bytes) else cache._codec.decode(*near)
     status, found, lease = await _begin(cache, key, plan.how, plan)
     if found is not None:
         if lease is not None:
-            cache._requests.background(_refresh_async(cache, lease, load, plan))
+            cache._requests.background(_refresh_async(cache, key, lease, load, plan))
         return cache._found(found)
     if lease is None:
         if status == Status.MISS:
             return default
         raise _busy()
-    stale = await _stand_in_async(cache, key, plan) if plan.fail_safe else None
-    if stale is None:
-        return await _load_async(cache, lease, load, default, plan)
-    job = cache._requests.background(_load_async(cache, lease, load, default, plan))
-    done, _ = await asyncio.wait([job], timeout=_patience(cache, plan))
-    if done:
-        return job.result()
-    job.add_done_callback(_ended_late)
-    return cache._found(stale)
+    if not plan.fail_safe:
+        return await _load_async(cache, key, lease, load, default, plan)
+    job = cache._requests.background(_load_async(cache, key, lease, load, default, plan))
+    try:
+        done, _ = await asyncio.wait([job], timeout=_patience(cache, plan))
+        stale = None if done else await _stand_in_async(cache, key, plan)
+        if stale is None:
+            await asyncio.wait([job])
+    except asyncio.CancelledError:  # the load goes on
+        job.add_done_callback(_ended_late)
+        raise
+    if stale is not None:
+        job.add_done_callback(_ended_late)
+        return cache._found(stale)
+    if job.cancelled() and cache.closed:
+        raise Closed("the cache was closed")
+    return job.result()
 
 
 async def _begin(cache: AsyncCache, key: Key, how: Any, plan: Plan) -> tuple[int, RawValue | None, Owned | None]:
@@ -222,7 +240,8 @@ async def _begin(cache: AsyncCache, key: Key, how: Any, plan: Plan) -> tuple[int
 
 async def _stand_in_async(cache: AsyncCache, key: Key, plan: Plan) -> RawValue | None:
     try:
-        _, found, other = await _begin(cache, key, plan.at_once, plan)
+        arguments = cache._handle, key, plan.at_once, plan.options
+        _, found, other = _requests.lease(await cache._requests.complete(_pgcache.submit_load_begin, *arguments))
         if other is not None:
             await _give_back_async(cache, other, plan)
         return found
@@ -230,44 +249,47 @@ async def _stand_in_async(cache: AsyncCache, key: Key, plan: Plan) -> RawValue |
         return None
 
 
-async def _refresh_async(cache: AsyncCache, lease: Owned, load: Callable[[], Any], plan: Plan) -> None:
+async def _refresh_async(cache: AsyncCache, key: Key, lease: Owned, load: Callable[[], Any], plan: Plan) -> None:
     try:
-        await _load_async(cache, lease, load, None, plan)
+        await _load_async(cache, key, lease, load, None, plan)
     except Exception as failure:
         _refresh_failed(failure)
 
 
-async def _load_async(cache: AsyncCache, lease: Owned, load: Callable[[], Any], default: Any, plan: Plan) -> Any:
+async def _load_async(cache: AsyncCache, key: Key, lease: Owned, load: Callable[[], Any], default: Any, plan: Plan) -> Any:
     try:
         loaded = load()
         if inspect.isawaitable(loaded):
             loaded = await loaded
     except Exception:
-        stale = await _fail_async(cache, lease, plan)
+        stale = await _fail_async(cache, key, lease, plan)
         if stale is None:
             raise
         return cache._found(stale)
     except BaseException:  # cancelled: nobody waits for what becomes of it
-        cache._requests.background(_give_back_async(cache, lease, plan))
+        _requests.let_go(lease, plan.options)
         raise
     if isinstance(loaded, Uncached):
         await _give_back_async(cache, lease, plan)
         return loaded.value
     if loaded is ABSENT:
-        await _store_async(cache, lease, plan, _pgcache.submit_load_fill_absent, plan.options)
+        await _store_async(cache, key, lease, plan, _pgcache.submit_load_fill_absent, plan.options)
         return default
     try:
         data, format = cache._codec.encode(loaded)
-    except SerializationError:
+    except Exception:
         await _give_back_async(cache, lease, plan)
         raise
-    await _store_async(cache, lease, plan, _pgcache.submit_load_fill, data, format, plan.ending)
+    except BaseException:
+        _requests.let_go(lease, plan.options)
+        raise
+    await _store_async(cache, key, lease, plan, _pgcache.submit_load_fill, data, format, plan.ending)
     return cache._codec.decode(data, format)
 
 
-async def _store_async(cache: AsyncCache, lease: Owned, plan: Plan, fill: Callable[..., Any], *arguments: Any) -> None:
+async def _store_async(cache: AsyncCache, key: Key, lease: Owned, plan: Plan, fill: Callable[..., Any], *arguments: Any) -> None:
     try:
-        await cache._do(fill, _requests.version, lease, *arguments)
+        await cache._do(fill, _requests.version, lease, *arguments, key=key)
     except Error as failure:
         if failure.status in GOES_ON:
             await _give_back_async(cache, lease, plan)
@@ -275,16 +297,19 @@ async def _store_async(cache: AsyncCache, lease: Owned, plan: Plan, fill: Callab
             raise
 
 
-async def _fail_async(cache: AsyncCache, lease: Owned, plan: Plan) -> RawValue | None:
+async def _fail_async(cache: AsyncCache, key: Key, lease: Owned, plan: Plan) -> RawValue | None:
     try:
-        found: RawValue | None = (await cache._do(_pgcache.submit_load_fail, _requests.value, lease, plan.options))[1]
+        found: RawValue | None = (await cache._do(_pgcache.submit_load_fail, _requests.value, lease, plan.options, key=key))[1]
         return found
     except Error as failure:
+        if _requests.was_refused(failure):
+            _requests.let_go(lease, plan.options)
         return after_failed_request(failure)
 
 
 async def _give_back_async(cache: AsyncCache, lease: Owned, plan: Plan) -> None:
     try:
         await cache._do(_pgcache.submit_load_abandon, _requests.status, lease, plan.options)
-    except Error:
-        pass
+    except Error as failure:
+        if _requests.was_refused(failure):
+            _requests.let_go(lease, plan.options)

@@ -139,6 +139,13 @@ def dependencies(tags: Iterable[Key] = (), keys: Iterable[Key] = ()) -> RawDepen
     return tuple([(_pgcache.DEPENDS_ON_TAG, tag) for tag in tags] + [(_pgcache.DEPENDS_ON_KEY, key) for key in keys])
 
 
+def names_of(keys: Iterable[Key]) -> list[Key]:
+    """Many keys."""
+    if isinstance(keys, (str, bytes)):
+        raise TypeError("keys are a sequence of keys; for a single one write [key]")
+    return list(keys)
+
+
 def pairs_of(entries: Mapping[Key, Any] | Iterable[tuple[Key, Any]]) -> list[tuple[Key, Any]]:
     """Keys and values of a mapping or of pairs."""
     pairs: Iterable[Any] = entries.items() if isinstance(entries, Mapping) else entries

@@ -8,18 +8,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 import weakref
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from . import _pgcache
+from ._status import Status
 from .errors import Error, make
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from ._pgcache import Owned
+    from ._options import Key
+    from ._pgcache import Owned, RawOptions
 
 _AT_ONCE = 1000  # completions taken before others of the loop get their turn
+
+EVERY_KEY = b""
+"""Stands for all keys: no entry has this one."""
+
+
+def _bytes(key: Key) -> bytes:
+    return key.encode() if isinstance(key, str) else bytes(memoryview(key))
+
+
+class _Locks:
+    """A lock that a forked child finds open, whatever its parent was at."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, threading.Lock] = {}
+
+    @property
+    def lock(self) -> threading.Lock:
+        return self._of.setdefault(os.getpid(), threading.Lock())
 
 
 class Requests:
@@ -28,25 +50,28 @@ class Requests:
     def __init__(self, handle: Owned) -> None:
         self._handle = handle
         self._waiting: dict[int, asyncio.Future[Owned]] = {}
-        self._writes: set[int] = set()
+        self._writes: dict[int, bytes] = {}
+        self._written: Counter[bytes] = Counter()
+        self._moves = _Locks()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fd = -1
         self._process = os.getpid()
 
-    @property
-    def writing(self) -> bool:
-        """True while a write is under way, so that reads have to keep behind it."""
-        return bool(self._writes)
+    def behind(self, key: Key) -> bool:
+        """Whether a write of a key is under way, so that a read of it has to keep behind that. (Of whatever namespace.)"""
+        return bool(self._written) and (EVERY_KEY in self._written or _bytes(key) in self._written)
 
-    async def complete(self, submit: Callable[..., tuple[int, int]], *arguments: Any, writes: bool = False) -> Owned:
-        """Submits a request and waits for its completion. A task that is cancelled meanwhile cancels it."""
+    async def complete(self, submit: Callable[..., tuple[int, int]], *arguments: Any, writes: Key | None = None) -> Owned:
+        """Submits a request and waits for its completion. A task that is cancelled meanwhile cancels it. writes: the key that it
+        changes, or EVERY_KEY."""
         loop = self._attach()
         _, request = submit(*arguments)
         future: asyncio.Future[Owned] = loop.create_future()
         self._waiting[request] = future
-        if writes:
-            self._writes.add(request)
+        if writes is not None:
+            self._writes[request] = written = _bytes(writes)
+            self._written[written] += 1
         try:
             completion = await future
         except asyncio.CancelledError:
@@ -70,21 +95,29 @@ class Requests:
         loop = asyncio.get_running_loop()
         if self._loop is loop and self._process == os.getpid():
             return loop
-        if self._process != os.getpid():  # the parent's requests are not the child's
-            self._process = os.getpid()
-            self._waiting.clear()
-            self._writes.clear()
-        elif self._loop is not None and not self._loop.is_closed():
-            if self._waiting:
-                raise RuntimeError("this AsyncCache has requests under way in another event loop")
-            _detach(self._loop, self._fd, self._handle)
-        else:  # a loop that was closed without its tasks
-            self._waiting.clear()
-        _, self._fd = _pgcache.event_fd(self._handle)
-        itself: weakref.ref[Requests] = weakref.ref(self)
-        loop.add_reader(self._fd, _take, itself)
-        self._loop = loop
+        with self._moves.lock:
+            if self._process != os.getpid():  # the parent's requests are not the child's
+                self._process = os.getpid()
+                self._forget()
+            elif self._loop is not None and not self._loop.is_closed():
+                if self._loop.is_running():  # in another thread, whose business it is
+                    raise RuntimeError("this AsyncCache belongs to another event loop, which runs")
+                self.take()
+                if self._waiting:
+                    raise RuntimeError("this AsyncCache has requests under way in another event loop")
+                _detach(self._loop, self._fd, self._handle)
+            else:  # a loop that was closed without its tasks
+                self._forget()
+            _, self._fd = _pgcache.event_fd(self._handle)
+            itself: weakref.ref[Requests] = weakref.ref(self)
+            loop.add_reader(self._fd, _take, itself)
+            self._loop = loop
         return loop
+
+    def _forget(self) -> None:
+        self._waiting.clear()
+        self._writes.clear()
+        self._written.clear()
 
     def take(self) -> None:
         """Gives the completions that are there to those who wait for them."""
@@ -93,7 +126,11 @@ class Requests:
             if status != _pgcache.OK:
                 return
             request = _pgcache.completion_id(completion)
-            self._writes.discard(request)
+            written = self._writes.pop(request, None)
+            if written is not None:
+                self._written[written] -= 1
+                if not self._written[written]:
+                    del self._written[written]
             future = self._waiting.pop(request, None)
             if future is None or future.done():
                 _drop(completion)
@@ -134,11 +171,30 @@ def _detach(loop: asyncio.AbstractEventLoop, fd: int, handle: Owned) -> None:
 
 
 def _drop(completion: Owned) -> None:
-    """What nobody waits for any more. A lease is given back without waiting, as freeing it would."""
+    """What nobody waits for any more."""
     load = _pgcache.completion_load(completion)
     if load is not None:
-        with contextlib.suppress(Error):  # then its time runs out
-            _pgcache.submit_load_abandon(load, None)
+        let_go(load, None)
+
+
+def let_go(load: Owned, options: RawOptions | None) -> None:
+    """Gives a lease back that nobody needs any more: without waiting, as freeing it would."""
+    try:
+        _pgcache.submit_load_abandon(load, options)
+    except Error as failure:
+        if failure.status != Status.CLOSED:
+            with contextlib.suppress(RuntimeError):  # there is no loop: it waits
+                asyncio.get_running_loop().run_in_executor(None, _abandon, load, options)
+
+
+def _abandon(load: Owned, options: RawOptions | None) -> None:
+    with contextlib.suppress(Error):  # then its time runs out
+        _pgcache.load_abandon(load, options)
+
+
+def was_refused(failure: Error) -> bool:
+    """Whether a request was not even submitted, so that the load that it was to end goes on."""
+    return isinstance(failure.outputs, tuple)
 
 
 def _check(completion: Owned) -> None:

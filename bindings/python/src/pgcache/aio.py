@@ -18,7 +18,7 @@ from ._instruments import observed
 from ._janitor import AsyncJanitor
 from ._load import AsyncLoad
 from ._loading import get_or_load_async
-from ._options import Duration, Key, Plan, dependencies, interval_ms, milliseconds, pack, pairs_of, ttl_ms
+from ._options import Duration, Key, Plan, dependencies, interval_ms, milliseconds, names_of, pack, pairs_of, ttl_ms
 from ._records import Cleaned, Dependents, Entry, KeyInfo, StoreStats, Swap, Usage, entry_of, key_info
 from ._snapshot import Snapshot
 from ._status import Status
@@ -36,12 +36,21 @@ D = TypeVar("D")
 T = TypeVar("T")
 
 _near = _pgcache.near
-_READS = frozenset((_pgcache.submit_get, _pgcache.submit_exists, _pgcache.submit_get_many, _pgcache.submit_stats, _pgcache.submit_keys))
+# What a read in the same loop may come in before: what changes no entry, and what changes another one. All else keeps it behind.
+_READS = frozenset((
+    _pgcache.submit_get, _pgcache.submit_exists, _pgcache.submit_get_many, _pgcache.submit_load_begin, _pgcache.submit_load_extend,
+    _pgcache.submit_load_abandon, _pgcache.submit_cleanup, _pgcache.submit_cleanup_some, _pgcache.submit_set_limits, _pgcache.submit_stats,
+    _pgcache.submit_read_usage, _pgcache.submit_keys, _pgcache.submit_doctor,
+))  # fmt: skip
+_KEYED = frozenset((
+    _pgcache.submit_put, _pgcache.submit_add, _pgcache.submit_replace, _pgcache.submit_compare_and_swap, _pgcache.submit_remove,
+    _pgcache.submit_touch, _pgcache.submit_increment,
+))  # fmt: skip
 
 
 class AsyncCache(Core, Cached):
-    """`Cache` for event loops: the same operations with `await`. Belongs to the event loop that uses it first, until nothing is under
-    way there. A task that is cancelled cancels its request; a write that was sent may have happened.
+    """`Cache` for event loops: the same operations with `await`. Belongs to the event loop that uses it first, while that runs; then to
+    the next. A task that is cancelled cancels its request; a write that was sent may have happened.
 
     Three operations have no form without waiting, and run in the loop's own executor: `fence()`, `dependents()`, `published()`.
 
@@ -71,8 +80,11 @@ class AsyncCache(Core, Cached):
         view._view(self._shared)
         return view
 
-    async def _do(self, submit: Callable[..., Any], read: Callable[[Owned], Any], subject: Any, *arguments: Any) -> Any:
-        writes = submit not in _READS
+    async def _do(
+        self, submit: Callable[..., Any], read: Callable[[Owned], Any], subject: Any, *arguments: Any, key: Key | None = None
+    ) -> Any:
+        """key: what the end of a load writes."""
+        writes = None if submit in _READS else arguments[0] if submit in _KEYED else _requests.EVERY_KEY if key is None else key
         if not self._providers:
             return read(await self._requests.complete(submit, subject, *arguments, writes=writes))
         with observed(self._providers, submit.__name__, arguments) as note:
@@ -91,7 +103,7 @@ class AsyncCache(Core, Cached):
 
     async def get(self, key: Key, default: D | None = None, **options: Unpack[ReadOptions]) -> Any | D:
         packed = pack(**options) if options else None
-        if not self._providers and not self._requests.writing and (packed is None or packed[3] == _pgcache.READ_NEAR):
+        if not self._providers and not self._requests.behind(key) and (packed is None or packed[3] == _pgcache.READ_NEAR):
             near = _near(self._handle, key, packed)
             if near is not None:
                 return near if isinstance(near, bytes) else self._codec.decode(*near)
@@ -161,7 +173,7 @@ class AsyncCache(Core, Cached):
     # ---- Many keys -----------------------------------------------------------------------------------------------------------
 
     async def get_many(self, keys: Iterable[Key], **options: Unpack[ReadOptions]) -> dict[Key, Any]:
-        names = list(keys)
+        names = names_of(keys)
         _, items = await self._do(_pgcache.submit_get_many, _requests.items, self._handle, names, pack(**options))
         return {name: self._found(found) for name, (_, _, found) in zip(names, items) if found is not None}
 
@@ -178,7 +190,7 @@ class AsyncCache(Core, Cached):
         return {key: version for (key, _), (_, version, _) in zip(pairs, items)}
 
     async def remove_many(self, keys: Iterable[Key], **options: Unpack[Options]) -> int:
-        arguments = list(keys), pack(**options)
+        arguments = names_of(keys), pack(**options)
         _, items = await self._do(_pgcache.submit_remove_many, _requests.items, self._handle, *arguments)
         return sum(status == Status.OK for status, _, _ in items)
 

@@ -16,7 +16,7 @@ from ._instruments import observed
 from ._janitor import Janitor
 from ._load import Load
 from ._loading import Loader, get_or_load
-from ._options import Duration, Key, Plan, dependencies, interval_ms, milliseconds, pack, pairs_of, ttl_ms
+from ._options import Duration, Key, Plan, dependencies, interval_ms, milliseconds, names_of, pack, pairs_of, ttl_ms
 from ._records import Cleaned, Dependents, Entry, KeyInfo, StoreStats, Swap, Usage, entry_of, key_info
 from ._snapshot import Snapshot
 from ._status import Status
@@ -152,7 +152,7 @@ class Cache(Core, Cached):
 
     def get_many(self, keys: Iterable[Key], **options: Unpack[ReadOptions]) -> dict[Key, Any]:
         """The values of those keys that have one, a round trip for each 1,000. Raises as `get()`."""
-        names = list(keys)
+        names = names_of(keys)
         _, items = self._do(_pgcache.get_many, self._handle, names, pack(**options))
         return {name: self._found(found) for name, (_, _, found) in zip(names, items) if found is not None}
 
@@ -172,7 +172,7 @@ class Cache(Core, Cached):
 
     def remove_many(self, keys: Iterable[Key], **options: Unpack[Options]) -> int:
         """Removes many entries, a round trip for each 1,000. Gives how many there were; equal keys each count."""
-        _, items = self._do(_pgcache.remove_many, self._handle, list(keys), pack(**options))
+        _, items = self._do(_pgcache.remove_many, self._handle, names_of(keys), pack(**options))
         return sum(status == Status.OK for status, _, _ in items)
 
     # ---- Loads ---------------------------------------------------------------------------------------------------------------

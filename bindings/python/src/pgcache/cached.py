@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import string
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Union, cast
 
-from ._callkeys import CallKeys, full_name, is_stream, represent
+from ._callkeys import CallKeys, full_name, is_simple, is_stream, represent
 from ._loading import Uncached, get_or_load, get_or_load_async
 from ._options import Duration, Key, LoadOptions, Plan
 from ._status import Status
@@ -30,13 +31,27 @@ TagsOf = Union[Iterable[str], Callable[..., Iterable[Key]]]
 
 
 def call_key(function: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Key:
-    """The key of a call of a cached function, as for `cache.invalidate(keys=[call_key(count, 7)])`. Raises `UncacheableCall`, and
+    """The key of a call of a cached function, or of an object's method, as for `cache.invalidate(keys=[call_key(count, 7)])`. It is in the
+    namespace that the decorator was given: to be passed along, as `namespace=`. Raises `UncacheableCall`, and
     TypeError for arguments that the function does not take, or if it is not cached."""
     calls = getattr(function, "__pgcache__", None)
     if calls is None:
         raise TypeError(f"{function!r} is not a cached function")
+    if inspect.ismethod(function):
+        args = (function.__self__, *args)  # type: ignore[assignment]
     key: Key = calls.key(calls.keys.arguments(args, kwargs), args, kwargs)
     return key
+
+
+class _Template(string.Formatter):
+    """Of values alone: what would be written as the address of an object is refused, or written by its __cache_key__()."""
+
+    def convert_field(self, value: Any, conversion: Any) -> Any:
+        written = represent(value)
+        return super().convert_field(value if is_simple(value) else written, conversion)
+
+
+_template = _Template()
 
 
 class _Calls:
@@ -68,7 +83,7 @@ class _Calls:
         varies = None if self._vary_on is None else self._vary_on(*args, **kwargs)
         if self._key is None:
             return self.keys.key(arguments, varies)
-        key = self._key.format_map(arguments) if isinstance(self._key, str) else self._key(*args, **kwargs)
+        key = _template.vformat(self._key, (), arguments) if isinstance(self._key, str) else self._key(*args, **kwargs)
         if varies is None:
             return key
         suffix = f"|{represent(varies)}"
@@ -78,7 +93,7 @@ class _Calls:
         if callable(self._tags):
             return Plan({**self._how, "tags": tuple(self._tags(*args, **kwargs))})
         if self._tags:
-            return Plan({**self._how, "tags": tuple(tag.format_map(arguments) for tag in self._tags)})
+            return Plan({**self._how, "tags": tuple(_template.vformat(tag, (), arguments) for tag in self._tags)})
         return self._plain
 
 
@@ -123,10 +138,10 @@ class Cached:
         """Keeps what a function returns, sync or async, for equal calls in all processes; of many who miss one computes.
 
         ttl        how long a result is fresh; the setting `default_ttl_ms` if None
-        key        a template such as "customer:{customer_id}", or a function of the call's arguments; if not given, the key is made of
-                   the function's full name and all arguments by value. Requests, responses, background tasks and what FastAPI injects
-                   never enter it. An argument without a representation by value raises `UncacheableCall`: a class may define
-                   `__cache_key__()`; also that of a method's `self`.
+        key        a template such as "customer:{customer_id}", of arguments with a representation by value, or a function of the call's
+                   arguments; if not given, the key is made of the function's full name and all arguments by value. Requests, responses,
+                   background tasks and what FastAPI injects never enter it. An argument without a representation by value raises
+                   `UncacheableCall`: a class may define `__cache_key__()`; also that of a method's `self`.
         name       what stands in keys for the function, instead of its full name. Needed for a lambda and for what depends on variables
                    of a function around it, of which there may be many: TypeError. So is a second, other function of the same name.
         namespace  the part of the cache that the results live in

@@ -16,9 +16,10 @@ import hashlib
 import hmac
 import importlib.util
 import json
+import math
 import pickle
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from .errors import SerializationError, UnknownFormat
@@ -54,6 +55,27 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too large for a float")
+    return number
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """A value and all that is in it, keys of dictionaries not. It must not hold itself."""
+    yield value
+    inner: Iterable[Any] = ()
+    if isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, (list, tuple)):
+        inner = value
+    elif is_dataclass(value) and not isinstance(value, type):
+        inner = [getattr(value, field.name) for field in fields(value)]
+    for one in inner:
+        yield from _parts(one)
+
+
 class Json:
     """JSON by the standard library: UTF-8, integers of any size exact, no NaN or Infinity."""
 
@@ -61,12 +83,16 @@ class Json:
 
     def __init__(self) -> None:
         self._encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-        decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+        decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
         self._decode, self._decode_beginning = decoder.decode, decoder.raw_decode
 
     def dumps(self, value: Any) -> bytes:
-        """The JSON text of a value: None, bool, int, float, str, and lists, tuples and dictionaries of these."""
-        return self._encode(value).encode()
+        """The JSON text of a value: None, bool, int, float, str, and lists, tuples and dictionaries of these, whose keys are text."""
+        text = self._encode(value)
+        for one in _parts(value) if "{" in text else ():
+            if isinstance(one, dict) and not all(isinstance(key, str) for key in one):  # two of them could become one
+                raise TypeError("keys of dictionaries in JSON are text")
+        return text.encode()
 
     def loads(self, data: bytes) -> Any:
         """The value of a JSON text."""
@@ -89,8 +115,10 @@ class OrJson:
         self._orjson: ModuleType = orjson
 
     def dumps(self, value: Any) -> bytes:
-        """The JSON text of a value. orjson writes null for NaN and Infinity."""
+        """The JSON text of a value."""
         text: bytes = self._orjson.dumps(value)
+        if b"null" in text and any(isinstance(one, float) and not math.isfinite(one) for one in _parts(value)):
+            raise ValueError("Out of range float values are not JSON compliant")
         return text
 
     def loads(self, data: bytes) -> Any:
@@ -196,8 +224,9 @@ class Codec:
             return self._serializer.dumps(value), self._serializer.format
         except SerializationError:
             raise
-        except (TypeError, ValueError, OverflowError, RecursionError, AttributeError, pickle.PicklingError) as why:
-            raise SerializationError(f"a value of type {type(value).__name__} cannot be serialized: {why}") from why
+        except Exception as why:  # whatever a value's own methods make of it
+            told = why if isinstance(why, (TypeError, ValueError)) else type(why).__name__
+            raise SerializationError(f"a value of type {type(value).__name__} cannot be serialized: {told}") from why
 
     def decode(self, data: bytes, format: int) -> Any:
         """The value of bytes of a format."""
