@@ -180,6 +180,14 @@ def calls(request: pytest.FixtureRequest, plain: pgcache.Cache) -> Callable[...,
     return decorate
 
 
+@pytest.fixture
+def small(url: str, schema: str, plain: pgcache.Cache) -> Iterator[pgcache.Cache]:
+    """The cache of `plain` for values of up to 100 bytes."""
+    settings: dict[str, Any] = {"namespace": plain.setting("namespace"), "max_value_bytes": 100, "on_error": "error"}
+    with pgcache.Cache(url, schema=schema, janitor=None, **settings) as cache:
+        yield cache
+
+
 class Counted:
     def __init__(self, result: Callable[..., Any]) -> None:
         self.calls = 0
@@ -193,7 +201,7 @@ class Counted:
         return counted
 
 
-def test_a70_a_function_is_computed_once(calls: Any) -> None:
+def test_a_function_is_computed_once(calls: Any) -> None:
     counted = Counted(lambda x, y: x + y)
     add = calls(counted.function(), ttl=60)
     assert (add(1, 2), add(1, y=2), add(x=1, y=2), add(2, 1)) == (3, 3, 3, 3)
@@ -272,6 +280,15 @@ def test_a72_a_closed_cache_and_bytes_of_another_format(calls: Any, plain: pgcac
     assert plain.fallbacks == 2
 
 
+def test_a72_a_stored_value_that_is_too_large(calls: Any, plain: pgcache.Cache, small: pgcache.Cache) -> None:
+    plain.put("k", "v" * 200, ttl=60)
+    counted = Counted(lambda x, y: x)
+    assert calls(counted.function(), cache=small, ttl=60, key="k")(7) == 7
+    assert small.fallbacks == 1
+    with pytest.raises(errors.TooLarge):
+        calls(counted.function(), key="k" * 5000)()
+
+
 def test_a72_what_the_program_does_wrong_it_hears(calls: Any, plain: pgcache.Cache) -> None:
     counted = Counted(lambda x, y: object())
     with pytest.raises(errors.SerializationError):
@@ -347,7 +364,7 @@ def test_an_async_cache_decorates_sync_functions(aio: pgcache.AsyncCache) -> Non
     assert counted.calls == 1
 
 
-def test_a73_one_of_all_computes(plain: pgcache.Cache) -> None:
+def test_a40_of_many_tasks_that_call_at_once_one_computes(plain: pgcache.Cache) -> None:
     counted = Counted(lambda x, y: time.sleep(0.1) or x)
 
     async def coroutine(x: int) -> Any:

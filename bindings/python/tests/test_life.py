@@ -179,7 +179,7 @@ def test_others_run_while_one_waits(plain: pgcache.Cache) -> None:
         while waiting.is_alive():
             turns += 1
             time.sleep(0)
-        assert turns > 1000
+        assert turns > 10  # with the interpreter held there would be one
 
 
 def test_closing_wakes_who_waits(plain: pgcache.Cache) -> None:

@@ -180,6 +180,10 @@ def test_providers(make: Callable[..., Any]) -> None:
     assert notes.notes == expected
 
 
+def test_what_a_newer_library_may_tell() -> None:
+    assert (EventKind(99), Level(99)) == (EventKind.OTHER, Level.ERROR)
+
+
 def test_providers_that_began_end() -> None:
     class Failing(Notes):
         def begin(self, operation: Operation) -> Operation:

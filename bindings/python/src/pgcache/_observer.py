@@ -29,6 +29,12 @@ class EventKind(enum.IntEnum):
     SLOW = 2
     STATE = 3
     LOG = 4
+    OTHER = -1
+
+    @classmethod
+    def _missing_(cls, value: object) -> EventKind:
+        """A newer library may have more."""
+        return cls.OTHER
 
 
 class Level(enum.IntEnum):
@@ -38,6 +44,11 @@ class Level(enum.IntEnum):
     INFO = 2
     WARNING = 3
     ERROR = 4
+
+    @classmethod
+    def _missing_(cls, value: object) -> Level:
+        """A newer library may have more."""
+        return cls.ERROR
 
 
 @dataclass(frozen=True)

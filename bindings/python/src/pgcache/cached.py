@@ -8,6 +8,7 @@ import string
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Union, cast
 
+from . import _pgcache
 from ._callkeys import CallKeys, full_name, is_simple, is_stream, represent
 from ._loading import Uncached, get_or_load, get_or_load_async
 from ._options import Duration, Key, LoadOptions, Plan
@@ -101,13 +102,14 @@ def _kept(result: Any) -> Any:
     return Uncached(result) if is_stream(result) else result
 
 
-def _may_serve(failure: Error, ran: bool) -> bool:
+def _may_serve(failure: Error, ran: bool, key: Key) -> bool:
     """Whether it is the cache that failed, and the function can do without. What a program does wrong it shall hear."""
     if ran:
         return False
+    if failure.status == Status.TOO_LARGE:  # what is stored, or the key itself?
+        return len(key.encode() if isinstance(key, str) else key) <= _pgcache.KEY_MAX
     return isinstance(failure, SerializationError) or failure.status not in (
         Status.INVALID,
-        Status.TOO_LARGE,
         Status.BAD_SETTING,
     )
 
@@ -188,7 +190,7 @@ def _sync(cache: Any, calls: _Calls) -> Callable[..., Any]:
         try:
             return get_or_load(cache, key, load, None, plan)
         except Error as failure:
-            if not _may_serve(failure, ran):
+            if not _may_serve(failure, ran, key):
                 raise
         cache._shared.fell_back()
         return function(*args, **kwargs)
@@ -215,7 +217,7 @@ def _async(cache: Any, calls: _Calls) -> Callable[..., Any]:
         try:
             return await get_or_load_async(cache, key, load, None, plan)
         except Error as failure:
-            if not _may_serve(failure, ran):
+            if not _may_serve(failure, ran, key):
                 raise
         cache._shared.fell_back()
         return await function(*args, **kwargs)
