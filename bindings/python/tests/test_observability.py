@@ -180,8 +180,14 @@ def test_providers(make: Callable[..., Any]) -> None:
     assert notes.notes == expected
 
 
-def test_what_a_newer_library_may_tell() -> None:
+def test_what_a_newer_library_may_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (EventKind(99), Level(99)) == (EventKind.OTHER, Level.ERROR)
+    with pgcache.NullCache() as cache:
+        known = len(list(cache.snapshot()))
+        monkeypatch.delitem(pgcache._snapshot._kinds, pgcache._pgcache.HISTOGRAM)
+        assert 0 < len(list(cache.snapshot())) <= known
+        monkeypatch.delitem(pgcache._snapshot._kinds, pgcache._pgcache.GAUGE)
+        assert len(list(cache.snapshot())) < known
 
 
 def test_providers_that_began_end() -> None:

@@ -80,6 +80,9 @@ class Snapshot:
     def __iter__(self) -> Iterator[Sample]:
         raw = self._raw
         for index in range(len(self)):
+            kind = _kinds.get(_pgcache.snapshot_kind(raw, index))
+            if kind is None:  # of a newer library
+                continue
             labels = {
                 _pgcache.snapshot_label_name(raw, index, label): _pgcache.snapshot_label_value(raw, index, label)
                 for label in range(_pgcache.snapshot_labels(raw, index))
@@ -88,7 +91,7 @@ class Snapshot:
                 _pgcache.snapshot_name(raw, index),
                 _pgcache.snapshot_help(raw, index),
                 _pgcache.snapshot_unit(raw, index),
-                _kinds[_pgcache.snapshot_kind(raw, index)],
+                kind,
                 labels,
                 _pgcache.snapshot_value(raw, index),
                 _pgcache.snapshot_count(raw, index),

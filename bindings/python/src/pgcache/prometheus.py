@@ -38,7 +38,7 @@ _BOUNDS = {
 
 
 def _buckets(sample: Sample) -> list[tuple[str, float]]:
-    bounds = _BOUNDS[sample.unit]
+    bounds = _BOUNDS.get(sample.unit, _BOUNDS[""])
     counts = [(str(float(bound)), float(sample.count_to(bound))) for bound in bounds]
     return [*counts, ("+Inf", float(sample.count))]
 
