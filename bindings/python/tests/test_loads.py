@@ -187,19 +187,19 @@ def test_a45_a_load_that_is_late(cache: Any) -> None:
     time.sleep(0.1)
 
     def slow() -> str:
-        time.sleep(0.5)
+        time.sleep(1)
         return "new"
 
     async def slow_in_loop() -> str:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1)
         return "new"
 
     is_async = hasattr(cache, "_loop")
     began = time.monotonic()
     assert cache.get_or_load("k", slow_in_loop if is_async else slow, **how) == "old"
-    assert time.monotonic() - began < 0.45
+    assert time.monotonic() - began < 0.9
     if is_async:
-        cache._loop.run_until_complete(asyncio.sleep(0.6))
+        cache._loop.run_until_complete(asyncio.sleep(1.2))
     eventually(lambda: cache.counters()["load_fills"] == 2)
 
 
@@ -361,8 +361,10 @@ def test_a_refresh_outlives_the_task_that_began_it(aio: pgcache.AsyncCache) -> N
 
         task = asyncio.create_task(aio.get_or_load("k", load, ttl=60, stale=60))
         assert await task == "old"
-        await asyncio.sleep(0.3)
-        assert await aio.get("k", from_store=True) == "new"
+        until = time.monotonic() + 10
+        while await aio.get("k", from_store=True) != "new":
+            assert time.monotonic() < until
+            await asyncio.sleep(0.01)
 
     asyncio.run(scene())
 
