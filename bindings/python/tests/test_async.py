@@ -156,20 +156,22 @@ def test_a_caller_that_is_cancelled_hears_nothing_of_a_load_that_fails(aio: pgca
 
     async def scene() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-        end = asyncio.Event()
+        began, end = asyncio.Event(), asyncio.Event()
 
         async def fail() -> None:
+            began.set()
             await end.wait()
             raise LookupError("mine")
 
         task = asyncio.create_task(aio.get_or_load("k", fail, fail_safe=60, wait=60))
-        await asyncio.sleep(0.05)
+        await began.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         end.set()
         while aio._requests._tasks:
             await asyncio.sleep(0.005)
+        assert aio.counters()["load_failures"] == 1
         gc.collect()
 
     asyncio.run(scene())
