@@ -539,7 +539,7 @@ bindings: python golang ruby
 check-bindings: bindings $(B)/conformance
 	ci/side-by-side '$(MAKE) check-python' '$(MAKE) check-golang' '$(MAKE) check-ruby'
 	ci/check-bindings-cover
-	$(MAKE) test-conformance
+	ci/side-by-side '$(MAKE) test-conformance'
 
 # ---- Care of the source ------------------------------------------------------------------------------------------------------------
 
