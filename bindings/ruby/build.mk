@@ -8,6 +8,8 @@
 #   pgcache-VERSION.gem    the gem
 
 RUBY ?= ruby
+# By another name, or `make --dry-run` would run it.
+RUBY_MAKE := $(MAKE)
 RUBY_HERE := bindings/ruby
 RUBY_B := $(B)/ruby
 RUBY_LIBRARY := $(sort $(patsubst $(RUBY_HERE)/lib/%,%,$(wildcard $(RUBY_HERE)/lib/*.rb $(RUBY_HERE)/lib/pgcache/*.rb)))
@@ -38,7 +40,7 @@ $(RUBY_EXTENSION): $(RUBY_WRAPPER) $(sort $(wildcard $(RUBY_HERE)/ext/pgcache/*)
 	@printf '%s\n' 'Name: pgcache' 'Description: as built here' 'Version: $(VERSION)' 'Libs: -L$(ruby_upwards)/$(B) -lpgcache' \
 	  'Cflags: -I$(ruby_upwards)/abi' >$(RUBY_B)/ext/pgcache.pc
 	$(SAY) RB $@
-	$(Q)cd $(RUBY_B)/ext && { PKG_CONFIG_PATH=. $(RUBY) ../gem/ext/pgcache/extconf.rb && MAKEFLAGS= $(MAKE) V=0; } >log 2>&1 || \
+	$(Q)cd $(RUBY_B)/ext && { PKG_CONFIG_PATH=. $(RUBY) ../gem/ext/pgcache/extconf.rb && MAKEFLAGS= $(RUBY_MAKE) V=0; } >log 2>&1 || \
 	  { cat log mkmf.log; exit 1; }
 	@cp $(RUBY_B)/ext/raw.so $@
 
