@@ -5,6 +5,7 @@
  * Copyright (c) 2026 the pgcache authors
  */
 #include "support/catch.hpp"
+#include "support/events.hpp"
 #include "support/requests.hpp"
 #include "support/server.hpp"
 #include "support/snapshot.hpp"
@@ -110,6 +111,22 @@ TEST_CASE("requests that are refused, late or cancelled are measured as what the
   blocker.exec("COMMIT");
   CHECK(eventually([&] { return Snapshot(cache).value("pgcache_requests_under_way") == 0; }, 30000));
   CHECK(Snapshot(cache).count("pgcache_operation_duration_seconds") == 2); /* what came later counts no more */
+}
+
+TEST_CASE("A request that is refused without being asked for its message is told of all the same",
+          "[events][measured]") {
+  Store store;
+  Cache few = store.open(Settings{{"async_requests_max", "1"}});
+  Observer observer(few, PGCACHE_OBSERVE_OPERATIONS);
+  const Submitted first = Requests(few).get("a");
+  REQUIRE(first == PGCACHE_OK);
+  uint64_t id = 1;
+  CHECK(pgcache_submit_get(few.raw(), &id, "b", 1, nullptr, nullptr) == PGCACHE_QUEUE_FULL);
+  CHECK(id == 0);
+  std::vector<Event> told;
+  REQUIRE(observer.next(told, 30000) == PGCACHE_OK);
+  CHECK(told[0].outcome == "queue_full");
+  CHECK(wait(few, first) == PGCACHE_MISS);
 }
 
 TEST_CASE("what is under way and what waits to be taken is in a snapshot", "[measured]") {
