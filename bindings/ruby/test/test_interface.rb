@@ -23,7 +23,7 @@ class TestInterface < PGCacheTest
 
   TYPES = [PGCache::Cache, PGCache::Load, PGCache::Janitor, PGCache::Snapshot, PGCache::Sample, PGCache::Observer].freeze
   # What is there and not for users.
-  UNDECLARED = { PGCache::Cache => %i[inspect], PGCache::Load => %i[begun fill_bytes close hand_over leave],
+  UNDECLARED = { PGCache::Cache => %i[inspect], PGCache::Load => %i[begun fill_bytes close hand_over leave inspect],
                  PGCache::Janitor => %i[free], PGCache::Snapshot => %i[inspect raw],
                  PGCache::Sample => %i[inspect] }.freeze
 

@@ -229,6 +229,37 @@ class TestLoads < PGCacheTest
     here.load("other") { |load| assert_nil load.fail }
   end
 
+  def test_A45_a_load_goes_on_in_the_background
+    here = cache
+    there = cache
+    here.load("key", ttl: 0.05, stale: 60) { |load| load.fill(1) }
+    sleep 0.1
+    go = Queue.new
+    here.load("key", ttl: 60, stale: 60) do |load|
+      assert_equal :stale, load.status
+      assert_equal true, load.in_background { |later| go.pop and later.fill(2) }
+    end
+    there.load("key", stale: 60) { |load| assert_equal [:stale, 1, false], [load.status, load.value, load.lease?] }
+    go << true
+    eventually { there.get("key") == 2 }
+    there.load("key") { |load| assert_raises(PGCache::InvalidError) { load.in_background { flunk } } }
+  end
+
+  def test_A45_what_a_load_in_the_background_leaves_open_is_given_back
+    here = cache
+    there = cache
+    here.load("key") { |load| load.in_background { nil } }
+    there.load("key", wait: 5) { |load| assert load.lease? }
+    go = Queue.new
+    4.times { |index| here.load("k#{index}") { |load| load.in_background { go.pop } } }
+    here.load("one more") do |load|
+      assert_equal false, load.in_background { flunk }
+      assert load.lease?
+    end
+    there.load("one more", wait: 5) { |load| assert load.lease? }
+    4.times { go << true }
+  end
+
   def test_A46_an_invalidation_between_the_miss_and_the_fill
     here = cache
     there = cache

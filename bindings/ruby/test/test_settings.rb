@@ -4,6 +4,12 @@
 require_relative "helper"
 
 class TestSettings < PGCacheTest
+  def test_what_a_setting_is
+    here = cache(near_staleness_ms: 500)
+    assert_equal ["500", @namespace, "5", ""], [here.setting("near_staleness_ms"), here.setting(:namespace), here.setting("breaker_failures"), here.setting("keys")]
+    assert_nil here.setting("nonsense")
+  end
+
   def with_environment(variables)
     before = variables.keys.to_h { |name| [name, ENV.fetch(name, nil)] }
     variables.each { |name, value| ENV[name] = value }

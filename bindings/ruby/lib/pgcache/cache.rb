@@ -49,11 +49,11 @@ module PGCache
     # settings:: any of PGCache.settings, with +true+ and +false+ for on and off. The environment (PGCACHE_POOL_MAX and so on) gives
     #            what is not said here; nil puts the library's default back.
     def initialize(url = nil, janitor: JANITOR_INTERVAL, serializer: Formats::JSON, providers: [], **settings)
-      config = Settings.config(url, settings)
-      @schema, @namespace, timeout = %w[schema namespace timeout_ms].map { |name| Raw.config_get(config, name) }
-      @timeout = Integer(timeout) / 1000.0
+      @config = Settings.config(url, settings)
+      @schema, @namespace = %w[schema namespace].map { |name| setting(name) }
+      @timeout = Integer(setting("timeout_ms")) / 1000.0
       @codec = Codec.new(serializer)
-      _, @handle = Raw.new(config)
+      _, @handle = Raw.new(@config)
       @near = Raw # who is asked for hits in this process's memory
       @requests = Requests.new(@handle) { begin_in_child }
       @refreshes = Refreshes.new
@@ -90,6 +90,11 @@ module PGCache
     # Brings an existing schema up to date, and never makes one. True if there was something to do.
     def upgrade(deadline: nil)
       status(:submit_upgrade, Arguments.options(deadline: deadline)) == Raw::OK
+    end
+
+    # What a setting is, as text, such as "default" of +namespace+; nil where there is no such setting. An address may hold a password.
+    def setting(name)
+      Raw.config_get(@config, name.to_s)
     end
 
     # Without the address, which may hold a password.
@@ -131,6 +136,7 @@ require "pgcache/entries"
 require "pgcache/many"
 require "pgcache/loads"
 require "pgcache/invalidation"
+require "pgcache/statements"
 require "pgcache/whole"
 require "pgcache/janitor"
 require "pgcache/measurements"

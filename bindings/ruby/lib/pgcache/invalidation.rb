@@ -15,18 +15,6 @@ module PGCache
       nil
     end
 
-    # The SQL and its parameters that invalidate on a connection of the application, in the transaction that is under way there: with its
-    # commit the entries end, and after a rollback nothing has happened.
-    #
-    #   connection.exec_params(*cache.invalidation(tags: ["customer:7"]))        # pg
-    #   connection.exec_query(sql, "pgcache", parameters)                        # Active Record
-    #
-    # Tags and keys are text here; a binary one that is no UTF-8 is refused.
-    def invalidation(tags: [], keys: [], namespace: nil)
-      sql = %(SELECT "#{@schema}".invalidate($1::text[], $2::text[], $3::text))
-      [sql, [array(tags), array(keys), namespace || @namespace]]
-    end
-
     # How many entries depend on each of these tags and keys, and which tables are watched, a Hash:
     #
     #   cache.dependents(tags: ["prices"])
@@ -45,24 +33,6 @@ module PGCache
     # A report of the library: JSON, whatever the serializer of the cache is.
     def report(value)
       JSON.parse(Raw.value_data(value).force_encoding(Encoding::UTF_8))
-    end
-
-    # As PostgreSQL writes arrays of texts.
-    def array(names)
-      texts = Array(names).map do |name|
-        text = [Encoding::BINARY, Encoding::US_ASCII].include?(name.encoding) ? name.dup.force_encoding(Encoding::UTF_8) : utf8(name)
-        raise InvalidError, "a tag or key that is no UTF-8 text cannot be invalidated in SQL" if !text&.valid_encoding? || text.include?("\0")
-
-        %("#{text.gsub(/["\\]/) { |special| "\\#{special}" }}")
-      end
-      "{#{texts.join(",")}}"
-    end
-
-    # As the library gets it; nil where that cannot be.
-    def utf8(name)
-      name.encode(Encoding::UTF_8)
-    rescue EncodingError
-      nil
     end
   end
 end

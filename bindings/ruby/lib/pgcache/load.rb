@@ -16,8 +16,9 @@ module PGCache
     AT_ONCE = 1
     private_constant :AT_ONCE
 
-    def initialize(requests, codec, key) # :nodoc:
+    def initialize(requests, refreshes, codec, key) # :nodoc:
       @requests = requests
+      @refreshes = refreshes
       @codec = codec
       @key = key
       @dependencies = { tags: [], keys: [] }
@@ -84,6 +85,21 @@ module PGCache
       @requests.call(:submit_load_extend, lease, span, options) { |done| Raw.completion_status(done) } == Raw::OK
     end
 
+    # Has the lease, which there must be, used later: the block gets this Load, and ends it, on a thread, or in a fiber under a scheduler,
+    # while the caller goes on with what is stale. False where as many loads as may be are under way so; then the lease stays the caller's.
+    #
+    #   cache.load("report", ttl: 60, stale: 600) do |load|
+    #     load.in_background { |later| later.fill(slow_report) } if load.status == :stale && load.lease?
+    #     ...
+    def in_background(&block)
+      lease
+      !hand_over { @refreshes.refresh { to_the_end(block) } }.nil?
+    end
+
+    def inspect # :nodoc:
+      "#<#{self.class} #{@status}#{" with the lease" if lease?}>"
+    end
+
     # Ends a load that was not ended, whatever the server says. :nodoc:
     def close
       abandon(deadline: AT_ONCE) if @lease
@@ -109,6 +125,12 @@ module PGCache
     end
 
     private
+
+    def to_the_end(block)
+      block.call(self)
+    ensure
+      close
+    end
 
     def lease
       @lease or raise InvalidError, "there is no lease, or the load has ended"

@@ -72,7 +72,7 @@ module PGCache
       begin_load(load, *split(options))
       yield load
     ensure
-      load&.close
+      load&.leave
     end
 
     private
@@ -83,7 +83,7 @@ module PGCache
     end
 
     def new_load(key, tags, keys)
-      Load.new(@requests, @codec, key).depend(tags: tags, keys: keys)
+      Load.new(@requests, @refreshes, @codec, key).depend(tags: tags, keys: keys)
     end
 
     # The load is there before, so that its lease never is nobody's.
