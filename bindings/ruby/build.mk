@@ -4,6 +4,7 @@
 #
 # RUBY names the interpreter. Made under $(B)/ruby/, which is a load path (ruby -I build/ruby -r pgcache):
 #   pgcache.rb, pgcache/   the library, with the extension pgcache/raw.so
+#   active_support/        where ActiveSupport looks for its store
 #   gem/                   what the gem is made of, with the file that SWIG writes
 #   pgcache-VERSION.gem    the gem
 
@@ -12,7 +13,7 @@ RUBY ?= ruby
 RUBY_MAKE := $(MAKE)
 RUBY_HERE := bindings/ruby
 RUBY_B := $(B)/ruby
-RUBY_LIBRARY := $(sort $(patsubst $(RUBY_HERE)/lib/%,%,$(wildcard $(RUBY_HERE)/lib/*.rb $(RUBY_HERE)/lib/pgcache/*.rb)))
+RUBY_LIBRARY := $(sort $(patsubst $(RUBY_HERE)/lib/%,%,$(wildcard $(foreach depth,* */* */*/*,$(RUBY_HERE)/lib/$(depth).rb))))
 RUBY_GEM_FILES := $(sort $(wildcard $(RUBY_HERE)/pgcache.gemspec $(RUBY_HERE)/README.md $(RUBY_HERE)/sig/* $(RUBY_HERE)/ext/pgcache/*)) LICENSE
 RUBY_WRAPPER := $(RUBY_B)/gem/ext/pgcache/raw_wrap.cc
 RUBY_EXTENSION := $(RUBY_B)/pgcache/raw.so
@@ -53,11 +54,11 @@ $(RUBY_GEM): $(RUBY_WRAPPER) $(RUBY_LIBRARY:%=$(RUBY_HERE)/lib/%) $(RUBY_GEM_FIL
 
 # ARGS go to minitest: make check-ruby ARGS='-n /A07/'. PGCACHE_LONG=1: longer runs.
 check-ruby: ruby
-	@for file in $(RUBY_HERE)/*/*.rb $(RUBY_HERE)/lib/*/*.rb $(RUBY_HERE)/ext/*/*.rb $(RUBY_HERE)/pgcache.gemspec; do \
+	@for file in $(RUBY_HERE)/*/*.rb $(RUBY_HERE)/*/*/*.rb $(RUBY_HERE)/lib/*/*/*.rb $(RUBY_HERE)/pgcache.gemspec; do \
 	  said=$$($(RUBY) -wc "$$file" 2>&1) && [ "$$said" = 'Syntax OK' ] || { echo "$$file: $$said"; exit 1; }; done
 	BUILD=$(B) ci/check-bindings-cover ruby
 	ci/side-by-side '$(call ruby_test,interface gem settings provider raw)' '$(call ruby_test,lifetime)' \
-	  '$(call ruby_test,entries many whole loads waiting fibers measurements statements)'
+	  '$(call ruby_test,entries many whole loads waiting fibers measurements statements)' '$(call ruby_test,active_support)'
 # Quotes of quotes: side-by-side hands each to a shell.
 ruby_test = LD_LIBRARY_PATH="$(CURDIR)/$(B)" PGCACHE_GEM_FOLDER="$(CURDIR)/$(RUBY_B)" ci/with-postgres $(RUBY) -w -I $(RUBY_B) \
   -I $(RUBY_HERE)/test $(foreach name,$(1),-r test_$(name)) -e "" -- $(ARGS)
