@@ -58,7 +58,7 @@ check-ruby: ruby
 	  said=$$($(RUBY) -wc "$$file" 2>&1) && [ "$$said" = 'Syntax OK' ] || { echo "$$file: $$said"; exit 1; }; done
 	BUILD=$(B) ci/check-bindings-cover ruby
 	ci/side-by-side '$(call ruby_test,interface gem settings provider raw)' '$(call ruby_test,lifetime)' \
-	  '$(call ruby_test,entries many whole loads waiting fibers measurements statements)' '$(call ruby_test,active_support rack)'
+	  '$(call ruby_test,entries many whole loads waiting fibers measurements statements)' '$(call ruby_test,active_support rack orders)'
 # Quotes of quotes: side-by-side hands each to a shell.
 ruby_test = LD_LIBRARY_PATH="$(CURDIR)/$(B)" PGCACHE_GEM_FOLDER="$(CURDIR)/$(RUBY_B)" ci/with-postgres $(RUBY) -w -I $(RUBY_B) \
   -I $(RUBY_HERE)/test $(foreach name,$(1),-r test_$(name)) -e "" -- $(ARGS)
