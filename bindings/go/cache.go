@@ -6,6 +6,7 @@ import (
 	"context"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -16,6 +17,7 @@ import (
 // any number of goroutines at once.
 type Cache struct {
 	core      *core
+	config    *configuration
 	providers []Provider
 	schema    string
 	namespace string
@@ -36,7 +38,7 @@ func Open(address string, options ...OpenOption) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer raw.Config_free(config)
+	kept := keep(config)
 	f := newFrame(defaults)
 	defer f.release()
 	var handle *raw.Cache
@@ -46,14 +48,10 @@ func Open(address string, options ...OpenOption) (*Cache, error) {
 	c := &core{handle: handle, owners: map[owner]struct{}{}, done: make(chan struct{})}
 	c.requests.waiting = map[uint64]chan reply{}
 	ms := time.Millisecond
-	c.timeout = time.Duration(configured(config, "timeout_ms")) * ms
-	c.maintenance = time.Duration(configured(config, "maintenance_timeout_ms")) * ms
-	c.rooms = newRooms(configured(config, "pool_max"), configured(config, "async_connections"))
-	cache := &Cache{
-		core: c, providers: o.providers,
-		schema:    textOf(raw.Config_get(config, "schema")),
-		namespace: textOf(raw.Config_get(config, "namespace")),
-	}
+	c.timeout = time.Duration(kept.number("timeout_ms")) * ms
+	c.maintenance = time.Duration(kept.number("maintenance_timeout_ms")) * ms
+	c.rooms = newRooms(kept.number("pool_max"), kept.number("async_connections"))
+	cache := &Cache{core: c, config: kept, providers: o.providers, schema: kept.get("schema"), namespace: kept.get("namespace")}
 	if o.janitor != 0 {
 		if _, err := startJanitor(c, o.janitor); err != nil {
 			c.close()
@@ -64,9 +62,31 @@ func Open(address string, options ...OpenOption) (*Cache, error) {
 	return cache, nil
 }
 
-// configured is the value of a setting that is a number.
-func configured(config *raw.Config, name string) int {
-	number, _ := strconv.Atoi(textOf(raw.Config_get(config, name)))
+// Setting is the value of one of the library's settings as the cache was opened with it, such as "namespace", in the form that [Settings]
+// describes; "" for what is not set, or not known. Close does not end that.
+func (c *Cache) Setting(name string) string { return c.config.get(name) }
+
+// A configuration is C's, and stays in its memory, because an address may hold a password.
+type configuration struct {
+	mutex  sync.Mutex // C's is for one thread at a time
+	config *raw.Config
+}
+
+func keep(config *raw.Config) *configuration {
+	kept := &configuration{config: config}
+	runtime.SetFinalizer(kept, func(c *configuration) { raw.Config_free(c.config) })
+	return kept
+}
+
+func (c *configuration) get(name string) string {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return textOf(raw.Config_get(c.config, name))
+}
+
+// number is 0 for what is no number.
+func (c *configuration) number(name string) int {
+	number, _ := strconv.Atoi(c.get(name))
 	return number
 }
 
