@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -50,6 +51,26 @@ class Sample:
     def percentile(self, percent: float) -> float:
         """The value that so many percent (0 to 100) of a histogram's values do not exceed; NaN if it has none."""
         return _pgcache.snapshot_percentile(self._snapshot, self._index, percent)
+
+
+_BOUNDS = {
+    "seconds": (
+        1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5,
+        5.0, 10.0,
+    ),
+    "bytes": tuple(64.0 * 4**power for power in range(10)),
+    "": (
+        0.0, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 25000.0, 50000.0, 100000.0, 250000.0,
+        500000.0, 1000000.0,
+    ),
+}  # fmt: skip
+"""The buckets of histograms, by unit: those of libpgcache-prometheus."""
+
+
+def buckets(sample: Sample) -> list[tuple[float, int]]:
+    """The bounds of a histogram, infinity last, and how many of its values are at most each."""
+    bounds = _BOUNDS.get(sample.unit, _BOUNDS[""])
+    return [*((bound, sample.count_to(bound)) for bound in bounds), (math.inf, sample.count)]
 
 
 class Snapshot:

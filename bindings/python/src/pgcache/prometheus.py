@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
+from math import inf
 from typing import TYPE_CHECKING, Union
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from ._snapshot import buckets
 
 if TYPE_CHECKING:
     from ._snapshot import Sample, Snapshot
@@ -24,23 +27,9 @@ if TYPE_CHECKING:
 
 AnyCache = Union["Cache", "AsyncCache"]
 
-_BOUNDS = {
-    "seconds": (
-        1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5,
-        5, 10,
-    ),
-    "bytes": tuple(64 * 4**power for power in range(10)),
-    "": (
-        0, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000,
-    ),
-}  # fmt: skip
-"""The buckets of histograms, by unit: those of libpgcache-prometheus."""
-
 
 def _buckets(sample: Sample) -> list[tuple[str, float]]:
-    bounds = _BOUNDS.get(sample.unit, _BOUNDS[""])
-    counts = [(str(float(bound)), float(sample.count_to(bound))) for bound in bounds]
-    return [*counts, ("+Inf", float(sample.count))]
+    return [("+Inf" if bound == inf else str(bound), float(count)) for bound, count in buckets(sample)]
 
 
 def _family(samples: list[Sample]) -> Metric:
