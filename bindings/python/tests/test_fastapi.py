@@ -1,0 +1,576 @@
+"""Endpoints of FastAPI, over real HTTP. SPDX-License-Identifier: MIT"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import pytest
+from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from pydantic import BaseModel
+from serving import Answer, Serving, Stage
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+
+import pgcache
+from pgcache import AsyncCache
+from pgcache.fastapi import ResponseCache
+
+
+class Web:
+    """An application with a cache of responses, whose endpoints count how often they are run."""
+
+    def __init__(self, cache: AsyncCache, serving: Serving, stage: Stage) -> None:
+        self.cache = cache
+        self.app = stage.app = FastAPI()
+        self.responses = ResponseCache(cache)
+        self.responses.init_app(self.app)
+        self.calls = 0
+        self._serving = serving
+
+    def endpoint(self, answer: Callable[[int], Any] = lambda calls: {"calls": calls}, path: str = "/", **how: Any) -> None:
+        how.setdefault("ttl", 60)
+
+        @self.app.api_route(path, methods=["GET", "HEAD", "POST"], response_model=None)
+        @self.responses.cached(**how)
+        async def endpoint() -> Any:
+            self.calls += 1
+            return answer(self.calls)
+
+    def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
+        return self._serving.ask(path, method, **headers)
+
+    def words(self, *paths: str) -> list[str]:
+        return [self.ask(path).x_cache for path in paths]
+
+
+@pytest.fixture(scope="module")
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture(scope="module")
+def serving(stage: Stage) -> Iterator[Serving]:
+    with Serving(stage) as serving:
+        yield serving
+
+
+@pytest.fixture
+def make_web(serving: Serving, stage: Stage) -> Iterator[Callable[[AsyncCache], Web]]:
+    made: list[Web] = []
+
+    def make(cache: AsyncCache) -> Web:
+        made.append(Web(cache, serving, stage))
+        return made[-1]
+
+    yield make
+    for web in made:
+        stage.run(web.cache.close())
+
+
+@pytest.fixture
+def web(make_web: Callable[[AsyncCache], Web], aio: AsyncCache) -> Web:
+    return make_web(aio)
+
+
+# ---- [A70] [A71]: an endpoint computes once ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", ["response", "value"])
+def test_a70_an_endpoint_that_is_called_twice_computes_once(web: Web, kept: str) -> None:
+    calls: list[str] = []
+
+    def decorate(name: str) -> Any:
+        return web.responses.cached(60) if kept == "response" else web.cache.cached(60, name=name)
+
+    @web.app.get("/async/{number}")
+    @decorate("async")
+    async def asynchronous(number: int) -> dict[str, int]:
+        calls.append("async")
+        return {"square": number * number}
+
+    @web.app.get("/sync/{number}")
+    @decorate("sync")
+    def synchronous(number: int) -> dict[str, int]:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        calls.append("sync")
+        return {"square": number * number}
+
+    for kind in ("async", "sync"):
+        assert [web.ask(f"/{kind}/7").json for _ in range(2)] == [{"square": 49}] * 2
+        assert web.ask(f"/{kind}/8").json == {"square": 64}
+    assert calls == ["async", "async", "sync", "sync"]
+
+
+async def session() -> object:
+    return object()
+
+
+def test_a71_what_belongs_to_a_request_never_enters_the_key(web: Web) -> None:
+    calls: list[int] = []
+
+    @web.app.get("/value")
+    @web.cache.cached(60, name="value")
+    def value(
+        x: int,
+        request: Request,
+        response: Response,
+        tasks: BackgroundTasks,
+        database: Annotated[object, Depends(session)],
+    ) -> int:
+        calls.append(x)
+        return x
+
+    assert [web.ask(path).json for path in ("/value?x=1", "/value?x=1&y=2", "/value?x=01", "/value?x=2")] == [1, 1, 1, 2]
+    assert calls == [1, 2]
+
+
+def test_a71_a_response_is_kept_for_its_url(web: Web) -> None:
+    web.endpoint(path="/a")
+    web.endpoint(path="/a/{x}")
+    paths = ["/a", "/a?x=1", "/a?x=2", "/a?x=1&x=2", "/a/x", "/a/%78", "/a/x%3Fy", "/a/x?y"]
+    assert web.words(*paths) == ["MISS"] * len(paths)
+    assert web.words(*paths) == ["HIT"] * len(paths)
+    assert web.ask("/a", Host="other").x_cache == "MISS"
+    assert web.ask("/a?long=" + "x" * 5000).x_cache == "MISS"
+    assert web.ask("/a?long=" + "x" * 5000).x_cache == "HIT"
+    assert web.ask("/a?long=" + "x" * 4999 + "y").x_cache == "MISS"
+
+
+class Shown(BaseModel):
+    x: int
+
+
+class Stored(Shown):
+    secret: str = "hidden"
+
+
+def test_an_endpoint_keeps_its_face(web: Web) -> None:
+    @web.app.get("/model")
+    @web.responses.cached(60)
+    async def model(x: int, request: Request, more: Annotated[str, Header()] = "none") -> Shown:
+        """Doc."""
+        assert request.url.path == "/model"
+        return Stored(x=x)
+
+    assert model.__doc__ == "Doc."
+    assert [web.ask("/model?x=3").json for _ in range(2)] == [{"x": 3}] * 2
+    assert (web.ask("/model").status, web.ask("/model?x=no").status) == (422, 422)
+    (operation,) = web.ask("/openapi.json").json["paths"]["/model"].values()
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["x", "more"]
+
+
+# ---- [A72]: what is kept ---------------------------------------------------------------------------------------------------------
+
+
+def test_a72_none_is_kept(web: Web) -> None:
+    web.endpoint(lambda calls: None)
+    answers = [web.ask() for _ in range(2)]
+    assert [(answer.status, answer.body, answer.x_cache) for answer in answers] == [(200, b"null", "MISS"), (200, b"null", "HIT")]
+    assert answers[0].content_type == answers[1].content_type == "application/json"
+    assert web.calls == 1
+
+
+def test_a72_what_an_endpoint_raises_is_not_kept(web: Web) -> None:
+    def answer(calls: int) -> int:
+        if calls < 3:
+            raise LookupError("mine")
+        return calls
+
+    web.endpoint(answer)
+    assert [web.ask().status for _ in range(4)] == [500, 500, 200, 200]
+    assert web.calls == 3
+
+
+def streamed(calls: int) -> Response:
+    async def parts() -> Any:
+        yield b"first"
+        yield b"second"
+
+    return StreamingResponse(parts())
+
+
+def refused(calls: int) -> Response:
+    raise HTTPException(404, "none")
+
+
+NOT_KEPT: dict[str, tuple[Callable[[int], Any], dict[str, Any]]] = {
+    "a stream": (streamed, {}),
+    "a cookie": (lambda calls: PlainTextResponse("x", headers={"Set-Cookie": "a=b"}), {}),
+    "no-store": (lambda calls: PlainTextResponse("x", headers={"Cache-Control": "max-age=9, No-Store"}), {}),
+    "private": (lambda calls: PlainTextResponse("x", headers={"Cache-Control": 'private="x"'}), {}),
+    "Vary: *": (lambda calls: PlainTextResponse("x", headers={"Vary": "*"}), {"vary": ["Accept"]}),
+    "another Vary": (lambda calls: PlainTextResponse("x", headers={"Vary": "Accept, Origin"}), {"vary": ["Accept"]}),
+    "not found": (lambda calls: PlainTextResponse("x", 404), {}),
+    "raised not found": (refused, {}),
+    "created": (lambda calls: PlainTextResponse("x", 201), {}),
+    "moved": (lambda calls: Response(status_code=302, headers={"Location": "/"}), {}),
+    "long": (lambda calls: PlainTextResponse("x" * 101), {"max_body": 100}),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_KEPT)
+def test_a72_what_may_not_be_kept(web: Web, kind: str) -> None:
+    answer, how = NOT_KEPT[kind]
+    web.endpoint(answer, **how)
+    answers = [web.ask() for _ in range(3)]
+    assert [one.x_cache for one in answers] == ["MISS", "BYPASS", "BYPASS"]
+    assert len({(one.status, one.body, one.etag, one.cache_control) for one in answers}) == 1
+    assert web.calls == 3
+
+
+def test_a72_nobody_waits_for_what_may_not_be_kept(web: Web) -> None:
+    meet = threading.Barrier(3, timeout=10)
+
+    @web.app.get("/")
+    @web.responses.cached(60)
+    def meeting() -> Response:
+        web.calls += 1
+        if web.calls > 1:
+            meet.wait()  # only together
+        return PlainTextResponse("x", headers={"Cache-Control": "no-store"})
+
+    assert web.words("/") == ["MISS"]
+    with ThreadPoolExecutor(3) as clients:
+        assert list(clients.map(lambda _: web.ask().x_cache, range(3))) == ["BYPASS"] * 3
+
+
+@pytest.mark.parametrize("on_error", ["miss", "error"])
+def test_a72_the_cache_is_down(make_web: Any, on_error: str) -> None:
+    web = make_web(AsyncCache("host=/nonexistent dbname=x", janitor=None, timeout_ms=150, on_error=on_error))
+    web.endpoint(max_age=60)
+    for number in (1, 2):
+        began = time.monotonic()
+        answer = web.ask()
+        assert time.monotonic() - began < 1
+        assert (answer.status, answer.x_cache, answer.json) == (200, "ERROR", {"calls": number})
+        assert answer.cache_control == "max-age=0"
+    assert web.ask(method="HEAD").status == 200
+    assert sum(sample.value for sample in web.cache.snapshot() if sample.name == "pgcache_loads_total") == 0
+    failed = [
+        one for one in web.cache.snapshot() if one.name == "pgcache_operation_duration_seconds" and one.labels["operation"] == "load_begin"
+    ]
+    assert sum(one.count for one in failed) >= 2
+
+
+def test_a_cache_that_is_switched_off(make_web: Any) -> None:
+    web = make_web(AsyncCache("null:"))
+    web.endpoint()
+    assert web.words("/", "/") == ["MISS", "MISS"]
+
+
+def test_a72_something_else_under_the_key(web: Web, plain: pgcache.Cache) -> None:
+    web.endpoint(key=lambda request: "k")
+    for value in ({"a": 1}, b"bytes", b"HTTP/1.1 200 OK\r\n\r\nbody", pgcache.Encoded(b"?", 99)):
+        plain.put("k", value, ttl=60)
+        answer = web.ask()
+        assert (answer.status, answer.x_cache) == (200, "ERROR")
+    assert web.calls == 4
+
+
+def test_what_is_stored_is_a_message_of_http(web: Web, plain: pgcache.Cache) -> None:
+    web.endpoint(lambda calls: PlainTextResponse("body", headers={"X-Own": "1"}), key=lambda request: "k")
+    web.ask()
+    stored = plain.get("k")
+    assert stored.startswith(b"HTTP/1.1 200 OK\r\n")
+    head, _, body = stored.partition(b"\r\n\r\n")
+    assert sorted(line.split(b":")[0] for line in head.split(b"\r\n")[1:]) == [b"content-type", b"etag", b"x-own"]
+    assert body == b"body"
+
+
+# ---- [A73]: bypass, refresh, dependency injection ----------------------------------------------------------------------------------
+
+
+def test_a73_bypass_and_refresh_are_the_server_s_to_decide(web: Web) -> None:
+    web.endpoint(
+        bypass=lambda request: request.headers.get("x-staff") == "bypass",
+        refresh=lambda request: request.headers.get("x-staff") == "refresh",
+    )
+    assert [web.ask().json["calls"] for _ in range(2)] == [1, 1]
+    answer = web.ask(X_Staff="bypass")
+    assert (answer.x_cache, answer.json, answer.etag) == ("BYPASS", {"calls": 2}, None)
+    assert web.ask().json == {"calls": 1}
+    answer = web.ask(X_Staff="refresh")
+    assert (answer.x_cache, answer.json) == ("MISS", {"calls": 3})
+    assert web.ask().json == {"calls": 3}
+    for asked in ({"Cache_Control": "no-cache"}, {"Cache_Control": "no-store, max-age=0"}, {"Pragma": "no-cache"}):
+        assert web.ask(**asked).x_cache == "HIT"
+    web.ask("/?skip_cache=true")
+    assert web.ask("/?skip_cache=true").x_cache == "HIT"
+    assert web.ask(method="HEAD", X_Staff="refresh").x_cache == "MISS"
+    assert web.ask().json == {"calls": 3}
+
+
+def test_a73_dependency_injection_gives_the_cache(web: Web) -> None:
+    depends = Depends(web.responses.get_cache)
+
+    @web.app.get("/{key}")
+    async def read(key: str, cache: AsyncCache = depends) -> Any:
+        return await cache.get(key)
+
+    @web.app.post("/{key}")
+    async def write(key: str, cache: AsyncCache = depends) -> None:
+        await cache.put(key, {"written": key})
+
+    web.ask("/k", "POST")
+    assert web.ask("/k").json == {"written": "k"}
+
+
+def test_whoever_may_not_ask_is_refused_on_a_hit_too(web: Web) -> None:
+    def guard(x_token: Annotated[str, Header()]) -> None:
+        if x_token != "secret":
+            raise HTTPException(403)
+
+    @web.app.get("/", dependencies=[Depends(guard)])
+    @web.responses.cached(60)
+    async def guarded() -> str:
+        return "for some"
+
+    assert [web.ask(X_Token=token).status for token in ("secret", "wrong", "secret")] == [200, 403, 200]
+    assert web.ask(X_Token="secret").x_cache == "HIT"
+
+
+# ---- Who asks ----------------------------------------------------------------------------------------------------------------------
+
+
+CREDENTIALS: list[dict[str, str]] = [{"Authorization": "Basic x"}, {"Cookie": "a=b"}]
+
+
+@pytest.mark.parametrize("header", CREDENTIALS, ids=lambda header: next(iter(header)))
+def test_credentials_pass_unless_it_is_said_what_they_mean(web: Web, header: dict[str, str]) -> None:
+    (name,) = header
+    web.endpoint(path="/plain")
+    web.endpoint(path="/vary", vary=[name])
+    web.endpoint(path="/public", public=True)
+    web.endpoint(path="/key", key=lambda request: request.url.path)
+    assert web.ask("/plain").x_cache == "MISS"
+    assert web.ask("/plain", **header).x_cache == "BYPASS"
+    assert [web.ask("/vary", **given).x_cache for given in (header, {}, {name: "other"}, header, {})] == ["MISS"] * 3 + ["HIT"] * 2
+    for path in ("/public", "/key"):
+        assert [web.ask(path, **given).x_cache for given in (header, {}, {name: "other"})] == ["MISS", "HIT", "HIT"]
+    assert web.ask("/vary", **header).vary == name.lower()
+    assert [key.key for key in web.cache.sync.keys() if header[name].encode() in key.key] == []
+
+
+def test_vary(web: Web) -> None:
+    web.endpoint(lambda calls: PlainTextResponse(str(calls), headers={"Vary": "Accept"}), vary=["Accept", "Accept-Language"])
+    asked = [{}, {"Accept_Language": ""}, {"Accept_Language": "de"}, {"Accept": "de"}, {"Accept_Language": "en"}]
+    assert [web.ask(**headers).x_cache for headers in asked] == ["MISS"] * 5
+    answers = [web.ask(**headers) for headers in asked]
+    assert [answer.x_cache for answer in answers] == ["HIT"] * 5
+    assert {answer.vary for answer in answers} == {"Accept, accept-language"}
+
+
+def test_only_get_is_kept_and_head_answered_from_it(web: Web) -> None:
+    web.endpoint(lambda calls: PlainTextResponse("x" * calls, headers={"X-Own": str(calls)}))
+    post = web.ask(method="POST")
+    assert (post.x_cache, post.x_own, post.etag) == (None, "1", None)
+    head = web.ask(method="HEAD")
+    assert (head.x_cache, head.x_own, head.body) == ("MISS", "2", b"")
+    got = web.ask()
+    assert (got.x_cache, got.x_own) == ("MISS", "3")
+    head = web.ask(method="HEAD")
+    assert (head.x_cache, head.x_own, head.body) == ("HIT", "3", b"")
+    assert (head.content_length, head.content_type, head.etag) == ("3", got.content_type, got.etag)
+    assert web.ask(method="HEAD", If_None_Match=head.etag).status == 304
+
+
+# ---- ETag and Cache-Control --------------------------------------------------------------------------------------------------------
+
+
+def test_etag_and_not_modified(web: Web) -> None:
+    web.endpoint(lambda calls: PlainTextResponse("body", headers={"X-Own": "1"}), vary=["Accept"])
+    web.endpoint(lambda calls: PlainTextResponse("body", headers={"ETag": 'W/"own, one"'}), path="/own")
+    etag = f'"{hashlib.sha256(b"body").hexdigest()[:32]}"'
+    assert [web.ask(If_None_Match='"other"').etag for _ in range(2)] == [etag] * 2
+    for said in (etag, f'"a", {etag}', f'W/{etag},"b"', "*"):
+        answer = web.ask(If_None_Match=said)
+        assert (answer.status, answer.body, answer.etag) == (304, b"", etag), said
+        assert (answer.cache_control, answer.vary, answer.x_cache) == ("no-cache", "accept", "HIT")
+        assert (answer.x_own, answer.content_type) == (None, None)
+    for said in ("", "body", etag[1:-1], etag[:-1], '"other"', f'"{etag[1:-2]}"'):
+        assert web.ask(If_None_Match=said).status == 200, said
+    for _ in range(2):  # on a miss, too
+        answer = web.ask("/own", If_None_Match='"a","own, one"')
+        assert (answer.status, answer.etag) == (304, 'W/"own, one"')
+    assert web.calls == 2
+
+
+def test_cache_control(web: Web) -> None:
+    web.endpoint(path="/asks")
+    web.endpoint(lambda calls: PlainTextResponse("x", headers={"Cache-Control": "public, max-age=7"}), path="/own", max_age=3)
+    web.endpoint(path="/short", max_age=3)
+    web.endpoint(path="/bounded", max_age=1000, ttl=60)
+    web.endpoint(path="/default", max_age=1000, ttl=None)
+    controls = {path: [web.ask(path).cache_control for _ in range(2)] for path in ("/asks", "/own", "/short", "/bounded", "/default")}
+    assert controls["/asks"] == ["no-cache"] * 2
+    assert controls["/own"] == ["public, max-age=7"] * 2
+    assert controls["/short"] == ["max-age=3"] * 2
+    assert controls["/bounded"][0] == "max-age=60"
+    assert controls["/bounded"][1] in ("max-age=60", "max-age=59", "max-age=58", "max-age=57")
+    assert controls["/default"][0] == "max-age=300"
+
+
+# ---- Freshness -----------------------------------------------------------------------------------------------------------------------
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_invalidation_by_tag(web: Web, plain: pgcache.Cache) -> None:
+    web.endpoint(path="/of/{customer}", tags=lambda request: [f"customer:{request.path_params['customer']}"])
+    web.endpoint(path="/all", tags=["all"])
+    paths = ["/of/7", "/of/8", "/all"]
+    assert web.words(*paths, *paths) == ["MISS"] * 3 + ["HIT"] * 3
+    plain.invalidate(tags=["customer:7"])
+    plain.fence()
+    assert web.words(*paths) == ["MISS", "HIT", "HIT"]
+
+
+def test_a_tag_that_is_none_is_heard_of(web: Web) -> None:
+    web.endpoint(tags=[""])
+    assert web.ask().status == 500
+
+
+def test_what_is_stale_is_given_at_once_and_refreshed_behind_it(web: Web) -> None:
+    go_on = threading.Event()
+
+    @web.app.get("/")
+    @web.responses.cached(0.2, stale=60, max_age=60)
+    def slow(x: int = 0) -> int:
+        web.calls += 1
+        if web.calls > 1:
+            assert go_on.wait(10)
+        if web.calls == 2:
+            raise LookupError("mine")
+        return web.calls
+
+    assert web.words("/", "/") == ["MISS", "HIT"]
+    time.sleep(0.25)
+    began = time.monotonic()
+    answers = [web.ask() for _ in range(3)]
+    assert time.monotonic() - began < 5
+    assert [(answer.x_cache, answer.json, answer.cache_control) for answer in answers] == [("STALE", 1, "max-age=0")] * 3
+    go_on.set()
+    until(lambda: web.calls == 2)
+    assert web.ask().json == 1  # the refresh failed, and what is stale stays
+    until(lambda: web.ask().json > 2)
+    assert web.calls == 3
+
+
+def test_of_many_who_miss_one_asks_the_endpoint(web: Web) -> None:
+    @web.app.get("/")
+    @web.responses.cached(60)
+    async def slow() -> int:
+        web.calls += 1
+        await asyncio.sleep(0.2)
+        return web.calls
+
+    with ThreadPoolExecutor(20) as clients:
+        answers = list(clients.map(lambda _: web.ask(), range(20)))
+    assert [answer.json for answer in answers] == [1] * 20
+    assert sorted(answer.x_cache for answer in answers) == ["HIT"] * 19 + ["MISS"]
+
+
+# ---- The application -----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_life_span(url: str) -> None:
+    cache = AsyncCache(url, schema="python_fastapi", namespace="fastapi", janitor=None, on_error="error")
+    begun: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, str]]:
+        begun.append("begun")
+        await cache.put("k", "of the application")  # the schema is there
+        yield {"mine": "state"}
+        begun.append(await cache.get("k"))
+
+    app = FastAPI(lifespan=lifespan)
+    responses = ResponseCache(cache)
+    responses.init_app(app, init=True)
+
+    @app.get("/")
+    async def state(request: Request) -> str:
+        return str(request.state.mine)
+
+    with Serving(app) as serving:
+        assert serving.ask("/").json == "state"
+        assert not cache.closed
+    assert begun == ["begun", "of the application"]
+    assert cache.closed
+    with pytest.raises(RuntimeError, match="started"):
+        responses.init_app(app)
+
+
+def test_what_cannot_be_cached_is_refused(web: Web) -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    with pytest.raises(TypeError, match="yields"):
+        web.responses.cached(60)(numbers)
+    with pytest.raises(TypeError, match="vary"):
+        web.responses.cached(60, vary="Accept")
+    with pytest.raises(TypeError, match="tags"):
+        web.responses.cached(60, tags="orders")
+
+
+def test_an_application_without_the_cache_says_so(web: Web, stage: Stage) -> None:
+    web.endpoint()
+    stage.app = FastAPI()
+    stage.app.include_router(web.app.router)
+    assert web.ask().status == 500
+
+
+def test_called_by_the_program_itself(web: Web) -> None:
+    @web.responses.cached(60)
+    async def double(x: int) -> int:
+        return 2 * x
+
+    assert [asyncio.run(double(x)) for x in (1, 2)] == [2, 4]
+
+
+def test_other_middleware_does_its_work_for_each_client(web: Web) -> None:
+    """Whenever it is added: the cache stands next to the endpoints."""
+    web.endpoint(lambda calls: PlainTextResponse("x" * 2000))
+    seen: list[str] = []
+
+    async def note(request: Request, go_on: Any) -> Any:
+        response = await go_on(request)
+        seen.append(response.headers["x-cache"])
+        return response
+
+    web.app.add_middleware(GZipMiddleware)
+    web.app.add_middleware(BaseHTTPMiddleware, dispatch=note)
+    answers = [web.ask(Accept_Encoding=encoding) for encoding in ("gzip", "identity", "gzip")]
+    assert [answer.x_cache for answer in answers] == ["MISS", "HIT", "HIT"] == seen
+    assert [answer.content_encoding for answer in answers] == ["gzip", None, "gzip"]
+    assert answers[1].body == b"x" * 2000
+
+
+@pytest.mark.parametrize(
+    ("module", "framework"),
+    [("fastapi", "fastapi"), ("django", "django"), ("opentelemetry", "opentelemetry")],
+)
+def test_frameworks_are_optional(module: str, framework: str) -> None:
+    program = (
+        f"import sys, pgcache; assert {framework!r} not in sys.modules; sys.modules[{framework!r}] = None\n"
+        f"try:\n    import pgcache.{module}\nexcept ImportError as why:\n    print(why)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f"pip install 'pgcache[{module}]'" in ended.stdout
