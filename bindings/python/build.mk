@@ -7,6 +7,7 @@
 #   sdist/    what the source distribution is made of, generated code included
 #   dist/     the source distribution and the wheel
 #   venv/     an environment with what tests and checks need, pinned in requirements.txt
+#   django/   Django's tests of cache backends, of the same version
 
 PYTHON ?= python3
 PYTHON_HERE := bindings/python
@@ -15,11 +16,12 @@ PYTHON_SOURCES := $(sort $(wildcard $(PYTHON_HERE)/src/pgcache/*.py $(PYTHON_HER
 PYTHON_RAW := $(sort $(wildcard $(PYTHON_HERE)/raw/*.c))
 PYTHON_OBJECTS := $(PYTHON_B)/obj/wrap.o $(PYTHON_RAW:$(PYTHON_HERE)/raw/%.c=$(PYTHON_B)/obj/%.o)
 PYTHON_MODULE := $(PYTHON_B)/lib/pgcache/_pgcache.so
-PYTHON_RUN = env LD_LIBRARY_PATH='$(CURDIR)/$(B)' PYTHONPATH='$(CURDIR)/$(PYTHON_B)/lib' PATH="$(CURDIR)/$(B):$$PATH" PYTHONDONTWRITEBYTECODE=1
+PYTHON_RUN = env LD_LIBRARY_PATH='$(CURDIR)/$(B)' PYTHONPATH='$(CURDIR)/$(PYTHON_B)/lib' PATH="$(CURDIR)/$(B):$$PATH" PYTHONDONTWRITEBYTECODE=1 \
+  PGCACHE_DJANGO_TESTS='$(CURDIR)/$(PYTHON_B)/django/tests'
 PYTHON_VENV := $(PYTHON_B)/venv/bin
 
 .PHONY: python
-python: $(PYTHON_MODULE) $(PYTHON_B)/lib/ready $(PYTHON_B)/venv/ready
+python: $(PYTHON_MODULE) $(PYTHON_B)/lib/ready $(PYTHON_B)/venv/ready $(PYTHON_B)/django/ready
 
 # ---- The raw layer and the package ---------------------------------------------------------------------------------------------
 
@@ -59,6 +61,14 @@ $(PYTHON_B)/venv/ready: $(PYTHON_HERE)/requirements.txt $(PYTHON_B)/interpreter
 	$(Q)$(PYTHON) -m venv --clear $(@D) && $(PYTHON_VENV)/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
+$(PYTHON_B)/django/ready: $(PYTHON_B)/venv/ready
+	$(SAY) PIP $(@D)
+	@rm -rf $(@D) && mkdir -p $(@D)
+	$(Q)$(PYTHON_VENV)/python -m pip download -q --disable-pip-version-check --no-deps --no-binary :all: --no-build-isolation -d $(@D) \
+	  "$$(grep '^django==' $(PYTHON_HERE)/requirements.txt)"
+	$(Q)tar -xzf $(@D)/[Dd]jango-*.tar.gz -C $(@D) --strip-components=1 --wildcards '*/tests/cache'
+	@touch $@
+
 # ---- Tests and checks ------------------------------------------------------------------------------------------------------------
 
 # ARGS go to pytest: make test-python ARGS='-k A07'. PGCACHE_LONG=1: with the long ones.
@@ -88,7 +98,8 @@ $(PYTHON_B)/sdist/ready: $(PYTHON_SOURCES) $(PYTHON_RAW) $(PYTHON_B)/obj/wrap.c 
 # The API documentation, as text, of the docstrings.
 .PHONY: doc-python
 doc-python: python
-	$(PYTHON_RUN) $(PYTHON_VENV)/python -m pdoc -o $(PYTHON_B)/doc pgcache pgcache.errors pgcache.serializers pgcache.prometheus pgcache.sentry
+	$(PYTHON_RUN) $(PYTHON_VENV)/python -m pdoc -o $(PYTHON_B)/doc pgcache pgcache.errors pgcache.serializers pgcache.django pgcache.fastapi \
+	  pgcache.opentelemetry pgcache.prometheus pgcache.sentry
 
 # Into the environment of PYTHON, by its pip, unless PREFIX is set; needs the library installed (or PGCACHE_CFLAGS and PGCACHE_LIBS).
 .PHONY: install-python

@@ -9,7 +9,10 @@ import asyncio
 import inspect
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +33,24 @@ def schema(url: str) -> str:
     with pgcache.Cache(url, schema="python_tests", janitor=None) as cache:
         cache.init()
     return "python_tests"
+
+
+SLOWEST = "test_touch"  # sleeps for as long as all others together
+
+
+@pytest.fixture(scope="session")
+def django_suite(url: str, schema: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """Django's own tests of backends, begun: they sleep much, so that others are done meanwhile."""
+    program = [sys.executable, str(Path(__file__).with_name("django_suite.py")), os.environ["PGCACHE_DJANGO_TESTS"]]
+    environment = {**os.environ, "PGCACHE_SCHEMA": schema}
+    begun = [
+        subprocess.Popen([*program, only], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for only in (SLOWEST, f"-{SLOWEST}")
+    ]
+    yield begun
+    for process in begun:
+        with process:
+            process.kill()
 
 
 class InLoop:
