@@ -92,7 +92,13 @@ def test_both_faces_are_one() -> None:
     assert names[0] == names[1]
 
 
-@pytest.mark.parametrize("module", ["pgcache", "pgcache.errors", "pgcache.serializers", "pgcache.prometheus", "pgcache.sentry"])
+MODULES = [
+    "pgcache", "pgcache.errors", "pgcache.serializers", "pgcache.django", "pgcache.fastapi", "pgcache.opentelemetry", "pgcache.prometheus",
+    "pgcache.sentry",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_everything_is_documented(module: str) -> None:
     there = importlib.import_module(module)
     for name, thing in vars(there).items():

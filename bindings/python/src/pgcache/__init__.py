@@ -1,8 +1,8 @@
 """PostgreSQL as a cache: the one that an application already runs.
 
 `Cache` is for code that waits, `AsyncCache` the same for event loops, `NullCache` a cache that is switched off. `@cache.cached()` keeps the
-results of functions. pgcache.serializers has ways to encode values, pgcache.errors the exceptions, pgcache.prometheus and pgcache.sentry
-metrics and spans.
+results of functions. pgcache.serializers has ways to encode values, pgcache.errors the exceptions, pgcache.prometheus,
+pgcache.opentelemetry and pgcache.sentry metrics and spans, pgcache.fastapi and pgcache.django the cache of these frameworks.
 
 SPDX-License-Identifier: MIT
 """
