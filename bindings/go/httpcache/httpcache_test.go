@@ -431,6 +431,36 @@ func TestA72NobodyWaitsInLine(t *testing.T) {
 	}
 }
 
+// Who waits for somebody else's answer does so for the cache's deadline, and is answered then all the same.
+func TestA72WaitingHasAnEnd(t *testing.T) {
+	t.Parallel()
+	begun, end := make(chan struct{}), make(chan struct{})
+	s := serve(t, open(t, pgcache.Setting("timeout_ms", 300)), httpcache.Options{MaxAge: time.Minute},
+		func(w http.ResponseWriter, r *http.Request, call int) {
+			if call == 1 {
+				close(begun)
+				<-end
+			}
+			counted(w, r, call)
+		})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if r, err := s.ask("GET", "/"); err != nil || r.body != "answer 1" || r.header.Get("X-Cache") != "MISS" {
+			t.Error(r, err)
+		}
+	}()
+	<-begun
+	began := time.Now()
+	s.get("/", "answer 2", "MISS").want(t, "Cache-Control", "no-cache")
+	if took := time.Since(began); took < 100*time.Millisecond || took > 2*time.Second {
+		t.Error(took)
+	}
+	close(end)
+	<-done
+	s.get("/", "answer 1", "HIT").want(t, "Cache-Control", "max-age=60")
+}
+
 // A panic is its caller's, and the next who waits tries.
 func TestA72Panics(t *testing.T) {
 	t.Parallel()
@@ -476,7 +506,7 @@ func TestA72ClientsThatLeave(t *testing.T) {
 		case 2:
 			begun <- struct{}{}
 			<-r.Context().Done()
-			http.Error(w, "the client has gone", 503)
+			http.Error(w, "the client has gone", http.StatusServiceUnavailable)
 			close(gone)
 		default:
 			counted(w, r, call)
@@ -686,7 +716,7 @@ func TestStale(t *testing.T) {
 			case 2:
 				panic("the refresh fails")
 			case 3:
-				http.Error(w, "the refresh fails", 503)
+				http.Error(w, "the refresh fails", http.StatusServiceUnavailable)
 				return
 			case 4:
 				<-release

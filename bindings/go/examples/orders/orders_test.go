@@ -48,9 +48,13 @@ func no(t testing.TB, err error) {
 	}
 }
 
+var databases int
+
 // database makes one with dellstore2's table and 12,000 orders.
-func database(t *testing.T, name string) string {
+func database(t *testing.T) string {
 	t.Helper()
+	databases++
+	name := fmt.Sprintf("go_orders_%d_%d", os.Getpid(), databases)
 	server := os.Getenv("PGCACHE_TEST_URL")
 	address := strings.Replace(server, "dbname=postgres", "dbname="+name, 1)
 	for _, one := range []struct{ address, statements string }{
@@ -127,7 +131,7 @@ func (*tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) 
 
 // The tutorial's requests, with its answers.
 func TestA74Tutorial(t *testing.T) {
-	address := database(t, "go_orders")
+	address := database(t)
 	config, err := pgxpool.ParseConfig(address)
 	no(t, err)
 	trace := &tracer{}
@@ -253,7 +257,7 @@ func (p *process) stop() {
 
 // Two servers on one cache: what is added through one the other one counts, under load, no later than a near cache may be.
 func TestA74TwoServersUnderLoad(t *testing.T) {
-	address := database(t, "go_orders_load")
+	address := database(t)
 	one, other := start(t, "DATABASE_URL="+address, "CACHE_TIMEOUT_SECONDS=soon"), start(t, "PG_SERVICE_URI="+address)
 	servers := []*process{one, other}
 	span := 3 * time.Second
