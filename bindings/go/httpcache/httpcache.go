@@ -12,7 +12,8 @@
 // anew. GET and HEAD are answered from what GET has stored: answers of status 200 without a cookie, no-store, private, trailers, or a
 // Vary that Options does not name, which were neither flushed meanwhile nor are longer than MaxBody. What may not be stored reaches its
 // client as it is written, and for some seconds nobody waits for it. Requests with Authorization or Cookie pass, unless Options says what
-// they mean. Nothing that a client sends keeps its request from the cache.
+// they mean. Nothing that a client sends keeps its request from the cache. Who may not see an answer has to be refused before this
+// middleware, which does not ask the handler each time.
 //
 // Answers have a header X-Cache:
 //

@@ -71,8 +71,8 @@ func (p *Producer) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	return []metricdata.ScopeMetrics{{Scope: instrumentation.Scope{Name: scope, Version: pgcache.Version()}, Metrics: metrics}}, nil
 }
 
-// units are those of UCUM, as OpenTelemetry wants them.
-var units = map[string]string{"seconds": "s", "bytes": "By", "": "1"}
+// units are those of UCUM, as OpenTelemetry wants them. What is counted has none: exporters to Prometheus would call it a ratio.
+var units = map[string]string{"seconds": "s", "bytes": "By"}
 
 // dataOf gives the samples of one name; nil: their kind is not known.
 func (p *Producer) dataOf(samples []pgcache.Sample, now time.Time) metricdata.Aggregation {

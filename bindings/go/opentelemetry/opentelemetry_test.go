@@ -175,7 +175,8 @@ func TestA60Producer(t *testing.T) {
 
 	for name, value := range map[string]float64{"pgcache_hits_total": 2, "pgcache_misses_total": 2} {
 		sum := metrics[name].Data.(metricdata.Sum[float64])
-		if !sum.IsMonotonic || sum.Temporality != metricdata.CumulativeTemporality || metrics[name].Description == "" {
+		if !sum.IsMonotonic || sum.Temporality != metricdata.CumulativeTemporality || metrics[name].Description == "" ||
+			metrics[name].Unit != "" {
 			t.Errorf("%s: %+v", name, sum)
 		}
 		found := false
