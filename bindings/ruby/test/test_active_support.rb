@@ -184,6 +184,7 @@ class TestActiveSupport < PGCacheTest
     assert_equal [11, 14, 12], [here.increment("count"), here.increment("count", 3), here.decrement("count", 2)]
     assert_equal 12, here.read("count")
     here.write("text", "7", raw: true)
+    assert_equal ["7", { "text" => "7" }, "7"], [here.read("text", raw: true), here.read_multi("text", raw: true), here.fetch("text", raw: true) { flunk }]
     assert_equal 8, here.increment("text")
     assert_equal 8, here.pgcache.get("text"), "as other languages read it"
     here.increment("brief", 1, expires_in: 60)
@@ -363,6 +364,18 @@ class TestActiveSupport < PGCacheTest
     end
   end
 
+  def test_an_object_of_a_class_that_is_no_more
+    told = []
+    here = store(error_handler: ->(**what) { told << what[:exception].class })
+    self.class.const_set(:Gone, Struct.new(:x))
+    here.write("key", self.class::Gone.new(1))
+    self.class.send(:remove_const, :Gone)
+    assert_nil here.read("key")
+    assert_equal({}, here.read_multi("key"))
+    assert_equal 2, here.fetch("key") { 2 }
+    assert_equal [2, [ArgumentError]], [here.read("key"), told.uniq]
+  end
+
   def test_the_default_error_handler_logs
     lines = StringIO.new
     ActiveSupport::Cache::PgcacheStore.logger = Logger.new(lines)
@@ -378,6 +391,7 @@ class TestActiveSupport < PGCacheTest
     here = store
     assert_raises(PGCache::InvalidError) { here.write("key", 1, tags: [""]) }
     assert_raises(PGCache::InvalidError) { here.read("") }
+    assert_raises(ArgumentError) { here.write(nil, 1) }
     assert_raises(TypeError) { here.write("key", proc {}) }
     assert_raises(PGCache::BusyError) { here.fetch("key") { raise PGCache::BusyError, "of the block" } }
   end
@@ -403,6 +417,8 @@ class TestActiveSupport < PGCacheTest
     here.fetch("key") { 1 }
     here.fetch("key") { flunk }
     here.increment("count")
+    here.fetch_multi("key", "missing") { |name| name }
+    assert_equal [["cache_read_multi", nil], ["cache_read", false], ["cache_generate", nil], ["cache_write", nil]], events.pop(4)
     assert_equal [["cache_read", false], ["cache_generate", nil], ["cache_write", nil], ["cache_read", true], ["cache_fetch_hit", nil],
                   ["cache_increment", nil]], events
   ensure

@@ -26,7 +26,7 @@ module ActiveSupport # :nodoc:
     #        before such a commit is not stored after it.
     # lease:: of #fetch: how long the block may take before somebody else may run it (10 seconds)
     # race_condition_ttl:: of #fetch: for so long after the end of what a #fetch has stored the others get it, while one runs the block
-    # raw:: the value as the other languages read it: an Integer is a counter, everything else its #to_s
+    # raw:: the value as other languages read it: what is a whole number is a counter, everything else its #to_s
     #
     # What is not +raw+ goes through the store's coder, which is Marshal unless ActiveSupport is told otherwise, and is signed with the
     # secret, for this key: nobody who can merely write to the cache can make objects here. What is not signed so is a miss.
@@ -77,8 +77,12 @@ module ActiveSupport # :nodoc:
       def fetch_multi(*names)
         raise ArgumentError, "a block has to give what is missing" unless block_given?
 
-        options = names.extract_options!
-        found = options[:force] ? {} : read_multi(*names, options)
+        options = merged_options(names.extract_options!)
+        found = {}
+        instrument(:read_multi, names, options) do |payload|
+          found = read_multi_entries(names, **options) unless options[:force]
+          payload.merge!(hits: found.keys, super_operation: :fetch_multi)
+        end
         names.to_h { |name| [name, found.fetch(name) { fetch(name, options) { yield name } }] }
       end
 
@@ -104,7 +108,7 @@ module ActiveSupport # :nodoc:
 
       # Deletes what has expired, which the janitor of the cache does anyway. Gives how many that were.
       def cleanup(_options = nil)
-        instrument(:cleanup, nil) { @pgcache.cleanup }
+        @pgcache.cleanup
       end
 
       # Deletes all entries: those of the store's namespace if it has one, or else all of the cache's namespace.
@@ -120,10 +124,10 @@ module ActiveSupport # :nodoc:
 
       private
 
-      def read_entry(key, **_options)
+      def read_entry(key, raw: false, **_options)
         failsafe(:read_entry) do
           found = @pgcache.get(key, self)
-          entry_of(key, found) unless equal?(found)
+          entry_of(key, found, raw) unless equal?(found)
         end
       end
 
@@ -131,7 +135,7 @@ module ActiveSupport # :nodoc:
         keys = names.to_h { |name| [name, normalize_key(name, options)] }
         found = failsafe(:read_multi_entries, returning: {}) { @pgcache.get_many(keys.values.uniq) }
         keys.each_with_object({}) do |(name, key), values|
-          entry = entry_of(key, found[key]) if found.key?(key)
+          entry = entry_of(key, found[key], options[:raw]) if found.key?(key)
           values[name] = entry.value if entry && !entry.mismatched?(normalize_version(name, options))
         end
       end
@@ -177,7 +181,7 @@ module ActiveSupport # :nodoc:
         begin
           @pgcache.load(key, **how) do |load|
             begun = true
-            entry = entry_of(key, load.value) if load.entry
+            entry = entry_of(key, load.value, options[:raw]) if load.entry
             next entry.value if entry && !load.lease? && !entry.mismatched?(normalize_version(name, options))
 
             super(name, *others, { **options, pgcache_load: load, pgcache_ttl: how[:ttl] }, &block)
@@ -216,6 +220,7 @@ module ActiveSupport # :nodoc:
       end
 
       def value_of(key, entry, raw)
+        raise ArgumentError, "a key is not blank" if key.nil?
         return raw_value(entry.value) if raw
 
         payload = serialize_entry(entry).b
@@ -229,17 +234,24 @@ module ActiveSupport # :nodoc:
       end
 
       # The entry of what was read, or nil if it is not ours.
-      def entry_of(key, found)
-        return Entry.new(plain(found), compress: false) unless binary?(found) && found.start_with?(HEADER)
+      def entry_of(key, found, raw)
+        return Entry.new(plain(found, raw), compress: false) unless binary?(found) && found.start_with?(HEADER)
 
         signature = found.byteslice(HEADER.bytesize, SIGNATURE)
         payload = found.byteslice((HEADER.bytesize + SIGNATURE)..)
-        deserialize_entry(payload) if payload && OpenSSL.fixed_length_secure_compare(signature, signature(key, payload))
+        readable(payload) if payload && OpenSSL.fixed_length_secure_compare(signature, signature(key, payload))
       end
 
-      # What was written with +raw+ came as text.
-      def plain(found)
-        return found unless binary?(found)
+      # What cannot be read is a miss, such as an object of a class that is no more. Newer versions of ActiveSupport read the value late.
+      def readable(payload)
+        deserialize_entry(payload)&.tap(&:value)
+      rescue StandardError => error
+        failed(:read_entry, nil, error)
+      end
+
+      # What was written with +raw+ came as text, and a counter is asked for as such.
+      def plain(found, raw)
+        return raw && found.is_a?(Integer) ? found.to_s : found unless binary?(found)
 
         text = found.dup.force_encoding(Encoding::UTF_8)
         text.valid_encoding? ? text : found
