@@ -226,12 +226,12 @@ $(PROMETHEUS_STATIC): $(PROMETHEUS_OBJECTS)
 
 $(B)/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(COUNT_EXITS) $(SHARED_LINKS)
 	$(SAY) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) $(COUNT_EXITS_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(filter %.o,$^) -L$(B) -lpgcache -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) $(COUNT_EXITS_LDFLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $(filter %.o,$^) -L$(B) -lpgcache $(PQ_LIBS) -lm
 # The same without the build tree's search path.
 $(B)/install/pgcache: $(CLI_OBJECTS) $(CLI_INTERNAL) $(SHARED_LINKS)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(CLI_OBJECTS) $(CLI_INTERNAL) -L$(B) -lpgcache -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(CLI_OBJECTS) $(CLI_INTERNAL) -L$(B) -lpgcache $(PQ_LIBS) -lm
 
 $(B)/pgcache.pc: pgcache.pc.in abi/pgcache.h Makefile FORCE
 	@mkdir -p $(B)
@@ -451,7 +451,10 @@ fuzzers: $(FUZZERS)
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(STATIC)
 	@mkdir -p $(@D)
 	$(SAY) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $< $(STATIC) $(LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(STATIC) $(LIBS)
+# What the command reads, which is no part of the library.
+CLI_READERS := $(patsubst %,$(B)/obj/impl/cli/%.o,pickle pickle_json text)
+$(B)/fuzz/fuzz_pickle $(B)/tests/unit: $(CLI_READERS)
 
 # ---- Demo and measurements --------------------------------------------------------------------------------------------------------
 

@@ -58,6 +58,10 @@ typedef enum option_id {
   OPTION_INTERVAL,
   OPTION_TIMES,
   OPTION_PROMETHEUS,
+  OPTION_FROM,
+  OPTION_SOURCE,
+  OPTION_SOURCE_TABLE,
+  OPTION_OVERWRITE,
   OPTION_COUNT
 } option_id;
 
@@ -140,6 +144,9 @@ int command_cleanup(cli_session *session);
 int command_limit(cli_session *session);
 int command_usage(cli_session *session);
 int command_stats(cli_session *session);
+
+/* import.c: another cache's entries. */
+int command_import(cli_session *session);
 
 /* top.c */
 int command_top(cli_session *session);

@@ -192,17 +192,6 @@ static int load(loading *self) {
   return CLI_NEGATIVE;
 }
 
-/* What load_fill() would refuse, which is too late: the program would have run. */
-static int check_tags(const cli_dependencies *tags) {
-  bool good = tags->count <= PGCACHE_DEPENDENCIES_MAX;
-  for (size_t index = 0; index < tags->count; index++)
-    good = good && tags->names[index].size > 0 && tags->names[index].size <= PGCACHE_TAG_MAX;
-  if (good)
-    return CLI_OK;
-  out_error("an entry has up to %d tags of 1 to %d bytes", PGCACHE_DEPENDENCIES_MAX, PGCACHE_TAG_MAX);
-  return CLI_USAGE;
-}
-
 int command_load(cli_session *session) {
   loading self = {.session = session, .how = PGCACHE_LOAD_OPTIONS_INIT, .error = PGCACHE_ERROR_INIT};
   if (session->operands_before_dashes != 1 || session->operand_count < 2) {
@@ -212,7 +201,7 @@ int command_load(cli_session *session) {
   self.how.lease_ms = LEASE_MS;
   int code = options_dependencies(&self.tags, session, NULL, 0, PGCACHE_DEPENDS_ON_TAG);
   if (code == CLI_OK)
-    code = check_tags(&self.tags);
+    code = options_check_tags(&self.tags); /* load_fill() would say so too late: the program would have run */
   if (code == CLI_OK)
     code = options_ttl(&self.how.ttl_ms, session, PGCACHE_TTL_DEFAULT);
   if (code == CLI_OK)

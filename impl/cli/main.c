@@ -83,6 +83,11 @@ const cli_command cli_commands[] = {
      "On a terminal a screen, until q is pressed; else lines: a word, and what it stands for, with tabs in between, and an\n"
      "empty line behind each reading. It shows the processes that publish, see the setting publish_ms.",
      OPTION_BIT(OPTION_INTERVAL) | OPTION_BIT(OPTION_TIMES), 0, 0, true, command_top},
+    {"import", "", "take over the entries of another cache's table",
+     "Entries keep the time that they have left, and what the cache has already stays. A line `after KEY` tells how far it\n"
+     "is: with --after KEY another import goes on from there. The last lines count what became of the rows.",
+     KEY | TAG | OPTION_BIT(OPTION_FROM) | OPTION_BIT(OPTION_SOURCE) | OPTION_BIT(OPTION_SOURCE_TABLE) |
+     OPTION_BIT(OPTION_AFTER) | OPTION_BIT(OPTION_PAGE_SIZE) | OPTION_BIT(OPTION_OVERWRITE), 0, 0, true, command_import},
     {"doctor", "", "examine the cache and the server, and say what is wrong",
      "A line for each thing it looked at: severity, check, finding, evidence and remedy, with tabs in between.\n"
      "Exit 4: the worst is a warning. Exit 5: it is an error, or nothing could be examined.",

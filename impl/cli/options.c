@@ -31,6 +31,10 @@ const cli_option cli_options[OPTION_COUNT] = {
     [OPTION_INITIAL] = {"initial", "NUMBER", "what a counter that is not there starts from (0)"},
     [OPTION_LIMIT] = {"limit", "COUNT", "stop after so many keys"},
     [OPTION_AFTER] = {"after", "KEY", "begin behind this key"},
+    [OPTION_FROM] = {"from", "CACHE", "whose table: psycache, postgres-cache or fastapi-cachekit"},
+    [OPTION_SOURCE] = {"source", "ADDRESS", "the database that the table is in, if it is another than the cache's"},
+    [OPTION_SOURCE_TABLE] = {"source-table", "TABLE", "what the table is called, such as shop.psycache"},
+    [OPTION_OVERWRITE] = {"overwrite", NULL, "replace what the cache has already"},
     [OPTION_PAGE_SIZE] = {"page-size", "COUNT", "ask the server for so many keys at a time (1000)"},
     [OPTION_ALL] = {"all", NULL, "every namespace of the schema"},
     [OPTION_YES] = {"yes", NULL, "do not ask for confirmation"},
@@ -384,6 +388,16 @@ int options_dependencies(cli_dependencies *out, const cli_session *session, char
   for (size_t index = 0; index < operand_count && code == CLI_OK; index++)
     code = add_dependency(out, session, kind, operands[index]);
   return code;
+}
+
+int options_check_tags(const cli_dependencies *tags) {
+  bool good = tags->count <= PGCACHE_DEPENDENCIES_MAX;
+  for (size_t index = 0; index < tags->count; index++)
+    good = good && tags->names[index].size > 0 && tags->names[index].size <= PGCACHE_TAG_MAX;
+  if (good)
+    return CLI_OK;
+  out_error("an entry has up to %d tags of 1 to %d bytes", PGCACHE_DEPENDENCIES_MAX, PGCACHE_TAG_MAX);
+  return CLI_USAGE;
 }
 
 void options_free_dependencies(cli_dependencies *dependencies) {

@@ -56,6 +56,8 @@ typedef struct cli_dependencies {
 /* What --tag names, and the operands as tags or keys. To be given to options_free_dependencies(), whatever the code. */
 int options_dependencies(cli_dependencies *out, const cli_session *session, char *const *operands, size_t operand_count,
                          pgcache_dependency_kind kind);
+/* Says whether an entry can depend on these tags; if not, prints the line. */
+int options_check_tags(const cli_dependencies *tags);
 void options_free_dependencies(cli_dependencies *dependencies);
 
 /* The decimal 64-bit integer in text. */

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "screen.h"
+#include "text.h"
 #include "watch.h"
 
 static struct {
@@ -112,45 +113,11 @@ int out_finish(int code) {
   return CLI_ERROR;
 }
 
-/* The length of the valid UTF-8 sequence at data, 0 if there is none; *point is its character. */
-static size_t utf8_sequence(const unsigned char *data, size_t size, uint32_t *point) {
-  static const struct {
-    unsigned char mask, lead;
-    uint32_t least;
-  } forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-
-  for (size_t length = 1; length <= 4 && length <= size; length++) {
-    if ((data[0] & forms[length - 1].mask) != forms[length - 1].lead)
-      continue;
-    *point = data[0] & (uint32_t)(unsigned char)~forms[length - 1].mask;
-    for (size_t index = 1; index < length; index++) {
-      if ((data[index] & 0xc0) != 0x80)
-        return 0;
-      *point = *point << 6 | (data[index] & 0x3fU);
-    }
-    bool surrogate = *point >= 0xd800 && *point <= 0xdfff;
-    return *point < forms[length - 1].least || *point > 0x10ffff || surrogate ? 0 : length;
-  }
-  return 0;
-}
-
-static bool is_utf8(const unsigned char *data, size_t size) {
-  uint32_t point = 0;
-  while (size > 0) {
-    size_t length = utf8_sequence(data, size, &point);
-    if (length == 0)
-      return false;
-    data += length;
-    size -= length;
-  }
-  return true;
-}
-
 void out_escaped(const void *data, size_t size) {
   const unsigned char *bytes = data;
   while (size > 0) {
     uint32_t point = 0;
-    size_t length = utf8_sequence(bytes, size, &point);
+    size_t length = text_utf8_sequence(bytes, size, &point);
     bool control = point < 0x20 || (point >= 0x7f && point <= 0x9f);
     if (length > 0 && point == '\n')
       out_text("\\n");
@@ -298,7 +265,7 @@ void json_string(const char *name, const char *text) {
   size_t size = strlen(text);
   /* Paths and messages may hold any byte; what is not UTF-8 is replaced, because JSON must be UTF-8. */
   json_name(name, "");
-  if (is_utf8((const unsigned char *)text, size)) {
+  if (text_is_utf8(text, size)) {
     json_quote((const unsigned char *)text, size);
     return;
   }
@@ -316,7 +283,7 @@ void json_string(const char *name, const char *text) {
 void json_bytes(const char *name, const void *data, size_t size) {
   json_name(name, "_base64");
   json_base64(data, size);
-  if (is_utf8(data, size)) {
+  if (text_is_utf8(data, size)) {
     json_name(name, "");
     json_quote(data, size);
   }

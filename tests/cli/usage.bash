@@ -4,7 +4,7 @@
 # What is set here is read in support.bash, and the other way round.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats top doctor init upgrade local version help'
+commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats top import doctor init upgrade local version help'
 
 begin "help lists every command and every setting, and needs no server"
 bare help
@@ -145,6 +145,12 @@ load takes no option --file|load k --file x -- true
 get takes no option --tag|get k --tag t
 the tag is not base64|put k v --key-base64 --tag !!
 nothing to do|invalidate
+--from needs|import
+--from needs|import --from redis
+an entry has up to 16 tags|import --from psycache --tag=
+--page-size needs|import --from psycache --page-size 0
+--after is not base64|import --from psycache --key-base64 --after !!
+get takes no option --from|get k --from psycache
 the key is not base64|invalidate --key-base64 a
 the tag is not base64|tags --key-base64 a
 END

@@ -5,7 +5,7 @@
 
 _pgcache() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-  local commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats top doctor init upgrade keygen local version help'
+  local commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats top import doctor init upgrade keygen local version help'
   local local_commands='start stop status url psql'
   local settings='--url --schema --namespace --table --values --prepared --app-role --app-namespaces
     --grants --owner-role --pool-min --pool-max --pool-max-lifetime-ms
@@ -21,7 +21,7 @@ _pgcache() {
     word=${COMP_WORDS[index]}
     case $word in
       = | --*=*) ;;
-      --json | --help | --version | --key-base64 | --if-absent | --if-present | --all | --yes | --dry-run | --prometheus | -h | -V) ;;
+      --json | --help | --version | --key-base64 | --if-absent | --if-present | --all | --yes | --dry-run | --prometheus | --overwrite | -h | -V) ;;
       --*)
         [[ ${COMP_WORDS[index + 1]} == '=' ]] && ((index++))
         ((index++))
@@ -101,7 +101,11 @@ _pgcache() {
       mapfile -t COMPREPLY < <(compgen -W '30s 5m 1h 1d never' -- "$current")
       return
       ;;
-    --url)
+    --from)
+      mapfile -t COMPREPLY < <(compgen -W 'psycache postgres-cache fastapi-cachekit' -- "$current")
+      return
+      ;;
+    --url | --source)
       mapfile -t COMPREPLY < <(compgen -W 'local: null: postgresql://' -- "$current")
       return
       ;;
@@ -111,7 +115,7 @@ _pgcache() {
       --maintenance-timeout-ms | --default-ttl-ms | --max-value-bytes | --compression-min-bytes | --keys | \
       --cleanup-share | --cleanup-chance | --access-stamp-ms | --load-threads | --near-max-bytes | --near-max-entries | --near-staleness-ms | \
       --near-absent-ms | --near-audit-ms | --listen-url | --notify-channel | --slow-ms | --publish-ms | --max-entries | --max-bytes | --count | \
-      --tag)
+      --tag | --source-table)
       return
       ;;
   esac
@@ -133,6 +137,7 @@ _pgcache() {
       limit) words+=' --all --max-entries --max-bytes' ;;
       stats) words+=' --prometheus' ;;
       top) words+=' --interval --count' ;;
+      import) words+=' --key-base64 --tag --from --source --source-table --after --page-size --overwrite' ;;
       init) words+=' --dry-run' ;;
       local) words+=' --dir' ;;
     esac
