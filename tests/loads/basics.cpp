@@ -74,6 +74,21 @@ TEST_CASE("Values of all kinds: empty, large, compressed, encrypted, under keyed
   }
 }
 
+TEST_CASE("A key that is known to have no value is not listed", "[rule:load][basics]") {
+  Store store;
+  How how;
+  how.absent_ttl_ms = 60000;
+  REQUIRE(begin(store.cache, "absent", how).load.fill_absent() == PGCACHE_OK);
+  REQUIRE(store.cache.put("there", "v") == PGCACHE_OK);
+  pgcache_value *found[4] = {};
+  size_t count = 0;
+  REQUIRE(pgcache_keys(store.cache.raw(), found, 4, &count, nullptr, 0, nullptr, 0, nullptr, nullptr) == PGCACHE_OK);
+  CHECK(count == 1);
+  CHECK(string(static_cast<const char *>(pgcache_value_data(found[0])), pgcache_value_size(found[0])) == "there");
+  for (pgcache_value *key : found)
+    pgcache_value_free(key);
+}
+
 TEST_CASE("A value that this handle cannot read is loaded anew", "[rule:load][basics]") {
   Store store;
   setenv("PGCACHE_TEST_LOAD_KEYS", "key1 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", 1);

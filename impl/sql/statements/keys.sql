@@ -6,6 +6,6 @@
 SELECT e.key, e.version, e.format, e.fresh_until, e.expires_at, :now
   FROM :"schema".entries e
  WHERE e.namespace = $1::text AND e.key >= $2::bytea AND ($3::bytea IS NULL OR e.key < $3::bytea) AND e.key > $4::bytea
-   AND e.expires_at > :now
+   AND e.expires_at > :now AND e.flags & 64 = 0 -- that there is no value is no entry
  ORDER BY e.key
  LIMIT $5::int
