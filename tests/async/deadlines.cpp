@@ -249,7 +249,7 @@ TEST_CASE("When the server stays away the breaker refuses what waits, long befor
           "[rule:late][rule:breaker][unavailable]") {
   Store store;
   Proxy proxy;
-  const Cache cache = store.open({{"url", proxy.conninfo()}});
+  Cache cache = store.open({{"url", proxy.conninfo()}});
   const Requests requests(cache);
   proxy.refuse(true);
   const int64_t start = now_ms();
