@@ -31,8 +31,9 @@ string both(const PrivateServer &one, const PrivateServer &other) {
 
 /* libfaketime, if it is installed: its clock is what a file says. */
 string faketime() {
-  for (const char *path : {"/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-                           "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/faketime/libfaketime.so.1"}) {
+  for (const char *path :
+       {"/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+        "/usr/lib/faketime/libfaketime.so.1"}) {
     if (access(path, R_OK) == 0)
       return path;
   }
@@ -303,8 +304,8 @@ TEST_CASE("The server's wall clock is set back, ahead and right again: nothing s
                                             {"+0", -10, 10}}) {
     set(offset);
     INFO(offset);
-    const int seconds = std::stoi(
-        store.pg.one("SELECT (extract(epoch FROM clock_timestamp()) - $1::float)::int", {std::to_string(time(nullptr))}));
+    const int seconds = std::stoi(store.pg.one("SELECT (extract(epoch FROM clock_timestamp()) - $1::float)::int",
+                                               {std::to_string(time(nullptr))}));
     CHECK((seconds >= least && seconds <= most)); /* it does have another clock */
     CHECK(watch.goes_on(50));
     CHECK(eventually([&] { return reader.is_valid(); }));
