@@ -420,13 +420,11 @@ check-long:
 	$(MAKE) staleness ARGS='--faults all --seconds 60 --reads 10000000'
 	$(MAKE) histories OPERATIONS=1000000
 	$(MAKE) loads LOADS=1000000
-# What mostly waits runs beside something else.
-check-all: all tests light-checks
-	ci/side-by-side '$(MAKE) test-unit' '$(MAKE) test-store'
-	ci/side-by-side '$(MAKE) test-async' '$(MAKE) test-roles' '$(MAKE) test-pooler'
-	ci/side-by-side '$(MAKE) test-near' '$(MAKE) test-faults' '$(MAKE) test-prometheus'
-	ci/side-by-side '$(MAKE) test-loads' '$(MAKE) test-near-store' '$(MAKE) test-cli'
-	$(MAKE) check-bindings
+# What mostly waits runs beside something else; what takes long begins first.
+check-all: all tests bindings $(B)/conformance light-checks
+	ci/side-by-side -j 3 $(patsubst %,'$(MAKE) %',test-store check-python test-near test-loads check-golang test-async \
+	  test-cli check-ruby test-near-store test-faults test-unit test-prometheus test-roles test-pooler test-conformance)
+	ci/check-bindings-cover
 light-checks: all
 	ci/check-symbols
 	$(if $(PROMETHEUS_ALL),ci/check-symbols --prometheus)
@@ -541,8 +539,8 @@ bindings: python golang ruby
 # Each language by itself, then all of them with one another.
 check-bindings: bindings $(B)/conformance
 	ci/side-by-side '$(MAKE) check-python' '$(MAKE) check-golang' '$(MAKE) check-ruby'
+	$(MAKE) test-conformance
 	ci/check-bindings-cover
-	ci/side-by-side '$(MAKE) test-conformance'
 
 # ---- Care of the source ------------------------------------------------------------------------------------------------------------
 

@@ -179,7 +179,8 @@
  *   [rule:late]     When a deadline passes, or a request is cancelled, it is completed at once: one that was not sent, and
  *                   every read, as PGCACHE_TIMEOUT or PGCACHE_CANCELLED; a write that was sent as PGCACHE_UNKNOWN.
  *                   Requests for the same key wait until the server has answered. While there is no connection requests
- *                   wait for their deadline, [rule:breaker] permitting.
+ *                   wait for their deadline; after a second each attempt to connect that fails counts for [rule:breaker],
+ *                   which then refuses them all.
  *                   If the server has also been silent for a second, its connection is closed: other requests on it
  *                   end as after any lost connection, reads are sent again.
  *   [rule:fd]       pgcache_event_fd() is readable exactly while a completion waits to be taken or dispatched. Wait for it with

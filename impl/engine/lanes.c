@@ -20,6 +20,7 @@
 #define LINGER_US 10000   /* an idle lane is kept so long */
 #define LENT_US 100000    /* a busy one, when others wait for a connection */
 #define SILENT_US 1000000 /* so long without a byte is too long, when somebody's deadline has passed */
+#define AWAY_US 1000000   /* so long without a connection, and each attempt that fails is a failure of the server */
 #define RETRY_US 10000    /* the pause when nothing could be sent */
 #define OPEN_MS 5000      /* how long the crew waits for a connection before it tries anew */
 #define BACKOFF_FIRST_US 20000
@@ -95,6 +96,9 @@ static void lane_opened(pgc_job *job) {
   if (lane->busy)
     return; /* calls have them all: no failure, and somebody waits in line again */
   note_failure(self, &lane->error);
+  /* After a server that only restarts the breaker need not look: what is queued waits for it. */
+  if (self->retry_at_us - self->failing_since_us > AWAY_US)
+    self->store->waited_in_vain(self->store, &self->last_failure);
   self->retry_at_us += pgc_backoff_us(self->failures - 1, BACKOFF_FIRST_US, BACKOFF_MAX_US, pgc_random_u64());
 }
 
@@ -223,15 +227,15 @@ void pgc_lanes_suspect(pgc_engine *self, int64_t now_us) {
     if (lane->channel != NULL && lane->sent > 0 && now_us - lane->heard_us > SILENT_US)
       pgc_lane_serve(self, lane, lane->heard_us); /* it may be this thread that did not listen */
     if (lane->channel != NULL && lane->sent > 0 && now_us - lane->heard_us > SILENT_US) {
-      self->store->waited_in_vain(self->store);
+      self->store->waited_in_vain(self->store, NULL);
       lane->channel->sever(lane->channel);
       receive(self, lane);
     }
     connected = connected || lane->channel != NULL;
   }
   /* A deadline that is shorter than that is the caller's, and says nothing about the server. */
-  if (!connected && self->failures > 0 && now_us - self->failing_since_us > SILENT_US)
-    self->store->waited_in_vain(self->store);
+  if (!connected && self->failures > 0 && now_us - self->failing_since_us > AWAY_US)
+    self->store->waited_in_vain(self->store, &self->last_failure);
 }
 
 pgc_deadline pgc_lanes_tidy(pgc_engine *self, int64_t now_us) {

@@ -96,7 +96,7 @@ pgcache_status pgc_pg_open_channel(pgc_store *base, pgc_channel **out, pgc_deadl
   }
   if (status == PGCACHE_OK)
     return PGCACHE_OK;
-  /* The breaker is not told: what is queued waits for a connection up to its deadline, and that counts. */
+  /* The breaker is not told: how long what is queued may wait for a connection is the engine's to say. */
   return pgc_fail_sql(error, status, failure.sqlstate, "%s", failure.message);
 }
 
@@ -105,20 +105,18 @@ bool pgc_pg_is_troubled(pgc_store *base) {
   return here != NULL && pgc_breaker_is_open(&here->breaker);
 }
 
-void pgc_pg_waited_in_vain(pgc_store *base) {
+void pgc_pg_waited_in_vain(pgc_store *base, const pgcache_error *why) {
   pgc_pg_store *self = (pgc_pg_store *)base;
   pgc_process *here = pgc_pg_process(self);
   if (here == NULL || here->source->closed(here->source))
     return;
-  bool connected = here->source->look(here->source);
-  pgcache_error failure = PGCACHE_ERROR_INIT;
-  if (connected)
-    pgc_fail(&failure, PGCACHE_TIMEOUT, "the server did not answer before the deadline");
-  else
-    pgc_fail(&failure, PGCACHE_TIMEOUT, "no connection before the deadline");
-  if (connected) /* what was idle meanwhile may be as dead */
+  pgcache_error silence = PGCACHE_ERROR_INIT;
+  if (why == NULL) { /* what was idle meanwhile may be as dead */
     here->source->distrust(here->source, pgc_monotonic_us() - self->patience_us);
-  pgc_pg_leave_breaker(self, here, PGC_BREAKER_PASS, connected ? PGC_FAULT_SILENT : PGC_FAULT_UNREACHABLE, &failure);
+    pgc_fail(&silence, PGCACHE_TIMEOUT, "the server did not answer before the deadline");
+  }
+  pgc_pg_leave_breaker(self, here, PGC_BREAKER_PASS, why == NULL ? PGC_FAULT_SILENT : PGC_FAULT_UNREACHABLE,
+                       why == NULL ? &silence : why);
 }
 
 bool pgc_pg_is_stamp_due(pgc_store *base) {

@@ -78,7 +78,7 @@ pgcache_status pgc_pg_fence(pgc_store *base, pgc_deadline deadline, pgcache_erro
 pgcache_status pgc_pg_open_channel(pgc_store *base, struct pgc_channel **out, pgc_deadline deadline, bool *busy,
                                    pgcache_error *error);
 bool pgc_pg_is_troubled(pgc_store *base);
-void pgc_pg_waited_in_vain(pgc_store *base);
+void pgc_pg_waited_in_vain(pgc_store *base, const pgcache_error *why);
 bool pgc_pg_is_stamp_due(pgc_store *base);
 
 #endif

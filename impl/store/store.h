@@ -296,8 +296,8 @@ struct pgc_store {
                                  pgcache_error *error);
   /* Whether the breaker is open, so that operations are to go through run(), which asks it. */
   bool (*is_troubled)(pgc_store *self);
-  /* Tells the breaker of an operation that was given up because there was no connection, or no answer on it. */
-  void (*waited_in_vain)(pgc_store *self);
+  /* Tells the breaker that operations wait in vain: there is no connection, and why; or, NULL, no answer on it. */
+  void (*waited_in_vain)(pgc_store *self, const pgcache_error *why);
   /* Whether a PGC_OP_STAMP should be run, where it may wait: run() does it by itself behind a read, a channel does not. */
   bool (*is_stamp_due)(pgc_store *self);
   /* The near cache of this process; NULL, or the function itself is: there is none. reads: somebody wants to read from it,

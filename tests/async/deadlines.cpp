@@ -245,6 +245,26 @@ TEST_CASE("While there is no server requests wait for their deadline, or for the
   CHECK(now_ms() - up < 10000);
 }
 
+TEST_CASE("When the server stays away the breaker refuses what waits, long before its deadline",
+          "[rule:late][rule:breaker][unavailable]") {
+  Store store;
+  Proxy proxy;
+  Cache cache = store.open({{"url", proxy.conninfo()}});
+  const Requests requests(cache);
+  proxy.refuse(true);
+  const int64_t start = now_ms();
+  const Submitted put = requests.put("k", "v", deadline(120000)), get = requests.get("l", deadline(120000));
+  const Completion written = requests.wait(put.id), read = requests.wait(get.id);
+  CHECK(written == PGCACHE_UNAVAILABLE); /* it was not sent */
+  CHECK(read == PGCACHE_UNAVAILABLE);
+  CHECK(now_ms() - start >= 1000);
+  CHECK(now_ms() - start < 30000);
+  CHECK(cache.counters().breaker_opened == 1);
+  proxy.refuse(false);
+  CHECK(eventually([&] { return requests.wait(requests.put("k", "new", deadline(30000)).id) == PGCACHE_OK; }));
+  CHECK(requests.wait(requests.get("k", deadline(30000)).id).bytes() == "new");
+}
+
 TEST_CASE("A server that is silent: each request ends at its deadline, and the connection is given up",
           "[rule:late][deadline]") {
   Store store;

@@ -11,6 +11,11 @@
 #include "support/private_server.hpp"
 #include "support/report.hpp"
 
+#include <ctime>
+#include <fstream>
+#include <tuple>
+#include <unistd.h>
+
 using namespace test;
 using std::string;
 
@@ -22,6 +27,17 @@ const int64_t bound_ms = 500;
 string both(const PrivateServer &one, const PrivateServer &other) {
   return "host=" + one.socket_folder() + "," + other.socket_folder() +
          " port=5432 user=postgres dbname=postgres connect_timeout=2 target_session_attrs=primary";
+}
+
+/* libfaketime, if it is installed: its clock is what a file says. */
+string faketime() {
+  for (const char *path :
+       {"/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+        "/usr/lib/faketime/libfaketime.so.1"}) {
+    if (access(path, R_OK) == 0)
+      return path;
+  }
+  return {};
 }
 
 } // namespace
@@ -260,4 +276,46 @@ TEST_CASE("[A36] What a transaction invalidates that was prepared before a crash
   CHECK(copy_of(cache, "other") == "nothing");
   CHECK(cache.get("other") == PGCACHE_MISS);
   keep("other");
+}
+
+TEST_CASE("The server's wall clock is set back, ahead and right again: nothing stale, and hits go on",
+          "[threads][clock]") {
+  if (faketime().empty()) {
+    WARN("skipped: libfaketime is not installed");
+    return;
+  }
+  const string clock = scratch_folder() + "/clock";
+  const auto set = [&](const string &offset) {
+    std::ofstream(clock + ".new") << offset << "\n";
+    REQUIRE(rename((clock + ".new").c_str(), clock.c_str()) == 0);
+  };
+  set("+0");
+  PrivateServer server({}, {},
+                       {"LD_PRELOAD=" + faketime(), "FAKETIME_TIMESTAMP_FILE=" + clock, "FAKETIME_NO_CACHE=1",
+                        "FAKETIME_DONT_FAKE_MONOTONIC=1"});
+  Store store({}, server.conninfo());
+  const int64_t long_bound_ms = 5000; /* which a busy machine keeps */
+  Reader reader(store, {{"near_staleness_ms", std::to_string(long_bound_ms)}}, server.conninfo());
+  Watch watch(reader, store.open(), long_bound_ms);
+  REQUIRE(watch.goes_on());
+  for (const auto &[offset, least, most] : {std::tuple<string, int, int>{"-86400", -86500, -86300},
+                                            {"+86400", 86300, 86500},
+                                            {"-3", -13, 7},
+                                            {"+0", -10, 10}}) {
+    set(offset);
+    INFO(offset);
+    const int seconds = std::stoi(store.pg.one("SELECT (extract(epoch FROM clock_timestamp()) - $1::float)::int",
+                                               {std::to_string(time(nullptr))}));
+    CHECK((seconds >= least && seconds <= most)); /* it does have another clock */
+    CHECK(watch.goes_on(50));
+    CHECK(eventually([&] { return reader.is_valid(); }));
+  }
+  watch.end();
+  CHECK(watch.stale == 0);
+  /* What was put with a life of a minute has that again. */
+  REQUIRE(store.cache.put("k", "v", 60000) == PGCACHE_OK);
+  set("-86400");
+  CHECK(store.cache.get("k").bytes() == "v");
+  set("+120");
+  CHECK(store.cache.get("k") == PGCACHE_MISS);
 }

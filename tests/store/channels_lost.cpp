@@ -267,9 +267,9 @@ TEST_CASE("What channels meet counts for the breaker", "[channel][breaker]") {
   healed.send(PGC_OP_GET, "k");
   REQUIRE(healed.finish());
   CHECK_FALSE(raw->is_troubled(raw));
-  raw->waited_in_vain(raw);
+  raw->waited_in_vain(raw, nullptr);
   CHECK_FALSE(raw->is_troubled(raw));
-  raw->waited_in_vain(raw);
+  raw->waited_in_vain(raw, nullptr);
   CHECK(raw->is_troubled(raw));
   CHECK(cache.counters().breaker_opened == 2);
 }

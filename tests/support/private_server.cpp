@@ -187,7 +187,9 @@ PrivateServer::PrivateServer(const PrivateServer *primary) {
   start();
 }
 
-PrivateServer::PrivateServer(const std::vector<std::string> &settings, const std::vector<std::string> &hba) {
+PrivateServer::PrivateServer(const std::vector<std::string> &settings, const std::vector<std::string> &hba,
+                             const std::vector<std::string> &environment)
+    : environment_(environment) {
   static const std::string model = [] {
     const std::string folder = scratch_folder() + "/model";
     run({server_binary("initdb"), "-D", folder, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"},
@@ -228,7 +230,12 @@ PrivateServer::~PrivateServer() {
 void PrivateServer::launch() {
   if (pid_ > 0)
     return;
-  pid_ = start_server_program({server_binary("postgres"), "-D", folder_}, folder_ + "/log");
+  std::vector<std::string> program{server_binary("postgres"), "-D", folder_};
+  if (!environment_.empty()) {
+    program.insert(program.begin(), environment_.begin(), environment_.end());
+    program.insert(program.begin(), "/usr/bin/env");
+  }
+  pid_ = start_server_program(program, folder_ + "/log");
 }
 
 void PrivateServer::start() {

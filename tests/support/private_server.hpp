@@ -30,7 +30,8 @@ class PrivateServer {
 public:
   /* Settings as in postgresql.conf: {"max_connections = 5"}; "port = N" also names the socket. `hba` are lines put
      before the one that trusts everybody on the socket. The server runs when the constructor returns. */
-  explicit PrivateServer(const std::vector<std::string> &settings = {}, const std::vector<std::string> &hba = {});
+  explicit PrivateServer(const std::vector<std::string> &settings = {}, const std::vector<std::string> &hba = {},
+                         const std::vector<std::string> &environment = {}); /* "NAME=value" */
   /* A standby that streams from the primary, which has to run: a base backup of it. */
   explicit PrivateServer(const PrivateServer *primary);
   PrivateServer(const PrivateServer &) = delete;
@@ -58,6 +59,7 @@ private:
   void end(int signal);
   std::string folder_;
   std::string port_ = "5432";
+  std::vector<std::string> environment_;
   pid_t pid_ = -1;
 };
 

@@ -1,0 +1,8 @@
+# tests/orders/build.mk - the order-count application in three languages on one cache; included by the Makefile.
+#
+# SPDX-License-Identifier: MIT
+
+.PHONY: test-orders
+# ARGS: the languages, if not all. PGCACHE_LONG=1: a minute under load.
+test-orders: bindings
+	BUILD=$(B) POSTGRES_OPTIONS='-c max_connections=200' ci/with-postgres tests/orders/run $(ARGS)
