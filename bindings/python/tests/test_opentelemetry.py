@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -18,6 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import pgcache
 from pgcache import errors
 from pgcache.opentelemetry import OpenTelemetryProvider, PgcacheMetrics
+from pgcache.prometheus import PgcacheCollector
 
 METRICS = Path(__file__).resolve().parents[3] / "instrumentation" / "METRICS.md"
 
@@ -123,6 +125,19 @@ def test_a60_metrics(plain: pgcache.Cache, cache: Any) -> None:
     listed = set(re.findall(r"^\| `(pgcache_\w+)` \| (?:counter|gauge|histogram) \|", table, re.MULTILINE))
     assert len(listed) > 40
     assert listed - {re.sub("_(bucket|count|sum)$", "", name) for name in found} - {"pgcache_near_flushes_total"} == set()
+
+
+def test_a60_prometheus_has_the_same_names_by_way_of_opentelemetry(plain: pgcache.Cache) -> None:
+    plain.put("k", b"v")
+    plain.get("k", from_store=True)
+    plain.flush()
+    reader = PrometheusMetricReader()
+    PgcacheMetrics(plain, meter_provider=MeterProvider(metric_readers=[reader]))
+    collectors = reader._collector, PgcacheCollector(plain)
+    names = [{sample.name for family in collector.collect() for sample in family.samples} for collector in collectors]
+    reader.shutdown()
+    assert names[0] - {"target_info"} == names[1]
+    assert "pgcache_operation_duration_seconds_sum" in names[0]
 
 
 def test_a60_metrics_of_caches_that_are_closed(plain: pgcache.Cache) -> None:

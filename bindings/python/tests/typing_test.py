@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from fastapi import FastAPI
 from typing_extensions import assert_type
 
 import pgcache
 from pgcache import AsyncCache, Cache, Entry, Provider, Serializer
+from pgcache.fastapi import ResponseCache
+from pgcache.opentelemetry import OpenTelemetryProvider, PgcacheMetrics
 from pgcache.sentry import SentryProvider
 from pgcache.serializers import Json, MessagePack, OrJson, SignedPickle
 
@@ -83,9 +86,22 @@ async def decorated(cache: Cache, aio: AsyncCache) -> None:
 
 def protocols() -> None:
     serializers: list[Serializer] = [Json(), OrJson(), MessagePack(), SignedPickle(b"k" * 32)]
-    providers: list[Provider] = [SentryProvider()]
+    providers: list[Provider] = [SentryProvider(), OpenTelemetryProvider()]
     Cache("null:", serializer=serializers[0], readers=serializers[1:], providers=providers, pool_max=3)
     Cache("null:", providers=[object()])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+def adapters(cache: Cache, aio: AsyncCache) -> None:
+    app, responses = FastAPI(), ResponseCache(aio)
+    responses.init_app(app, init=True)
+
+    @app.get("/")
+    @responses.cached(60, stale=600, tags=lambda request: [f"path:{request.url.path}"], vary=["Accept"], max_age=30)
+    def shown(x: int) -> int:
+        return x
+
+    responses.cached(60, vary="Accept", nonsense=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    PgcacheMetrics(cache, aio)
 
 
 def values(entry: Entry, sample: pgcache.Sample) -> None:

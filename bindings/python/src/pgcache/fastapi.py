@@ -25,12 +25,14 @@ SPDX-License-Identifier: MIT
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import hashlib
 import inspect
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -67,6 +69,7 @@ TagsOf = Union[Iterable[Key], Callable[[Request], Iterable[Key]]]
 Decision = Callable[[Request], bool]
 
 _NOTE_SECONDS = 5  # how long is remembered that an answer may not be kept, so that nobody waits for it in line
+_AT_LEAST = 0.05  # seconds to store an answer, however long it took to get the lease: out of one deadline
 _LONGEST_KEY = 1024
 _EXCHANGE = "pgcache.exchange"  # in the scope of a request
 _PARAMETER = "pgcache_request"  # of an endpoint, beside its own
@@ -213,6 +216,8 @@ class _Exchange:
         """The lease to do the request again when the stale answer is sent."""
         self.refreshing = False
         """Whether this is such a repetition."""
+        self.left = 0.0
+        """How many seconds the cache may still take."""
         self._storing = storing
 
     def again(self) -> _Exchange | None:
@@ -220,7 +225,7 @@ class _Exchange:
         if self.behind is None:
             return None
         other = _Exchange(storing=self._storing)
-        other.word, other.rule, other.load, other.refreshing = "MISS", self.rule, self.behind, True
+        other.word, other.rule, other.load, other.left, other.refreshing = "MISS", self.rule, self.behind, self.left, True
         self.behind = None
         return other
 
@@ -230,7 +235,9 @@ class _Exchange:
         if load is None:
             return False
         try:
-            version = await load.fill(data)
+            version = await asyncio.wait_for(load.fill(data), self.left)
+        except asyncio.TimeoutError:
+            version = 0
         except Error as failure:
             if failure.status == Status.INVALID:  # such as a tag without a name: what a program does wrong it shall hear
                 raise
@@ -468,6 +475,7 @@ class ResponseCache:
             exchange.word = "BYPASS"
             return None
         exchange.word, exchange.asked = "MISS", request.headers
+        began = time.monotonic()
         try:
             return await (self._read if request.method == "HEAD" else self._read_or_load)(rule, request, exchange)
         except SerializationError:  # something else is stored under the key
@@ -476,6 +484,8 @@ class ResponseCache:
             if failure.status in (Status.INVALID, Status.BAD_SETTING):  # what a program does wrong it shall hear
                 raise
             exchange.word = "ERROR"
+        finally:
+            exchange.left = max(_AT_LEAST, int(self._cache.setting("timeout_ms")) / 1000 - (time.monotonic() - began))
         return None
 
     async def _read(self, rule: _Rule, request: Request, exchange: _Exchange) -> Response | None:

@@ -12,8 +12,9 @@ A span for each operation of a cache, in the trace that is under way:
 
 Keys are part of spans: `OpenTelemetryProvider(keys=False)` leaves them out.
 
-Metrics are those of instrumentation/METRICS.md, pulled from snapshots whenever they are collected. OpenTelemetry takes no histogram that
-was counted elsewhere: of each there are counters with _bucket (attribute `le`), _count and _sum behind its name, as Prometheus has them.
+Metrics are those of instrumentation/METRICS.md, pulled from snapshots whenever they are collected. OpenTelemetry's API for Python takes no
+histogram that was counted elsewhere: of each there are sums with _bucket (attribute `le`), _count and _sum behind its name, so that
+Prometheus gets what it has of histograms, by the same names.
 
 SPDX-License-Identifier: MIT
 """
@@ -115,8 +116,9 @@ class PgcacheMetrics:
         elif kind == "counter":
             self._meter.create_observable_counter(name, [partial(self._observe, name, _values)], unit, text)
         else:
-            for suffix, part, of in (("_bucket", _buckets, ""), ("_count", _counts, ""), ("_sum", _values, unit)):
-                self._meter.create_observable_counter(name + suffix, [partial(self._observe, name, part)], of, text)
+            for suffix, part in (("_bucket", _buckets), ("_count", _counts), ("_sum", _values)):
+                # A counter would become _bucket_total there, and one with a unit _sum_seconds_total.
+                self._meter.create_observable_up_down_counter(name + suffix, [partial(self._observe, name, part)], "", text)
 
     def _observe(self, name: str, part: Callable[[Sample], Iterator[Observation]], options: CallbackOptions) -> list[Observation]:
         with self._taking:
