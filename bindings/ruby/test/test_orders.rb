@@ -101,8 +101,7 @@ class TestOrders < PGCacheTest
 
   # Whoever orders is counted at once, whatever readers cache meanwhile.
   def test_A74_no_reader_brings_the_old_count_back
-    here, = start
-    there, = start(PORT: "0")
+    here, there = Array.new(2) { Thread.new { start.first } }.map(&:value) # both at once
     ordered = 12_000
     done = false
     readers = [here, there].map { |url| Thread.new { (count(url) && count(url, "/count?customerid=5")) until done } }

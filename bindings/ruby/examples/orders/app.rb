@@ -88,20 +88,22 @@ class Orders
 
   # The tags that every change of the table invalidates, in its own transaction. The table is watched if it was not.
   def watch
-    schema, namespace = @cache.setting("schema"), @cache.setting("namespace")
+    tags = watched
+    return tags unless tags.empty?
+
+    sql = %(SELECT "#{@cache.setting("schema")}".watch('orders', namespace => $1))
     @database.transaction do |connection|
       # Alone, if several applications start: making triggers takes the same lock.
       connection.exec("LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE")
-      watched = lambda do
-        sql = %(SELECT unnest(tags) FROM "#{schema}".watched WHERE relation = 'orders'::regclass AND namespace = $1)
-        connection.exec_params(sql, [namespace]).column_values(0).reject { |tag| tag.include?("<") } # with columns: of single rows
-      end
-      tags = watched.call
-      next tags unless tags.empty?
-
-      connection.exec_params(%(SELECT "#{schema}".watch('orders', namespace => $1)), [namespace])
-      watched.call
+      connection.exec_params(sql, [@cache.setting("namespace")]) if watched.empty?
     end
+    watched
+  end
+
+  # Tags with columns in them are of single rows.
+  def watched
+    sql = %(SELECT unnest(tags) FROM "#{@cache.setting("schema")}".watched WHERE relation = 'orders'::regclass AND namespace = $1)
+    @database.query(sql, @cache.setting("namespace")).flatten.reject { |tag| tag.include?("<") }
   end
 end
 

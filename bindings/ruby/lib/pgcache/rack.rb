@@ -17,28 +17,30 @@ module PGCache
   # Set-Cookie, a Cache-Control of +no-store+ or +private+, or a Vary that names what +vary+ does not; requests with Authorization or Cookie
   # are passed through unless +vary+ names these, or +key+ or +public+ is given; and so are those for a range, or with If-Match.
   #
-  # Answers carry +x-cache+: HIT, STALE, MISS (it was not there, and the application answered), BYPASS (the cache was not asked, or may not
-  # keep the answer) or ERROR (the cache failed, and the application answered). They have an +etag+, and If-None-Match is answered with 304.
-  # Their +cache-control+ is the application's, or <tt>no-cache</tt>: clients keep them and ask each time. Nothing that a client sends
-  # makes the cache be passed by, or be filled anew.
+  # Answers carry +x-cache+: HIT, STALE, MISS (it was not there, and the application answered), BYPASS (the cache had nothing to do with it)
+  # or ERROR (the cache failed, and the application answered; that took no longer than the setting +timeout_ms+). What is kept has an
+  # +etag+, and If-None-Match is answered with 304. Its +cache-control+ is the application's, or <tt>no-cache</tt>: clients keep it and
+  # ask each time. Nothing that a client sends makes the cache be passed by, or be filled anew.
   #
-  # Works with Rack 2 and 3, and needs nothing of either.
+  # It is for Rack 2 and 3, and needs nothing of either.
   class Rack
     # The longest body that is kept, unless it is said otherwise, in bytes.
     MAX_BODY = 1024 * 1024
     # For so many seconds after an answer that may not be kept nobody waits for another one.
     NOTE = 5
+    # How long the cache may take to store an answer when finding that it was not there has taken all the time, in seconds.
+    AT_LEAST = 0.1
     # The longest key of the cache, in bytes.
     KEY = 4096
     # Requests that are about more than the whole answer.
-    PASSED = %w[HTTP_RANGE HTTP_IF_MATCH HTTP_IF_UNMODIFIED_SINCE HTTP_UPGRADE].freeze
+    PASSED = %w[HTTP_RANGE HTTP_IF_RANGE HTTP_IF_MATCH HTTP_IF_UNMODIFIED_SINCE HTTP_UPGRADE].freeze
     # What has the application give no whole answer; the answer from the cache is compared here.
     CONDITIONS = %w[HTTP_IF_NONE_MATCH HTTP_IF_MODIFIED_SINCE].freeze
     # What belongs to one connection, or is said anew each time.
     NOT_KEPT = %w[connection keep-alive proxy-connection transfer-encoding te trailer upgrade content-length date x-cache].freeze
     # What an answer without a body still says (RFC 9110, 15.4.5).
     NOT_MODIFIED = %w[cache-control content-location etag expires vary x-cache].freeze
-    private_constant :NOTE, :KEY, :PASSED, :CONDITIONS, :NOT_KEPT, :NOT_MODIFIED
+    private_constant :NOTE, :AT_LEAST, :KEY, :PASSED, :CONDITIONS, :NOT_KEPT, :NOT_MODIFIED
 
     # app:: the application
     # cache:: a PGCache::Cache
@@ -61,6 +63,7 @@ module PGCache
       @app = app
       @cache = cache
       @storing = cache.setting("url") != "null:"
+      @timeout = Integer(cache.setting("timeout_ms")) / 1000.0
       @ttl = ttl
       @where = { namespace: namespace }.compact
       @how = { ttl: ttl, stale: stale, lease: lease, absent_ttl: NOTE, **@where }.compact
@@ -126,13 +129,15 @@ module PGCache
     def get(env)
       key = key_of(env)
       begun = false
+      limit = now + @timeout
       # Removed, and not overwritten later: what a load stores is never older than what it was told of.
       @cache.remove(key, **@where) if @refresh&.call(env)
       @cache.load(key, tags: tags_of(env), **@how) do |load|
         begun = true
         next found(env, load) if load.entry
+        next fill(env, load, [limit - now, AT_LEAST].max) if load.lease?
 
-        load.lease? ? fill(env, load) : pass(env)
+        pass(env, load.status == :miss ? "BYPASS" : "MISS") # known not to be kept, or somebody else takes longer than a call may
       end
     rescue Error
       raise if begun # it is the application's
@@ -141,19 +146,19 @@ module PGCache
     end
 
     def found(env, load)
-      kept = Kept.load(load.value) or return pass(env)
+      kept = Kept.load(load.value) or return pass(env, "ERROR") # somebody else's
       renew(env, load) if load.lease?
       load.entry.stale? ? answer(env, kept, "STALE", 0) : answer(env, kept, "HIT", load.entry.ttl)
     end
 
-    def fill(env, load)
+    def fill(env, load, deadline)
       status, headers, body = whole(env)
       kept, body = keep(status, headers, body)
       unless kept
-        storing { load.fill_absent } # nobody is to wait for the next one
-        return [status, with(headers, "x-cache" => "BYPASS"), body]
+        storing { load.fill_absent(deadline: deadline) } # nobody is to wait for the next one
+        return [status, with(headers, "x-cache" => "MISS"), body]
       end
-      outcome, left = store(load, kept)
+      outcome, left = store(load, kept, deadline)
       answer(env, kept, outcome, left)
     end
 
@@ -172,11 +177,15 @@ module PGCache
 
     # The outcome, and how long the entry lives. A failure of the server that the cache makes a miss of gives a lease that stores nothing,
     # without a version; so does a cache that is switched off.
-    def store(load, kept)
-      version = load.fill(kept.dump) or return ["MISS", 0]
+    def store(load, kept, deadline)
+      version = load.fill(kept.dump, deadline: deadline) or return ["MISS", 0]
       version.zero? && @storing ? ["ERROR", 0] : ["MISS", @ttl]
     rescue Error
       ["ERROR", 0]
+    end
+
+    def now
+      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
 
     def storing
