@@ -73,8 +73,7 @@ class Orders
     known = true
     counted = @cache.get_or_load("num_orders:#{customer || "all"}", ttl: @ttl, tags: @tags) do
       known = false
-      rows = customer ? @database.query("SELECT count(*) FROM orders WHERE customerid = $1", customer) : @database.query("SELECT count(*) FROM orders")
-      Integer(rows.first.first)
+      ask(customer)
     end
     [counted, known]
   end
@@ -85,6 +84,12 @@ class Orders
   end
 
   private
+
+  def ask(customer)
+    sql = "SELECT count(*) FROM orders"
+    rows = customer ? @database.query("#{sql} WHERE customerid = $1", customer) : @database.query(sql)
+    Integer(rows.first.first)
+  end
 
   # The tags that every change of the table invalidates, in its own transaction. The table is watched if it was not.
   def watch
