@@ -65,7 +65,7 @@ module ActiveSupport # :nodoc:
       # options:: of ActiveSupport, as of any store: +namespace+, +expires_in+, +race_condition_ttl+, +coder+ and so on. Compression is the
       #           cache's own (its setting +compression+), unless +compress+ says otherwise.
       def initialize(cache = nil, secret:, error_handler: DEFAULT_ERROR_HANDLER, **options)
-        raise ArgumentError, "the secret has at least #{SIGNATURE} bytes" if secret.bytesize < SIGNATURE
+        raise ArgumentError, "the secret has at least #{SIGNATURE} bytes" if secret.to_s.bytesize < SIGNATURE
 
         @pgcache = cache.is_a?(PGCache::Cache) ? cache : PGCache::Cache.new(cache)
         @secret = secret
