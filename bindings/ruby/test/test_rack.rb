@@ -136,6 +136,7 @@ class TestRack < PGCacheTest
       "vary *" => -> { @app.headers = { **plain, "vary" => "*" } },
       "another vary" => -> { @app.headers = { **plain, "Vary" => "Accept-Language, Accept" } },
       "a stream" => -> { @app.body = -> { Parts.new("some ", "parts") } },
+      "a stream that is like Rails'" => -> { @app.body = -> { Parts.new("some ", "parts").tap { |parts| def parts.to_ary = nil } } },
       "a long body" => -> { @app.body = -> { ["x" * 101] } },
       "a long body of parts" => -> { @app.headers = { **plain, "content-length" => "101" } and @app.body = -> { Parts.new("x" * 101) } } }
       .each do |name, tell|

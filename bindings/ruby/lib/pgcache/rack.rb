@@ -204,27 +204,35 @@ module PGCache
 
     # What is to be kept of an answer, or nil; and its body, which may have been read.
     def keep(status, headers, body)
-      return [nil, body] unless status.to_i == 200 && keepable?(headers, body)
+      return [nil, body] unless status.to_i == 200 && keepable?(headers)
 
-      bytes = gather(body)
+      parts = parts(headers, body) or return [nil, body]
+      bytes = gather(parts, body)
       kept = Kept.new(kept_headers(headers, bytes), bytes) if bytes.bytesize <= @max_body
       [kept, [bytes]]
     end
 
-    def keepable?(headers, body)
+    def keepable?(headers)
       fields = headers.to_h { |name, value| [name.downcase, value] }
-      length = fields["content-length"]
       return false if %w[set-cookie transfer-encoding trailer rack.hijack].any? { |name| fields.key?(name) }
       return false if fields.any? { |_, value| Array(value).any? { |text| text.include?("\r") } }
       return false if words(fields["cache-control"]).any? { |word| %w[no-store private].include?(word[/\A[^=]*/]) }
-      return false unless (words(fields["vary"]) - @vary).empty?
 
-      body.respond_to?(:each) && (body.respond_to?(:to_ary) || length.to_s.match?(/\A\d+\z/) && length.to_i <= @max_body)
+      (words(fields["vary"]) - @vary).empty?
     end
 
-    def gather(body)
+    # What a body is made of, if that is known to have an end; what has none, or comes little by little, is nobody's to wait for.
+    def parts(headers, body)
+      parts = body.to_ary if body.respond_to?(:to_ary)
+      return parts if parts
+
+      length = headers.find { |name, _| name.casecmp?("content-length") }&.last.to_s
+      body if body.respond_to?(:each) && length.match?(/\A\d+\z/) && length.to_i <= @max_body
+    end
+
+    def gather(parts, body)
       bytes = String.new(encoding: Encoding::BINARY)
-      body.each { |part| bytes << part.b }
+      parts.each { |part| bytes << part.b }
       bytes
     ensure
       body.close if body.respond_to?(:close)
