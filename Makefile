@@ -421,9 +421,9 @@ check-long:
 	$(MAKE) histories OPERATIONS=1000000
 	$(MAKE) loads LOADS=1000000
 # What mostly waits runs beside something else; what takes long begins first.
-check-all: all tests bindings $(B)/conformance light-checks
+check-all: all tests bindings orders-golang $(B)/conformance light-checks
 	ci/side-by-side -j 3 $(patsubst %,'$(MAKE) %',test-store check-python test-near test-loads check-golang test-async \
-	  test-cli check-ruby test-near-store test-faults test-unit test-prometheus test-roles test-pooler test-conformance)
+	  test-cli check-ruby test-near-store test-faults test-unit test-prometheus test-roles test-pooler test-conformance test-orders)
 	ci/check-bindings-cover
 light-checks: all
 	ci/check-symbols
@@ -532,7 +532,7 @@ dist:
 
 # Each language has a file of its own: how it is built, checked and installed.
 SWIG ?= swig
-include $(sort $(wildcard bindings/*/build.mk)) tests/conformance/build.mk
+include $(sort $(wildcard bindings/*/build.mk)) tests/conformance/build.mk tests/orders/build.mk
 
 .PHONY: bindings check-bindings
 bindings: python golang ruby
@@ -540,6 +540,7 @@ bindings: python golang ruby
 check-bindings: bindings $(B)/conformance
 	ci/side-by-side '$(MAKE) check-python' '$(MAKE) check-golang' '$(MAKE) check-ruby'
 	$(MAKE) test-conformance
+	$(MAKE) test-orders
 	ci/check-bindings-cover
 
 # ---- Care of the source ------------------------------------------------------------------------------------------------------------

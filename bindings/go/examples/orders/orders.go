@@ -10,6 +10,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -64,7 +65,12 @@ func (s *shop) prepare(ctx context.Context) error {
 func (s *shop) count(w http.ResponseWriter, r *http.Request) {
 	key := "num_orders:all"
 	query, args := "SELECT count(*) FROM orders", []any{}
-	if asked := r.URL.Query(); asked.Has("customerid") {
+	asked, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil { // r.URL.Query() would leave out what it cannot read, and the answer be that to another question
+		refuse(w, http.StatusUnprocessableEntity, "the query cannot be read")
+		return
+	}
+	if asked.Has("customerid") {
 		customer, err := strconv.ParseInt(asked.Get("customerid"), 10, 32)
 		if err != nil {
 			refuse(w, http.StatusUnprocessableEntity, "customerid is not the number of a customer")
