@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import http.client
 import subprocess
 import sys
 import threading
@@ -228,6 +229,14 @@ def test_a72_what_may_not_be_kept(web: Web, kind: str) -> None:
     assert [one.x_cache for one in answers] == ["MISS", "BYPASS", "BYPASS"]
     assert len({(one.status, one.body, one.etag, one.cache_control) for one in answers}) == 1
     assert web.calls == 3
+
+
+def test_a72_an_answer_that_is_not_whole_is_not_kept(web: Web) -> None:
+    web.endpoint(lambda calls: PlainTextResponse("x", headers={"Content-Length": "5"}))
+    for _ in range(2):
+        with pytest.raises(http.client.IncompleteRead):
+            web.ask()
+    assert web.calls == 2
 
 
 def test_a72_nobody_waits_for_what_may_not_be_kept(web: Web) -> None:

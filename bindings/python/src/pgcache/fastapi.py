@@ -48,6 +48,7 @@ try:
 except ImportError as missing:
     raise ImportError("pgcache.fastapi needs FastAPI: pip install 'pgcache[fastapi]'") from missing
 
+from ._load import AsyncLoad
 from ._options import NEVER, Duration, Key
 from ._status import Status
 from .aio import AsyncCache
@@ -57,7 +58,6 @@ from .errors import Error, SerializationError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from ._load import AsyncLoad
     from ._records import Entry
 
 __all__ = ["ResponseCache"]
@@ -142,6 +142,7 @@ class _Rule:
         return (
             status == 200
             and length <= self.max_body
+            and headers.get("content-length", str(length)) == str(length)  # else it is not whole
             and "set-cookie" not in headers
             and not _words(headers, "cache-control") & {"no-store", "private"}
             and _words(headers, "vary") <= set(self.vary)  # * is no name
@@ -248,17 +249,17 @@ class _Exchange:
 
     async def leave_note(self, status: int) -> None:
         """Ends the load with an answer that may not be kept, so that nobody waits in line for the next one."""
-        load, self.load = self.load, None
-        if load is not None:
-            with contextlib.suppress(Error):  # then its time runs out
-                await (load.fail() if self.refreshing and status >= 500 else load.fill_absent())
+        await self._end(AsyncLoad.fail if self.refreshing and status >= 500 else AsyncLoad.fill_absent)
 
     async def fail(self) -> None:
         """Ends the load without an answer."""
+        await self._end(AsyncLoad.fail)
+
+    async def _end(self, end: Callable[[AsyncLoad], Coroutine[Any, Any, Any]]) -> None:
         load, self.load = self.load, None
         if load is not None:
-            with contextlib.suppress(Error):  # then its time runs out
-                await load.fail()
+            with contextlib.suppress(Error, asyncio.TimeoutError):  # then its time runs out
+                await asyncio.wait_for(end(load), self.left)
 
 
 class _Answer:
