@@ -12,7 +12,8 @@
 PYTHON ?= python3
 PYTHON_HERE := bindings/python
 PYTHON_B := $(B)/python
-PYTHON_SOURCES := $(sort $(wildcard $(PYTHON_HERE)/src/pgcache/*.py $(PYTHON_HERE)/src/pgcache/*.pyi)) $(PYTHON_HERE)/src/pgcache/py.typed
+PYTHON_SOURCES := $(sort $(shell find $(PYTHON_HERE)/src/pgcache -name '*.py' -o -name '*.pyi' -o -name py.typed))
+python_copy = (cd $(PYTHON_HERE)/src && cp --parents $(PYTHON_SOURCES:$(PYTHON_HERE)/src/%=%) '$(abspath $(1))')
 PYTHON_RAW := $(sort $(wildcard $(PYTHON_HERE)/raw/*.c))
 PYTHON_OBJECTS := $(PYTHON_B)/obj/wrap.o $(PYTHON_RAW:$(PYTHON_HERE)/raw/%.c=$(PYTHON_B)/obj/%.o)
 PYTHON_MODULE := $(PYTHON_B)/lib/pgcache/_pgcache.so
@@ -52,8 +53,8 @@ $(PYTHON_MODULE): $(PYTHON_OBJECTS) $(SHARED_LINKS)
 	$(Q)$(CC) -shared -o $@ $(PYTHON_OBJECTS) -L$(B) -lpgcache
 $(PYTHON_B)/lib/ready: $(PYTHON_SOURCES)
 	@mkdir -p $(@D)/pgcache
-	@rm -f $(@D)/pgcache/*.py $(@D)/pgcache/*.pyi
-	@cp $(PYTHON_SOURCES) $(@D)/pgcache/
+	@find $(@D)/pgcache \( -name '*.py' -o -name '*.pyi' \) -delete
+	@$(call python_copy,$(@D))
 	@touch $@
 
 $(PYTHON_B)/venv/ready: $(PYTHON_HERE)/requirements.txt $(PYTHON_B)/interpreter
@@ -89,8 +90,8 @@ package-python: $(PYTHON_B)/sdist/ready python all
 	$(PYTHON_HERE)/tests/package $(B)
 $(PYTHON_B)/sdist/ready: $(PYTHON_SOURCES) $(PYTHON_RAW) $(PYTHON_B)/obj/wrap.c \
   $(addprefix $(PYTHON_HERE)/,raw/convert.h setup.py pyproject.toml README.md MANIFEST.in)
-	@rm -rf $(@D) && mkdir -p $(@D)/raw $(@D)/src/pgcache
-	@cp $(PYTHON_SOURCES) $(@D)/src/pgcache/
+	@rm -rf $(@D) && mkdir -p $(@D)/raw $(@D)/src
+	@$(call python_copy,$(@D)/src)
 	@cp $(PYTHON_RAW) $(PYTHON_HERE)/raw/convert.h $(PYTHON_B)/obj/wrap.c $(@D)/raw/
 	@cp $(addprefix $(PYTHON_HERE)/,setup.py pyproject.toml README.md MANIFEST.in) LICENSE $(@D)/
 	@touch $@
@@ -98,8 +99,8 @@ $(PYTHON_B)/sdist/ready: $(PYTHON_SOURCES) $(PYTHON_RAW) $(PYTHON_B)/obj/wrap.c 
 # The API documentation, as text, of the docstrings.
 .PHONY: doc-python
 doc-python: python
-	$(PYTHON_RUN) $(PYTHON_VENV)/python -m pdoc -o $(PYTHON_B)/doc pgcache pgcache.errors pgcache.serializers pgcache.django pgcache.fastapi \
-	  pgcache.opentelemetry pgcache.prometheus pgcache.sentry
+	$(PYTHON_RUN) $(PYTHON_VENV)/python -m pdoc -o $(PYTHON_B)/doc pgcache pgcache.compat pgcache.errors pgcache.serializers pgcache.django \
+	  pgcache.fastapi pgcache.opentelemetry pgcache.prometheus pgcache.psycopg pgcache.sentry pgcache.sqlalchemy
 
 # Into the environment of PYTHON, by its pip, unless PREFIX is set; needs the library installed (or PGCACHE_CFLAGS and PGCACHE_LIBS).
 .PHONY: install-python
