@@ -53,6 +53,19 @@ def django_suite(url: str, schema: str) -> Iterator[list[subprocess.Popen[str]]]
             process.kill()
 
 
+@pytest.fixture(scope="session")
+def engine_url(url: str) -> Callable[[str], Any]:
+    """Gives SQLAlchemy's URL of the server, for a driver."""
+    import psycopg
+    import sqlalchemy
+
+    given = psycopg.conninfo.conninfo_to_dict(url)
+    query = {name: str(given[name]) for name in ("host", "port")}
+    return lambda driver: sqlalchemy.URL.create(
+        f"postgresql+{driver}", username=str(given["user"]), database=str(given["dbname"]), query=query
+    )
+
+
 class InLoop:
     """An AsyncCache, or what it gives, with the face of its mirror: each coroutine is run in a loop of its own thread."""
 

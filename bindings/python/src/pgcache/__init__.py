@@ -2,14 +2,15 @@
 
 `Cache` is for code that waits, `AsyncCache` the same for event loops, `NullCache` a cache that is switched off. `@cache.cached()` keeps the
 results of functions. pgcache.serializers has ways to encode values, pgcache.errors the exceptions, pgcache.prometheus,
-pgcache.opentelemetry and pgcache.sentry metrics and spans, pgcache.fastapi and pgcache.django the cache of these frameworks.
+pgcache.opentelemetry and pgcache.sentry metrics and spans, pgcache.fastapi and pgcache.django the cache of these frameworks, pgcache.psycopg
+and pgcache.sqlalchemy changes of the cache in the application's own transactions, pgcache.compat the faces of other caches.
 
 SPDX-License-Identifier: MIT
 """
 
 from . import _pgcache
 from ._instruments import Operation, Outcome, Provider
-from ._invalidation import Invalidation
+from ._invalidation import Invalidation, Statement
 from ._janitor import AsyncJanitor, Janitor
 from ._load import AsyncLoad, Load
 from ._loading import ABSENT, Absent
@@ -37,6 +38,6 @@ __all__ = [
     "ABSENT", "Absent", "AsyncCache", "AsyncJanitor", "AsyncLoad", "Cache", "CachedOptions", "Cleaned", "Dependents", "Duration",
     "Encoded", "Entry", "Error", "Event", "EventKind", "Invalidation", "Janitor", "KeepOptions", "Key", "KeyInfo", "Level",
     "Load", "LoadOptions", "NEVER", "NullCache", "Observer", "Operation", "Options", "Outcome", "Provider", "ReadOptions",
-    "Sample", "Serializer", "Setting", "SettingValue", "SignedPickle", "Snapshot", "Status", "StoreStats", "Swap", "Usage",
+    "Sample", "Serializer", "Setting", "SettingValue", "SignedPickle", "Snapshot", "Statement", "Status", "StoreStats", "Swap", "Usage",
     "WriteOptions", "call_key", "init_sql", "library_version", "settings",
 ]  # fmt: skip

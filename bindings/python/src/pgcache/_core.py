@@ -12,7 +12,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from . import _pgcache
-from ._invalidation import Invalidation, invalidation
+from ._invalidation import Invalidation, Statement, invalidation, put_statement
 from ._observer import Level, Observer, observe
 from ._options import Duration, Key, interval_ms
 from ._records import Entry, entry_of
@@ -154,6 +154,14 @@ class Core:
         return invalidation(
             self._shared.setting("schema"), self._shared.setting("namespace") if namespace is None else namespace, tags, keys
         )
+
+    def put_statement(self, key: Key, value: Any, ttl: Duration | None = None, *, namespace: str | None = None) -> Statement:
+        """SQL that stores an entry as `put()` does, inside of the application's own transaction: there with its commit, and not after a
+        rollback. Until then other writers of the key wait, so it is best done last. It gives the version. The entry depends on its key
+        alone. Asks no server. Raises `InvalidArgument`, `TooLarge`, `SerializationError`, `Unsupported` (with encryption or keyed digests).
+        Any thread."""
+        data, format = self._codec.encode(value)
+        return put_statement(self._shared.setting, namespace, key, data, format, ttl)
 
     def setting(self, name: str) -> str:
         """The value of a setting, such as "namespace". Any thread."""
