@@ -94,7 +94,10 @@ def test_both_faces_are_one() -> None:
 
 MODULES = [
     "pgcache", "pgcache.errors", "pgcache.serializers", "pgcache.django", "pgcache.fastapi", "pgcache.opentelemetry", "pgcache.prometheus",
-    "pgcache.sentry",
+    "pgcache.psycopg", "pgcache.sentry", "pgcache.sqlalchemy", "pgcache.compat", "pgcache.compat.fastapi_cachekit",
+    "pgcache.compat.postgres_cache", "pgcache.compat.psycache", "pgcache.compat.psycache.instrumentation",
+    "pgcache.compat.psycache.instrumentation.prometheus", "pgcache.compat.psycache.instrumentation.sentry",
+    "pgcache.compat.psycache.psycopg_pool", "pgcache.compat.psycache.sqlalchemy", "pgcache.compat.psycache.typing",
 ]  # fmt: skip
 
 
@@ -109,6 +112,41 @@ def test_everything_is_documented(module: str) -> None:
             if not member.startswith("_") and (inspect.isfunction(function) or isinstance(function, property)):
                 assert function.__doc__, f"{module}.{name}.{member}"
     assert set(getattr(there, "__all__", ())) <= set(vars(there))
+
+
+OPTIONAL = {
+    "pgcache.prometheus": ("prometheus_client", "prometheus"),
+    "pgcache.sentry": ("sentry_sdk", "sentry"),
+    "pgcache.psycopg": ("psycopg", "psycopg"),
+    "pgcache.sqlalchemy": ("sqlalchemy", "sqlalchemy"),
+    "pgcache.compat.psycache": ("psycopg", "psycopg"),
+    "pgcache.compat.psycache.instrumentation.prometheus": ("prometheus_client", "prometheus"),
+    "pgcache.compat.psycache.instrumentation.sentry": ("sentry_sdk", "sentry"),
+    "pgcache.compat.fastapi_cachekit": ("fastapi", "fastapi"),
+}
+"""What needs a package, and the extra that brings it."""
+
+
+def python(program: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("module", OPTIONAL)
+def test_a_package_that_is_missing(module: str) -> None:
+    package, extra = OPTIONAL[module]
+    python(
+        f"import sys; sys.modules[{package!r}] = None\n"
+        f"try: import {module}\n"
+        f"except ImportError as failure: told = str(failure)\n"
+        f"""assert "pip install 'pgcache[{extra}]'" in told"""
+    )
+    assert f"\n{extra} = [" in (HERE.parent / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_importing_pgcache_imports_no_package() -> None:
+    packages = {package for package, _ in OPTIONAL.values()}
+    python(f"import sys, pgcache, pgcache.compat.postgres_cache; assert not {packages!r} & set(sys.modules)")
 
 
 def test_versions() -> None:

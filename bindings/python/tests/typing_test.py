@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
+import psycopg
+import psycopg_pool
+import sqlalchemy
 from fastapi import FastAPI
+from sqlalchemy import orm
+from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import assert_type
 
 import pgcache
+import pgcache.psycopg as in_psycopg
+import pgcache.sqlalchemy as in_sqlalchemy
 from pgcache import AsyncCache, Cache, Entry, Provider, Serializer
+from pgcache.compat import fastapi_cachekit, postgres_cache, psycache
+from pgcache.compat.psycache.instrumentation.prometheus import PrometheusInstrumentation
+from pgcache.compat.psycache.instrumentation.sentry import SentryInstrumentation
+from pgcache.compat.psycache.psycopg_pool import PsycopgCachePool
+from pgcache.compat.psycache.sqlalchemy import SQLAlchemyCachePool
+from pgcache.compat.psycache.typing import CacheInstrumentation, CachePool
 from pgcache.fastapi import ResponseCache
 from pgcache.opentelemetry import OpenTelemetryProvider, PgcacheMetrics
 from pgcache.sentry import SentryProvider
@@ -108,3 +121,37 @@ def values(entry: Entry, sample: pgcache.Sample) -> None:
     assert_type(entry.ttl, float)
     assert_type(entry.value, Any)
     assert_type(sample.labels, dict[str, str])
+
+
+async def transactions(
+    cache: Cache, aio: AsyncCache, connection: psycopg.Connection[Any], other: psycopg.AsyncConnection[dict[str, Any]]
+) -> None:
+    assert_type(in_psycopg.put(connection, cache, "k", 1, ttl=5), int)
+    assert_type(await in_psycopg.put(other, aio, b"k", 1), int)
+    in_psycopg.invalidate(connection, aio, tags=["t"], keys=[b"k"])
+    await in_psycopg.invalidate(other, cache, tags=["t"])
+    in_psycopg.put(cache, "k", 1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+async def statements(cache: Cache, session: orm.Session, other: AsyncSession) -> None:
+    session.execute(in_sqlalchemy.put(cache, "k", 1, ttl=5))
+    await other.execute(in_sqlalchemy.invalidate(cache, tags=["t"]))
+
+
+async def others(pool: psycopg_pool.ConnectionPool[Any], engine: sqlalchemy.Engine) -> None:
+    pools: list[CachePool] = [PsycopgCachePool(pool), SQLAlchemyCachePool(engine)]
+    instrumentations: list[CacheInstrumentation] = [SentryInstrumentation(), PrometheusInstrumentation()]
+    cache = psycache.PostgresCache(pools[0], schema="s", instrumentations=instrumentations)
+    assert_type(cache.get_raw("k", span_name="words"), dict[str, Any] | None)
+    caches: list[postgres_cache.Cache] = [
+        postgres_cache.PostgresCache(postgres_cache.CacheSettings(dsn="d")),
+        postgres_cache.NullCache(),
+    ]
+    caches.clear()
+
+    @fastapi_cachekit.cache.cached(expire=60)
+    async def endpoint(x: int) -> str:
+        return str(x)
+
+    kept: Callable[[int], Coroutine[Any, Any, str]] = endpoint
+    assert_type(await kept(1), str)

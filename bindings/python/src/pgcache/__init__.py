@@ -2,8 +2,9 @@
 
 `Cache` is for code that waits, `AsyncCache` the same for event loops, `NullCache` a cache that is switched off. `@cache.cached()` keeps the
 results of functions. pgcache.serializers has ways to encode values, pgcache.errors the exceptions, pgcache.prometheus,
-pgcache.opentelemetry and pgcache.sentry metrics and spans, pgcache.fastapi and pgcache.django the cache of these frameworks, pgcache.psycopg
-and pgcache.sqlalchemy changes of the cache in the application's own transactions, pgcache.compat the faces of other caches.
+pgcache.opentelemetry and pgcache.sentry metrics and spans, pgcache.fastapi and pgcache.django the cache of these frameworks,
+pgcache.psycopg and pgcache.sqlalchemy changes of the cache in the application's own transactions, pgcache.compat the faces of other
+caches.
 
 SPDX-License-Identifier: MIT
 """

@@ -15,8 +15,11 @@ from itertools import groupby
 from math import inf
 from typing import TYPE_CHECKING, Union
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+try:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+    from prometheus_client.registry import Collector
+except ImportError as missing:
+    raise ImportError("pgcache.prometheus needs prometheus_client: pip install 'pgcache[prometheus]'") from missing
 
 from ._snapshot import buckets
 

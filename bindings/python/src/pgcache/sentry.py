@@ -16,7 +16,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import sentry_sdk
+try:
+    import sentry_sdk
+except ImportError as missing:
+    raise ImportError("pgcache.sentry needs sentry-sdk: pip install 'pgcache[sentry]'") from missing
 
 if TYPE_CHECKING:
     from ._instruments import Operation, Outcome
