@@ -39,10 +39,13 @@ SLOWEST = "test_touch"  # sleeps for as long as all others together
 
 
 @pytest.fixture(scope="session")
-def django_suite(url: str, schema: str) -> Iterator[list[subprocess.Popen[str]]]:
-    """Django's own tests of backends, begun: they sleep much, so that others are done meanwhile."""
+def django_suite(url: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """Django's own tests of backends, begun: they sleep much, so that others are done meanwhile. In a schema of their own, because they
+    flush after each test, and a flush refuses loads."""
+    with pgcache.Cache(url, schema="python_django", janitor=None) as cache:
+        cache.init()
     program = [sys.executable, str(Path(__file__).with_name("django_suite.py")), os.environ["PGCACHE_DJANGO_TESTS"]]
-    environment = {**os.environ, "PGCACHE_SCHEMA": schema}
+    environment = {**os.environ, "PGCACHE_SCHEMA": "python_django"}
     begun = [
         subprocess.Popen([*program, only], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for only in (SLOWEST, f"-{SLOWEST}")
