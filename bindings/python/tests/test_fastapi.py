@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import http.client
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -585,17 +583,3 @@ def test_other_middleware_does_its_work_for_each_client(web: Web) -> None:
     assert [answer.x_cache for answer in answers] == ["MISS", "HIT", "HIT"] == seen
     assert [answer.content_encoding for answer in answers] == ["gzip", None, "gzip"]
     assert answers[1].body == b"x" * 2000
-
-
-@pytest.mark.parametrize(
-    ("module", "framework"),
-    [("fastapi", "fastapi"), ("django", "django"), ("opentelemetry", "opentelemetry")],
-)
-def test_frameworks_are_optional(module: str, framework: str) -> None:
-    program = (
-        f"import sys, pgcache; assert {framework!r} not in sys.modules; sys.modules[{framework!r}] = None\n"
-        f"try:\n    import pgcache.{module}\nexcept ImportError as why:\n    print(why)"
-    )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert f"pip install 'pgcache[{module}]'" in ended.stdout

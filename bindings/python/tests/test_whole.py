@@ -115,6 +115,9 @@ def test_everything_is_documented(module: str) -> None:
 
 
 OPTIONAL = {
+    "pgcache.django": ("django", "django"),
+    "pgcache.fastapi": ("fastapi", "fastapi"),
+    "pgcache.opentelemetry": ("opentelemetry", "opentelemetry"),
     "pgcache.prometheus": ("prometheus_client", "prometheus"),
     "pgcache.sentry": ("sentry_sdk", "sentry"),
     "pgcache.psycopg": ("psycopg", "psycopg"),
