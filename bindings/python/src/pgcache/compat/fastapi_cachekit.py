@@ -241,7 +241,7 @@ class FastAPICache:
     def __init__(self) -> None:
         self._backend: CacheBackend | None = None
         self._default_expire: Expire = None
-        self._keys = NullCache()  # of which call_key() makes keys
+        self._keys = NullCache(environment=False)  # of which call_key() makes keys
 
     def init_app(self, app: FastAPI, backend: CacheBackend, default_expire: Expire = None) -> None:
         """From now on results are kept in `backend`, for `default_expire` where the decorator says nothing. The application may go on using

@@ -26,7 +26,7 @@ import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union
@@ -67,7 +67,7 @@ _json = _JsonText()
 
 _opening = threading.Lock()
 _caches: dict[str, Cache] = {}
-_of_loops: dict[asyncio.AbstractEventLoop, dict[str, AsyncCache]] = {}
+_of_loops: dict[tuple[asyncio.AbstractEventLoop, str], AsyncCache] = {}
 
 
 def _url(connection: Any) -> str:
@@ -76,27 +76,31 @@ def _url(connection: Any) -> str:
 
 
 def _cache(url: str) -> Cache:
-    with _opening:
-        if url not in _caches:
-            _caches[url] = Cache(url, serializer=_json, janitor=None)  # cleaning up is the application's, as in psycache
-        return _caches[url]
+    found = _caches.get(url)
+    if found is None:
+        with _opening:
+            found = _caches.get(url)
+            if found is None:  # cleaning up is the application's, as in psycache
+                found = _caches[url] = Cache(url, serializer=_json, janitor=None)
+    return found
 
 
 def _async_cache(url: str) -> AsyncCache:
-    with _opening:
-        for ended in [loop for loop in _of_loops if loop.is_closed()]:
-            del _of_loops[ended]
-        here = _of_loops.setdefault(asyncio.get_running_loop(), {})
-        if url not in here:
-            here[url] = AsyncCache(url, serializer=_json, janitor=None)
-        return here[url]
+    loop = asyncio.get_running_loop()
+    found = _of_loops.get((loop, url))
+    if found is None:
+        with _opening:
+            for ended in [key for key in _of_loops if key[0].is_closed()]:
+                del _of_loops[ended]
+            found = _of_loops[loop, url] = AsyncCache(url, serializer=_json, janitor=None)
+    return found
 
 
 def close() -> None:
     """Closes the connections of all caches of this module, which psycache does not have: for tests that drop their database. They open new
     ones when they are used again."""
     with _opening:
-        for cache in [*_caches.values(), *(cache.sync for caches in _of_loops.values() for cache in caches.values())]:
+        for cache in [*_caches.values(), *(cache.sync for cache in _of_loops.values())]:
             cache.close()
         _caches.clear()
         _of_loops.clear()
@@ -134,6 +138,9 @@ def _all(spans: Iterable[AbstractContextManager[Any]]) -> Iterator[_Record]:
         yield record
 
 
+_nobody: AbstractContextManager[_Record] = nullcontext(lambda *facts: None)
+
+
 class _Instrumented:
     """What both caches have in common."""
 
@@ -142,6 +149,8 @@ class _Instrumented:
         self._instrumentations = instrumentations
 
     def _spans(self, kind: str, *of: str | None) -> AbstractContextManager[_Record]:
+        if not self._instrumentations:
+            return _nobody
         return _all(getattr(one, f"start_cache_{kind}_span")(*of) for one in self._instrumentations)
 
 
