@@ -95,12 +95,10 @@ static pgcache_status submit(importing *self, const source_row *row, const pickl
                    value->size, value->format, row->ttl_ms, &self->options, error);
     if (status == PGCACHE_OK)
       self->submitted++;
-    else if (status == PGCACHE_TOO_LARGE) /* by as much as encryption needs */
-      self->counts[FATE_TOO_LARGE]++;
     else if (status == PGCACHE_QUEUE_FULL && take_oldest(self, error) != PGCACHE_OK)
       return error->status;
   } while (status == PGCACHE_QUEUE_FULL);
-  return status == PGCACHE_TOO_LARGE ? PGCACHE_OK : status;
+  return status;
 }
 
 static const import_fate fates_of_pickles[] = {

@@ -118,6 +118,15 @@ p invalidate --tag imported --namespace tagged
 p get user:1 --namespace tagged
 expect_code 3
 
+begin "values are encrypted on their way"
+(umask 077 && "$PGCACHE_BIN" keygen >"$work/import-keys")
+p import --from psycache --source-table "$foreign.psycache" --namespace hidden --encryption required --keys "file:$work/import-keys"
+expect_code 0
+expect_equal "stored" "$(counted stored)" 4
+expect_equal "rows that show it" "$(sql "SELECT count(*) FROM $schema.entries WHERE namespace = 'hidden' AND encode(value, 'escape') LIKE '%Ada%'")" 0
+p get user:1 --namespace hidden --encryption required --keys "file:$work/import-keys"
+expect_out_has Ada
+
 begin "values that are too large are neither sent nor stored"
 sql "INSERT INTO $foreign.psycache VALUES ('large', to_jsonb(repeat('x', 100)), now() + interval '1 hour')"
 p import --from psycache --source-table "$foreign.psycache" --namespace large --max-value-bytes 101
@@ -357,6 +366,21 @@ for number in INT TERM; do
   expect_error "interrupted"
   expect_counts read=0
 done
+
+begin "a source whose connection is lost ends it with one line"
+PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" import --from psycache --source-table "$foreign.psycache" >"$out" 2>"$err" &
+pid=$!
+is_ended() { # those of the imports above may still wait, too
+  sql "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+  ! kill -0 "$pid"
+}
+wait_until 60 is_ended
+code=0
+wait "$pid" || code=$?
+command_line="pgcache import, of a connection that is ended"
+expect_code 1
+expect_error "cannot read the source: "
+expect_counts read=0
 exec 9>&-
 wait "$holder" 2>/dev/null
 
