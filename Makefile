@@ -541,6 +541,7 @@ check-bindings: bindings $(B)/conformance
 	ci/side-by-side '$(MAKE) check-python' '$(MAKE) check-golang' '$(MAKE) check-ruby'
 	$(MAKE) test-conformance
 	$(MAKE) test-orders
+	$(MAKE) check-guides
 	ci/check-bindings-cover
 
 # ---- Care of the source ------------------------------------------------------------------------------------------------------------
@@ -559,7 +560,7 @@ clean:
 
 help:
 	@echo 'make                 the library (shared and static), the command, pgcache.pc, under build/'
-	@echo 'make bindings        for Python, Go and Ruby, or one of them: python, golang, ruby; check-bindings, check-python, ...; install-python, install-ruby'
+	@echo 'make bindings        for Python, Go and Ruby, or one of them: python, golang, ruby; check-bindings, check-python, ..., check-guides; install-python, install-ruby'
 	@echo 'make check           installs what is missing, builds, runs all tests and light checks (check-long: longer runs)'
 	@echo 'make demo            installs what is missing, builds, shows pgcache at work'
 	@echo 'make bench           measures; ONLY=store runs one group'
