@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -150,6 +152,14 @@ func eventually(t testing.TB, what string, condition func() bool) {
 		if time.Now().After(until) {
 			t.Fatal("not in ten seconds: ", what)
 		}
+	}
+}
+
+// await waits for something, and not longer than the client does.
+func await(r *http.Request, something <-chan struct{}) {
+	select {
+	case <-something:
+	case <-r.Context().Done():
 	}
 }
 
@@ -392,7 +402,7 @@ func TestA72Streams(t *testing.T) {
 		fmt.Fprintf(w, "%d:", call)
 		w.(http.Flusher).Flush()
 		if call == 1 {
-			<-next
+			await(r, next)
 		}
 		io.WriteString(w, "end")
 	})
@@ -439,7 +449,7 @@ func TestA72WaitingHasAnEnd(t *testing.T) {
 		func(w http.ResponseWriter, r *http.Request, call int) {
 			if call == 1 {
 				close(begun)
-				<-end
+				await(r, end)
 			}
 			counted(w, r, call)
 		})
@@ -592,8 +602,14 @@ func TestA73Passed(t *testing.T) {
 // What the server has refreshed is not read, and stored.
 func TestA73Refresh(t *testing.T) {
 	t.Parallel()
-	s := serve(t, open(t), httpcache.Options{Refresh: func(r *http.Request) bool { return r.Header.Get("X-Refresh") != "" }}, counted)
+	s := serve(t, open(t), httpcache.Options{Key: func(r *http.Request) string { return "k" },
+		Refresh: func(r *http.Request) bool { return r.Header.Get("X-Refresh") != "" }}, counted)
 	s.get("/", "answer 1", "MISS")
+	eventually(t, "a copy in the near cache", func() bool {
+		s.get("/", "answer 1", "HIT")
+		_, err := s.cache.Peek("k")
+		return err == nil
+	})
 	s.get("/", "answer 2", "MISS", "X-Refresh", "1")
 	s.get("/", "answer 2", "HIT")
 	r, err := s.ask("HEAD", "/", "X-Refresh", "1")
@@ -724,7 +740,7 @@ func TestStale(t *testing.T) {
 				http.Error(w, "the refresh fails", http.StatusServiceUnavailable)
 				return
 			case 4:
-				<-release
+				await(r, release)
 				time.Sleep(10 * time.Millisecond) // its client has its answer by now
 				if r.Context().Err() == nil && r.Context().Value(http.ServerContextKey) != nil {
 					atomic.AddInt32(&alive, 1)
@@ -822,6 +838,53 @@ func TestA72CacheDown(t *testing.T) {
 	}
 }
 
+// Waiting for somebody else's answer and storing one's own together take no longer than the deadline.
+func TestA72OneDeadline(t *testing.T) {
+	t.Parallel()
+	const deadline = 2 * time.Second
+	cache := open(t, pgcache.Setting("timeout_ms", deadline))
+	begun := make(chan struct{})
+	s := serve(t, cache, httpcache.Options{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		if call == 1 {
+			close(begun)
+			time.Sleep(deadline / 2)
+			panic(http.ErrAbortHandler)
+		}
+		if err := lock(t, cache); err != nil {
+			t.Error(err)
+		}
+		counted(w, r, call)
+	})
+	go func() { _, _ = s.ask("GET", "/") }() // its answer never comes
+	<-begun
+	began := time.Now()
+	s.get("/", "answer 2", "ERROR")
+	if took := time.Since(began); took < deadline*3/4 || took > deadline*7/5 {
+		t.Error(took)
+	}
+}
+
+// lock has nobody write to the cache until the test ends.
+func lock(t testing.TB, cache *pgcache.Cache) error {
+	psql := exec.Command(filepath.Join(os.Getenv("PGCACHE_TEST_BINDIR"), "psql"), "-X", "-q", "-d", address, "-v", "ON_ERROR_STOP=1",
+		"-c", "BEGIN", "-c", `LOCK TABLE "`+cache.Setting("schema")+`".entries`, "-c", `\warn locked`, "-c", "SELECT pg_sleep(60)")
+	said, err := psql.StderrPipe()
+	if err == nil {
+		err = psql.Start()
+	}
+	if err != nil {
+		return err
+	}
+	t.Cleanup(func() {
+		_ = psql.Process.Kill()
+		_ = psql.Wait()
+	})
+	if line, err := bufio.NewReader(said).ReadString('\n'); err != nil || line != "locked\n" {
+		return fmt.Errorf("%q, %v", line, err)
+	}
+	return nil
+}
+
 // A cache that is switched off misses.
 func TestNull(t *testing.T) {
 	t.Parallel()
@@ -837,7 +900,8 @@ func TestNull(t *testing.T) {
 func TestOtherEntries(t *testing.T) {
 	t.Parallel()
 	s := serve(t, open(t), httpcache.Options{Key: func(r *http.Request) string { return "k" }}, counted)
-	for i, value := range []string{"", "text", "HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 200 OK\r\nno header\r\n\r\nbody", "HTTP/1.1 200 OK\r\nX: y"} {
+	for i, value := range []string{"", "text", "HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 200 OK\r\nno header\r\n\r\nbody",
+		"HTTP/1.1 200 OK\r\nX: y", "HTTP/1.1 200 OK\r\nX: y\r\n\r\nno tag"} {
 		_, err := s.cache.Put(ctx, "k", []byte(value))
 		no(t, err)
 		s.get("/", fmt.Sprint("answer ", i+1), "MISS")
@@ -845,7 +909,7 @@ func TestOtherEntries(t *testing.T) {
 	}
 	_, err := pgcache.NewTyped[string](s.cache).Put(ctx, "k", "HTTP/1.1 200 OK\r\n\r\n")
 	no(t, err)
-	s.get("/", "answer 6", "MISS")
+	s.get("/", "answer 7", "MISS")
 }
 
 // A mistake of the program's is seen in the header, and the client has its answer.
