@@ -37,4 +37,9 @@
 //
 // A Cache stores bytes as they are; a [Typed] stores values of a type, as JSON or through a [Codec], with the number of their format, so that
 // programs in other languages, and SQL, read them.
+//
+// # Adapters
+//
+// Beside this package there are httpcache, middleware for net/http, and sql, for transactions of database/sql; and as modules of their own
+// pgx, prometheus, opentelemetry and sentry. They use what is public here, and nothing else.
 package pgcache
