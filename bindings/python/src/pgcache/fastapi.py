@@ -450,8 +450,11 @@ class ResponseCache:
                 return await (endpoint(*args, **kwargs) if waits else run_in_threadpool(endpoint, *args, **kwargs))
 
             # FastAPI fills one parameter with the request, which may be the endpoint's: this one asks by way of a dependency.
-            signature = inspect.signature(endpoint)
-            ours = inspect.Parameter(_PARAMETER, inspect.Parameter.KEYWORD_ONLY, default=Depends(_the_request), annotation=Request)
+            try:
+                signature = inspect.signature(endpoint, eval_str=True)  # where its names are known; older FastAPIs would not look there
+            except Exception:  # whatever the annotations raise, FastAPI will say it
+                signature = inspect.signature(endpoint)
+            ours = inspect.Parameter(_PARAMETER, inspect.Parameter.KEYWORD_ONLY, default=Depends(_the_request), annotation=Any)
             wrapped.__signature__ = signature.replace(  # type: ignore[attr-defined]
                 parameters=[*signature.parameters.values(), ours]
             )
