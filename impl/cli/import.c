@@ -15,6 +15,7 @@
 
 #include "cli.h"
 #include "import_source.h"
+#include "local_process.h"
 #include "options.h"
 #include "output.h"
 #include "pickle.h"
@@ -22,6 +23,9 @@
 #include "pure/error.h"
 #include "text.h"
 #include "watch.h"
+
+/* How long the same number of rows is shown. */
+#define SHOWN_MS 1000
 
 /* What became of a row. */
 typedef enum import_fate {
@@ -64,6 +68,7 @@ typedef struct importing {
   uint64_t ids[PGCACHE_BATCH_MAX]; /* the requests of this page */
   size_t submitted, taken;
   char progress[64];
+  int64_t shown_ms;
 } importing;
 
 /* ---- One row --------------------------------------------------------------------------------------------------- */
@@ -174,16 +179,21 @@ static void print_after(const cli_bytes *after) {
   out_text("\n");
 }
 
+/* People are shown how many rows there were, which is written anew now and then. */
+static void show(importing *self) {
+  snprintf(self->progress, sizeof self->progress, "importing, %" PRId64 " rows", self->read);
+  self->shown_ms = process_now_ms();
+  watch_begin(self->session->cache, self->progress);
+}
+
 /* Page after page; *after is then where another import may go on. */
 static pgcache_status take_pages(importing *self, cli_bytes *after, pgcache_error *error) {
   pgcache_status status;
   size_t rows = 0;
   bool going_on = true;
+  show(self);
   do {
-    snprintf(self->progress, sizeof self->progress, "importing, %" PRId64 " rows", self->read);
-    watch_begin(self->session->cache, self->progress);
     status = take_page(self, after, &rows, error);
-    watch_end();
     if (status != PGCACHE_OK || rows == 0)
       break;
     after->data = cli_memory(after->data, self->last.size + 1);
@@ -193,7 +203,12 @@ static pgcache_status take_pages(importing *self, cli_bytes *after, pgcache_erro
       print_after(after);
       going_on = out_flush();
     }
+    if (process_now_ms() - self->shown_ms >= SHOWN_MS) {
+      watch_end();
+      show(self);
+    }
   } while (rows == self->page_size && going_on && watch_signal() == 0);
+  watch_end();
   if (status == PGCACHE_OK && watch_signal() != 0)
     status = pgc_fail(error, PGCACHE_CLOSED, "interrupted");
   return status;

@@ -352,6 +352,9 @@ wait_until 60 grep -q held "$work/held" || fail "the test could not lock the tab
 p import --from psycache --source-table "$foreign.psycache" --maintenance-timeout-ms 500
 expect_code 1
 expect_error "did not answer within 500 ms"
+on_terminal "'$PGCACHE_BIN' import --from psycache --source-table $foreign.psycache --maintenance-timeout-ms 2000"
+expect_code 1
+expect_out_has "importing, 0 rows... 1 s"
 for number in INT TERM; do
   env --default-signal PGCACHE_URL="$PGCACHE_TEST_URL" "$PGCACHE_BIN" import --from psycache --source-table "$foreign.psycache" \
     >"$out" 2>"$err" &
