@@ -129,7 +129,7 @@ def test_a_bad_namespace(url: str) -> None:
 
 def test_a50_expired_entries_are_deleted_by_themselves(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGCACHE_SCHEMA", "python_cachekit")
-    backend = PostgresBackend(url, auto_cleanup=False)
+    backend = PostgresBackend(url, cleanup_interval=0.05, auto_cleanup=False)  # type: ignore[arg-type]
     backend.set("foo", "bar", expire=datetime.timedelta(milliseconds=1))
     time.sleep(0.3)
     assert backend.cache.stats().expired == 1
@@ -431,13 +431,17 @@ def test_other_backends(make: Callable[..., PostgresBackend]) -> None:
             assert client.get("/async", params={"x": 1}).json() == {"result": 2}
             assert client.get("/sync", params={"x": 1}).json() == {"result": 3}
             assert client.get("/custom", params={"x": 1}).json() == {"custom_key": 1}
-    assert application.runs == [1] * 3
-    assert mine.expires == {10, 15}
-    assert "custom:custom:1" in mine.kept
+            client.get("/skip", params={"x": 1})
+        assert application.runs == [1] * 4
+        assert mine.expires == {10, 15, 120}
+        assert "custom:custom:1" in mine.kept
+        application.cache.init_app(application.app, mine, default_expire=7)
+        client.get("/skip", params={"x": 2})
+        assert mine.expires == {10, 15, 120, 7}
     application.cache.init_app(application.app, make())  # another one from now on
     with TestClient(application.app) as client:
         client.get("/sync", params={"x": 1})
-    assert application.runs == [1] * 4
+    assert application.runs == [1, 1, 1, 1, 2, 1]
     assert set(vars(CacheBackend)["__abstractmethods__"]) == {
         "get", "set", "delete", "clear", "has", "aget", "aset", "adelete", "aclear", "ahas",
     }  # fmt: skip
@@ -453,6 +457,30 @@ def test_the_life_of_an_application(make: Callable[..., PostgresBackend]) -> Non
     assert backend.cache.closed
     with pytest.raises(RuntimeError):
         cache.get_cache()
+
+
+@pytest.mark.parametrize(("methods", "called"), [(["aclose", "close"], ["aclose"]), (["close"], ["close"]), ([], [])])
+def test_how_a_backend_is_closed(methods: list[str], called: list[str]) -> None:
+    calls: list[str] = []
+
+    async def aclose() -> None:
+        calls.append("aclose")
+
+    backend: Any = type("Backend", (), {})()
+    for name in methods:
+        setattr(backend, name, aclose if name == "aclose" else lambda: calls.append("close"))
+    cache = FastAPICache()
+    cache.init_app(FastAPI(), backend)
+    with TestClient(FastAPI(lifespan=cache.lifespan_handler)):
+        pass
+    assert calls == called
+
+
+def test_importing_reads_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCACHE_TIMEOUT_MS", "nonsense")
+    FastAPICache()
+    with pytest.raises(errors.BadSetting):
+        pgcache.NullCache()
 
 
 def test_decorated_functions_look_as_before() -> None:

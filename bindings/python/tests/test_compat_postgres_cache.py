@@ -169,6 +169,19 @@ def test_a44_a_loader_that_takes_too_long(run: Callable[..., Any]) -> None:
     run(scene, lock_timeout_seconds=0.2)
 
 
+def test_a44_waiting_is_not_bounded_by_the_deadline_of_calls(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCACHE_TIMEOUT_MS", "200")
+
+    async def scene(cache: PostgresCache) -> None:
+        async def loader() -> str:
+            await asyncio.sleep(0.6)
+            return "slow"
+
+        assert set(await asyncio.gather(*(cache.get_or_set("k", loader) for _ in range(3)))) == {"slow"}
+
+    run(scene)
+
+
 def test_a05_cleanup(run: Callable[..., Any]) -> None:
     async def scene(cache: PostgresCache) -> None:
         await cache.set("gone", 1, ttl_seconds=0.001)
@@ -207,6 +220,7 @@ def test_a31_without_a_local_cache_nobody_listens(run: Callable[..., Any], url: 
         await cache.set("alpha", {"value": 1}, ttl_seconds=5)
         assert await cache.get("alpha") == {"value": 1}
         assert cache._cache.peek("alpha") is None
+        assert cache._cache.setting("near_max_bytes") == "0"
         return listeners() - before
 
     assert run(scene, **changes) == 0

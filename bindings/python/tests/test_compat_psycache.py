@@ -169,10 +169,12 @@ def test_a_span_name_may_be_long(cache: Any) -> None:
 
 
 def test_a05_cleanup(cache: Any) -> None:
-    cache.put_raw("gone", {"foo": "bar"}, ttl=-1)
+    for ttl in [-1, 0, timedelta(microseconds=5)] * 10:
+        cache.put_raw("gone", {"foo": "bar"}, ttl=ttl)
+        assert cache.get_raw("gone") is None
     cache.put_raw("alive", {"foo": "bar"}, ttl=10)
     cache.put_raw("alive too", {"foo": "bar"}, ttl=timedelta(days=1))
-    assert cache.get_raw("gone") is None
+    time.sleep(0.1)  # nobody else cleans up
     assert cache.cleanup_expired() == 1
     assert cache.get_raw("gone") is None
     assert cache.get_raw("alive") == cache.get_raw("alive too") == {"foo": "bar"}
@@ -384,18 +386,28 @@ def test_a52_a_borrowed_connection_is_returned_as_it_came(url: str, before: bool
     asyncio.run(scene())
 
 
+def connections(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def test_a_pool_is_asked_once_and_caches_share_their_connections(url: str) -> None:
-    pool = Pool(url)
+    pool, before = Pool(url), connections(url)
     cache = PostgresCache(pool)
     cache.put_raw("k", {"foo": "bar"}, ttl=10)
     for _ in range(50):  # as one that is made for each request
         cache.get_raw("k")
         assert PostgresCache(Pool(url)).get_raw("k") == {"foo": "bar"}
     assert pool.lent == 1
-    with psycopg.connect(url) as connection:
-        row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()").fetchone()
-    assert row is not None
-    assert row[0] < 12
+    assert connections(url) - before < 8
+    psycache.close()
+    until = time.monotonic() + 10
+    while connections(url) > before:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert cache.get_raw("k") == {"foo": "bar"}
 
 
 def test_an_async_cache_goes_on_in_another_loop(url: str) -> None:
@@ -403,6 +415,7 @@ def test_an_async_cache_goes_on_in_another_loop(url: str) -> None:
     for number in range(3):
         asyncio.run(cache.put_raw("k", {"number": number}, ttl=10))
         assert asyncio.run(cache.get_raw("k")) == {"number": number}
+    assert len(psycache._of_loops) == 1  # those of loops that have ended are closed
 
 
 def test_loops_of_several_threads(url: str) -> None:
