@@ -91,6 +91,14 @@ expect_out_lacks "after	"
 p import --from psycache --source-table "$foreign.psycache" --namespace pages2 --after zzz --json
 expect_json 'j["after"] == "zzz" and j["read"] == 0'
 
+begin "pages follow the keys as the table's collation sorts them"
+sql "CREATE TABLE $foreign.collated (key text COLLATE \"und-x-icu\" PRIMARY KEY, value jsonb NOT NULL, expires_at timestamptz NOT NULL);
+  INSERT INTO $foreign.collated SELECT key, '1', now() + interval '1 hour' FROM unnest('{b,a,B,A,_,-,1,ä,Ä,a b,ab,AB}'::text[]) AS key"
+p import --from psycache --source-table "$foreign.collated" --namespace collated --page-size 1
+expect_code 0
+expect_counts read=12 stored=12
+expect_equal "keys" "$(sed -n 's/^after	//p' "$out" | sort -u | wc -l)" 12
+
 begin "an import that was killed goes on behind the last key that it named, and nothing is missing"
 sql "CREATE TABLE $foreign.many (LIKE $foreign.psycache INCLUDING ALL);
   INSERT INTO $foreign.many SELECT 'k' || i, to_jsonb(i), now() + interval '1 hour' FROM generate_series(1, 20000) AS i"
