@@ -85,6 +85,28 @@ class TestRack < PGCacheTest
     assert_equal %w[MISS MISS HIT], [outcome(here.get(long)), outcome(here.get("#{long}x")), outcome(here.get(long))]
   end
 
+  # Applications write their own address into answers, and Rack takes that from whatever the client says.
+  def test_nobody_has_a_false_address_kept_for_others
+    here = through(app: ->(env) { [200, { "content-type" => "text/plain" }, [Rack::Request.new(env).url]] })
+    { "HTTP_X_FORWARDED_HOST" => "evil.example", "HTTP_X_FORWARDED_PORT" => "666", "HTTP_X_FORWARDED_PROTO" => "https",
+      "HTTP_X_FORWARDED_SCHEME" => "https", "HTTP_X_FORWARDED_SSL" => "on", "HTTP_FORWARDED" => "for=1;host=evil.example",
+      "rack.url_scheme" => "https" }.each do |name, said|
+      assert_equal "MISS", outcome(here.get("/#{name}", name => said)), name
+      assert_equal ["MISS", "http://example.org/#{name}"], here.get("/#{name}").then { |found| [outcome(found), found.body] }, name
+    end
+    clients = %w[for=1.2.3.4;proto=https For="[::1]:7";proto=https]
+    assert_equal(%w[MISS HIT], clients.map { |said| outcome(here.get("/", "HTTP_FORWARDED" => said)) })
+    assert_equal(%w[MISS HIT], %w[1.2.3.4 5.6.7.8].map { |said| outcome(here.get("/for", "HTTP_X_FORWARDED_FOR" => said)) })
+  end
+
+  # Rack takes it for parameters where it says that it is a form.
+  def test_a_request_with_a_body_is_passed_through
+    here = through(app: ->(env) { [200, { "content-type" => "text/plain" }, [Rack::Request.new(env).params.fetch("q")]] })
+    assert_equal %w[BYPASS evil], here.get("/?q=good", input: "q=evil", "CONTENT_TYPE" => "application/x-www-form-urlencoded").then { |found| [outcome(found), found.body] }
+    assert_equal "BYPASS", outcome(here.get("/?q=good", "HTTP_TRANSFER_ENCODING" => "chunked"))
+    assert_equal %w[MISS good], here.get("/?q=good").then { |found| [outcome(found), found.body] }
+  end
+
   def test_head
     here = through
     assert_equal ["MISS", ""], [outcome(here.head("/")), here.head("/").body]
@@ -150,6 +172,23 @@ class TestRack < PGCacheTest
       assert_nil answers.last["etag"]
     end
     assert_equal(%w[BYPASS BYPASS], Array.new(2) { outcome(through.post("/")) })
+    @app.headers, @app.body = plain, -> { ["x" * 2000] }
+    here = through(cache(max_value_bytes: 1000))
+    assert_equal(%w[MISS BYPASS], Array.new(2) { outcome(here.get("/longer-than-the-cache-has-it")) })
+  end
+
+  # Against Rack's rules, but servers let it pass.
+  def test_answers_that_are_not_quite_right
+    here = Rack::MockRequest.new(PGCache::Rack.new(@app, cache, ttl: 60))
+    @app.headers = { "X-Number" => 7 }
+    answers = Array.new(2) { here.get("/") }
+    assert_equal [%w[MISS 7], %w[HIT 7]], answers.map { |found| [outcome(found), found["x-number"]] }
+    @app.headers = { "content-length" => "9" }
+    [-> { Parts.new("cut ", "off") }, -> { ["cut off"] }].each_with_index do |body, index|
+      @app.body = body
+      answers = Array.new(2) { here.get("/#{index}") }
+      assert_equal [["MISS", "cut off"], ["BYPASS", "cut off"]], (answers.map { |found| [outcome(found), found.body] })
+    end
   end
 
   def test_bodies_are_closed_and_may_come_in_parts
@@ -197,6 +236,9 @@ class TestRack < PGCacheTest
     varied = through(vary: %w[cookie])
     assert_equal %w[MISS HIT MISS], [cookie, cookie, { "HTTP_COOKIE" => "user=8" }].map { |said| outcome(varied.get("/own", said)) }
     assert_equal "BYPASS", outcome(varied.get("/own", { **cookie, "HTTP_AUTHORIZATION" => "Basic x" }))
+    of = cache
+    through(of, vary: %w[cookie]).get("/secret", "HTTP_COOKIE" => "user=secret")
+    assert_empty of.keys.grep(/user=/), "keys are no secrets"
     keyed = through(key: ->(env) { "page:#{env["HTTP_COOKIE"]}" })
     assert_equal %w[MISS HIT MISS], [cookie, cookie, {}].map { |said| outcome(keyed.get("/#{rand}", said)) }
   end
@@ -257,13 +299,27 @@ class TestRack < PGCacheTest
     here = through(app: Rack::Lint.new(Rack::ContentLength.new(@app)), stale: 60, max_age: 60)
     go = Queue.new
     @app.doing = ->(_) { go.pop }
-    stale = here.get("/")
+    stale = here.get("/", "rack.response_finished" => [])
     assert_equal ["STALE", "call 1", "max-age=0"], [outcome(stale), stale.body, stale["cache-control"]]
     conditional = here.get("/", "HTTP_IF_NONE_MATCH" => "*")
     assert_equal ["STALE", 304], [outcome(conditional), conditional.status]
     go << 1
     eventually { outcome(here.get("/")) == "HIT" }
     assert_equal ["call 2", 2, ""], [here.get("/").body, @app.calls, @app.environments.last["rack.input"].read]
+    refute_includes @app.environments.last, "rack.response_finished"
+  end
+
+  # It is not there any more, or not for all.
+  def test_A45_what_is_not_to_be_kept_any_more_ends_what_is_stale
+    { "/gone" => -> { @app.status = 404 }, "/private" => -> { @app.headers = { **@app.headers, "cache-control" => "private" } } }.each do |path, change|
+      here = through(ttl: 0.1, stale: 60)
+      here.get(path)
+      sleep 0.2
+      change.call
+      assert_equal "STALE", outcome(here.get(path))
+      eventually { outcome(here.get(path)) == "BYPASS" }
+      @app.status = 200
+    end
   end
 
   def test_A45_what_cannot_be_done_again_stays_stale
@@ -286,7 +342,7 @@ class TestRack < PGCacheTest
   def test_max_age
     here = through(ttl: 30, max_age: 600)
     assert_equal "max-age=30", here.get("/")["cache-control"]
-    assert_includes %w[max-age=29 max-age=28], here.get("/")["cache-control"]
+    assert_includes %w[max-age=30 max-age=29 max-age=28], here.get("/")["cache-control"]
     assert_equal "max-age=10", through(max_age: 10).get("/other")["cache-control"]
     assert_equal "max-age=10", through(ttl: PGCache::NEVER, max_age: 10).get("/never")["cache-control"]
   end
@@ -342,6 +398,11 @@ class TestRack < PGCacheTest
       fourth = http.head("/page")
       assert_equal ["200", "HIT", "6", nil], [fourth.code, fourth["X-Cache"], fourth["Content-Length"], fourth.body]
       assert_equal "BYPASS", http.post("/page", "", "Content-Type" => "text/plain")["X-Cache"]
+      [{ "Content-Length" => "1" }, { "Transfer-Encoding" => "chunked" }].each do |said|
+        asked = Net::HTTP::Get.new("/page", { "Content-Type" => "text/plain", **said })
+        asked.body_stream = StringIO.new("x")
+        assert_equal "BYPASS", http.request(asked)["X-Cache"], said
+      end
     end
   ensure
     server&.stop(true)

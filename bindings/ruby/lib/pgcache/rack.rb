@@ -15,7 +15,7 @@ module PGCache
   #
   # What is kept are answers to GET of status 200 whose length is known (an Array of Strings, or a Content-Length), unless there is a
   # Set-Cookie, a Cache-Control of +no-store+ or +private+, or a Vary that names what +vary+ does not; requests with Authorization or Cookie
-  # are passed through unless +vary+ names these, or +key+ or +public+ is given; and so are those for a range, or with If-Match.
+  # are passed through unless +vary+ names these, or +key+ or +public+ is given; so are those that have a body, If-Match, or ask for a range.
   #
   # Answers carry +x-cache+: HIT, STALE, MISS (it was not there, and the application answered), BYPASS (the cache had nothing to do with it)
   # or ERROR (the cache failed, and the application answered; that took no longer than the setting +timeout_ms+). What is kept has an
@@ -40,7 +40,12 @@ module PGCache
     NOT_KEPT = %w[connection keep-alive proxy-connection transfer-encoding te trailer upgrade content-length date x-cache].freeze
     # What an answer without a body still says (RFC 9110, 15.4.5).
     NOT_MODIFIED = %w[cache-control content-location etag expires vary x-cache].freeze
-    private_constant :NOTE, :AT_LEAST, :KEY, :PASSED, :CONDITIONS, :NOT_KEPT, :NOT_MODIFIED
+    # What Rack and Rails make an application's own address of, beside the host: it stands in its answers, and any client may say it.
+    ADDRESS = %w[rack.url_scheme HTTPS HTTP_X_FORWARDED_HOST HTTP_X_FORWARDED_PORT HTTP_X_FORWARDED_PROTO HTTP_X_FORWARDED_SCHEME
+                 HTTP_X_FORWARDED_SSL].freeze
+    # What is about one connection: nobody calls back when a request that is done again has ended.
+    CONNECTION = /\Arack\.(hijack|response_finished|after_reply)/
+    private_constant :NOTE, :AT_LEAST, :KEY, :PASSED, :CONDITIONS, :NOT_KEPT, :NOT_MODIFIED, :ADDRESS, :CONNECTION
 
     # app:: the application
     # cache:: a PGCache::Cache
@@ -48,7 +53,7 @@ module PGCache
     #                     background, on a thread without a client: in Rails the middleware has to be before ActionDispatch::Executor then.
     # namespace:: the part of the cache to keep answers in; without it that of the cache
     # vary:: names of headers that the answer depends on: they become part of the key, and of the answer's Vary
-    # key:: gives the key of a request, in place of host, path, query and the headers of +vary+
+    # key:: gives the key of a request, in place of its address, and of the headers of +vary+
     # tags:: the tags of all answers, or what gives those of a request
     # public:: +true+: answers do not depend on Authorization and Cookie
     # max_age:: clients may keep answers for so many seconds, and never longer than the cache does, without asking. They hear of no invalidation
@@ -105,8 +110,13 @@ module PGCache
     private
 
     def served?(env)
-      %w[GET HEAD].include?(env["REQUEST_METHOD"]) && PASSED.none? { |name| env.key?(name) } &&
+      %w[GET HEAD].include?(env["REQUEST_METHOD"]) && !body?(env) && PASSED.none? { |name| env.key?(name) } &&
         @credentials.none? { |name| env.key?(variable(name)) } && !@bypass&.call(env)
+    end
+
+    # What is in it may be taken for parameters, and is in no key.
+    def body?(env)
+      env["CONTENT_LENGTH"].to_i.positive? || env.key?("HTTP_TRANSFER_ENCODING")
     end
 
     # As the application answers, for this request alone.
@@ -162,13 +172,17 @@ module PGCache
       answer(env, kept, outcome, left)
     end
 
-    # The lease is used behind the client's back. An answer that may not be kept has failed: the stale one stands in for a while.
+    # The lease is used behind the client's back. When the application fails the stale answer stands in for a while; but when it says
+    # something else by now that may not be kept, it is not given any more.
     def renew(env, load)
-      env = env.reject { |name, _| name.start_with?("rack.hijack") }.merge("rack.input" => StringIO.new("".b))
+      env = env.reject { |name, _| name.match?(CONNECTION) }.merge("rack.input" => StringIO.new("".b))
       load.in_background do |later|
-        kept, body = keep(*whole(env))
+        status, headers, body = whole(env)
+        kept, body = keep(status, headers, body)
         body.close if body.respond_to?(:close)
-        kept ? later.fill(kept.dump) : later.fail
+        next later.fill(kept.dump) if kept
+
+        status.to_i >= 500 ? later.fail : later.fill_absent
       rescue StandardError
         storing { later.fail if later.lease? }
         raise
@@ -180,6 +194,9 @@ module PGCache
     def store(load, kept, deadline)
       version = load.fill(kept.dump, deadline: deadline) or return ["MISS", 0]
       version.zero? && @storing ? ["ERROR", 0] : ["MISS", @ttl]
+    rescue TooLargeError # for the cache's setting max_value_bytes
+      storing { load.fill_absent(deadline: deadline) }
+      ["MISS", 0]
     rescue Error
       ["ERROR", 0]
     end
@@ -206,28 +223,35 @@ module PGCache
     def keep(status, headers, body)
       return [nil, body] unless status.to_i == 200 && keepable?(headers)
 
-      parts = parts(headers, body) or return [nil, body]
+      length = length(headers)
+      parts = parts(length, body) or return [nil, body]
       bytes = gather(parts, body)
-      kept = Kept.new(kept_headers(headers, bytes), bytes) if bytes.bytesize <= @max_body
+      whole = length.nil? || length == bytes.bytesize
+      kept = Kept.new(kept_headers(headers, bytes), bytes) if whole && bytes.bytesize <= @max_body
       [kept, [bytes]]
     end
 
     def keepable?(headers)
       fields = headers.to_h { |name, value| [name.downcase, value] }
       return false if %w[set-cookie transfer-encoding trailer rack.hijack].any? { |name| fields.key?(name) }
-      return false if fields.any? { |_, value| Array(value).any? { |text| text.include?("\r") } }
+      return false if fields.any? { |_, value| Array(value).any? { |text| text.to_s.include?("\r") } }
       return false if words(fields["cache-control"]).any? { |word| %w[no-store private].include?(word[/\A[^=]*/]) }
 
       (words(fields["vary"]) - @vary).empty?
     end
 
     # What a body is made of, if that is known to have an end; what has none, or comes little by little, is nobody's to wait for.
-    def parts(headers, body)
+    def parts(length, body)
       parts = body.to_ary if body.respond_to?(:to_ary)
       return parts if parts
 
-      length = headers.find { |name, _| name.casecmp?("content-length") }&.last.to_s
-      body if body.respond_to?(:each) && length.match?(/\A\d+\z/) && length.to_i <= @max_body
+      body if body.respond_to?(:each) && length && length <= @max_body
+    end
+
+    # What an answer says of its length, or nil.
+    def length(headers)
+      said = headers.find { |name, _| name.casecmp?("content-length") }&.last.to_s
+      said.to_i if said.match?(/\A\d+\z/)
     end
 
     def gather(parts, body)
@@ -263,7 +287,7 @@ module PGCache
     end
 
     def key_of(env)
-      key = @key ? @key.call(env) : [host(env), path(env), env["QUERY_STRING"], *varied(env)].map { |part| part.to_s.b }.join("\0")
+      key = @key ? @key.call(env) : [host(env), path(env), env["QUERY_STRING"], said(env)].map { |part| part.to_s.b }.join("\0")
       key.bytesize > KEY ? "sha256:#{OpenSSL::Digest::SHA256.hexdigest(key)}" : key
     end
 
@@ -275,9 +299,12 @@ module PGCache
       env["SCRIPT_NAME"].to_s + env["PATH_INFO"].to_s
     end
 
-    # No header is something else than an empty one.
-    def varied(env)
-      @vary.map { |name| env.key?(variable(name)) ? "=#{env[variable(name)]}" : "" }
+    # What else the answer depends on. Values of headers may be secret, and are not to be read in a key; no header is something else than an
+    # empty one. Forwarded says who the client is, too, which matters to nobody.
+    def said(env)
+      values = [*ADDRESS, *@vary.map { |name| variable(name) }].map { |name| env[name] }
+      forwarded = env["HTTP_FORWARDED"].to_s.split(/[;,]/).grep_v(/\A\s*(for|by)\b/i)
+      OpenSSL::Digest::SHA256.hexdigest([*values, forwarded].inspect)
     end
 
     def variable(name)
@@ -295,7 +322,7 @@ module PGCache
 
     # The values of a header: lines with Rack 2, an Array with Rack 3.
     def several(value)
-      Array(value).flat_map { |text| text.split("\n") }
+      Array(value).flat_map { |text| text.to_s.split("\n") }
     end
 
     def words(value)
