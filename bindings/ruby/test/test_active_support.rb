@@ -8,6 +8,7 @@ begin
   require "active_support/notifications"
   require "active_support/logger"
   require "active_support/core_ext/numeric/time"
+  require "active_support/core_ext/object/blank"
 rescue LoadError => error
   ACTIVE_SUPPORT_MISSING = error.message
 end
@@ -127,7 +128,7 @@ class TestActiveSupport < PGCacheTest
     assert_equal 5, here.fetch("short") { 5 }
     here.write("never", 1, expires_in: nil)
     assert_equal PGCache::NEVER, here.pgcache.get_entry("never").ttl
-    here.write("over", 1, expires_in: -1)
+    here.write("over", 1, expires_in: 0)
     sleep 0.01
     assert_nil here.read("over")
   end
@@ -182,7 +183,7 @@ class TestActiveSupport < PGCacheTest
     assert_equal(-5, here.decrement("other", 5))
     here.write("count", 10, raw: true)
     assert_equal [11, 14, 12], [here.increment("count"), here.increment("count", 3), here.decrement("count", 2)]
-    assert_equal 12, here.read("count")
+    assert_equal "12", here.read("count", raw: true)
     here.write("text", "7", raw: true)
     assert_equal ["7", { "text" => "7" }, "7"], [here.read("text", raw: true), here.read_multi("text", raw: true), here.fetch("text", raw: true) { flunk }]
     assert_equal 8, here.increment("text")
@@ -190,7 +191,7 @@ class TestActiveSupport < PGCacheTest
     here.increment("brief", 1, expires_in: 60)
     assert_in_delta 60, here.pgcache.get_entry("brief").ttl, 5
     Array.new(8) { Thread.new { 25.times { here.increment("many") } } }.each(&:join)
-    assert_equal 200, here.read("many")
+    assert_equal "200", here.read("many", raw: true)
   end
 
   def test_a_value_that_is_no_counter
@@ -209,11 +210,11 @@ class TestActiveSupport < PGCacheTest
       assert_equal text.b, here.pgcache.get("key")
     end
     here.write("bytes", "\xff\x00".b, raw: true)
-    assert_equal "\xff\x00".b, here.read("bytes")
+    assert_equal "\xff\x00".b, here.read("bytes", raw: true)
     assert_equal "2", here.fetch("fetched", raw: true) { "2" }.to_s
     assert_equal 3, here.increment("fetched")
     here.pgcache.put("json", { "from" => "Python" })
-    assert_equal({ "from" => "Python" }, here.read("json"))
+    assert_equal({ "from" => "Python" }, here.read("json", raw: true))
     here.write_multi({ "many" => "text" }, raw: true)
     assert_equal "text".b, here.pgcache.get("many")
   end
@@ -344,10 +345,39 @@ class TestActiveSupport < PGCacheTest
     assert_nil ActiveSupport::Cache::PgcacheStore.new(raw, secret: SECRET.reverse).read("key")
     assert_equal :anew, here.fetch("moved") { :anew }
     assert_equal :anew, here.read("moved")
-    raw.put("marshal", Marshal.dump(Point.new(1, 2)).b)
-    assert_kind_of String, here.read("marshal")
+    { "marshal" => Marshal.dump(Point.new(1, 2)).b, "true" => true, "number" => 1, "text" => "<script>" }.each do |key, forged|
+      raw.put(key, forged)
+      assert_equal [nil, {}, false], [here.read(key), here.read_multi(key), here.exist?(key)], key
+      assert_equal [:own, :own], [here.fetch(key) { :own }, here.read(key)], key
+    end
     ["short", nil].each { |secret| assert_raises(ArgumentError) { ActiveSupport::Cache::PgcacheStore.new(raw, secret: secret) } }
     refute_includes here.inspect, SECRET
+  end
+
+  # Of a language that has other formats, or of somebody who wants errors to be raised.
+  def test_A80_what_is_in_no_format_that_is_known_is_a_miss
+    told = []
+    here = store(error_handler: ->(**what) { told << what[:exception].class })
+    unknown = Module.new { def self.number = 99 and def self.dump(_value) = "?" }
+    there = cache(serializer: unknown)
+    there.put("key", 1)
+    assert_equal [nil, false, {}], [here.read("key"), here.exist?("key"), here.read_multi("key")]
+    assert_equal [2, 2], [here.fetch("key") { 2 }, here.read("key")]
+    there.put("one", 1)
+    here.write("other", 3)
+    assert_equal({ "one" => "ONE", "other" => 3 }, here.fetch_multi("one", "other", &:upcase))
+    assert_equal ["ONE", [PGCache::FormatError]], [here.read("one"), told.uniq]
+  end
+
+  # The server was away for a moment, so that nobody knows whether what the block has read is still true.
+  def test_A46_what_was_fetched_without_a_load_is_not_stored
+    of = cache
+    there = cache
+    here = store(of)
+    fails = ->(*) { raise PGCache::TimeoutError.new("late", status: :timeout) }
+    assert_equal(1, of.stub(:load, fails) { here.fetch("key", tags: ["orders"]) { there.invalidate(tags: ["orders"]) || 1 } })
+    assert_nil here.read("key")
+    assert_equal [2, 2], [here.fetch("key", tags: ["orders"]) { 2 }, here.read("key")]
   end
 
   def test_A72_the_server_is_down
@@ -373,7 +403,8 @@ class TestActiveSupport < PGCacheTest
     assert_nil here.read("key")
     assert_equal({}, here.read_multi("key"))
     assert_equal 2, here.fetch("key") { 2 }
-    assert_equal [2, [ArgumentError]], [here.read("key"), told.uniq]
+    assert_equal 2, here.read("key")
+    assert_equal [ArgumentError], told.uniq if ActiveSupport::VERSION::STRING < "7.1" # which keeps it to itself
   end
 
   def test_the_default_error_handler_logs
@@ -390,7 +421,7 @@ class TestActiveSupport < PGCacheTest
   def test_mistakes_are_told
     here = store
     assert_raises(PGCache::InvalidError) { here.write("key", 1, tags: [""]) }
-    assert_raises(PGCache::InvalidError) { here.read("") }
+    assert_raises(PGCache::InvalidError, ArgumentError) { here.read("") } # ActiveSupport's own since 7.1
     assert_raises(ArgumentError) { here.write(nil, 1) }
     assert_raises(TypeError) { here.write("key", proc {}) }
     assert_raises(PGCache::BusyError) { here.fetch("key") { raise PGCache::BusyError, "of the block" } }

@@ -23,13 +23,14 @@ module ActiveSupport # :nodoc:
     #
     # tags:: of #write, #write_multi, #fetch and #fetch_multi: what the entry depends on. Invalidating one of them ends it, best in the
     #        transaction that changes the data, by PGCache::Cache#invalidation or the SQL function watch(). What a block of #fetch has read
-    #        before such a commit is not stored after it.
+    #        before such a commit is not stored after it, unless +force+ has it written whatever there is.
     # lease:: of #fetch: how long the block may take before somebody else may run it (10 seconds)
     # race_condition_ttl:: of #fetch: for so long after the end of what a #fetch has stored the others get it, while one runs the block
-    # raw:: the value as other languages read it: what is a whole number is a counter, everything else its #to_s
+    # raw:: the value as other languages read it, or have written it: what is a whole number is a counter, everything else its #to_s
     #
     # What is not +raw+ goes through the store's coder, which is Marshal unless ActiveSupport is told otherwise, and is signed with the
-    # secret, for this key: nobody who can merely write to the cache can make objects here. What is not signed so is a miss.
+    # secret, for this key: nobody who can merely write to the cache can make objects here, or values that this application did not store.
+    # What is not signed so is a miss, unless it is read with +raw+.
     #
     # The server's clock alone decides when an entry ends. Without +expires_in+ that is never: let Cache#set_limits bound the cache.
     # #delete_matched and #clear of a namespace look at all keys. Failures of the server are misses, and told to the error handler.
@@ -47,9 +48,7 @@ module ActiveSupport # :nodoc:
       KEY = 4096
       # The shortest TTL, in seconds: of what has expired when it is written.
       LEAST = 0.001
-      # What is the caller's to mend is told to him.
-      MISTAKES = [PGCache::InvalidError, PGCache::FormatError].freeze
-      private_constant :HEADER, :SIGNATURE, :KEY, :LEAST, :MISTAKES
+      private_constant :HEADER, :SIGNATURE, :KEY, :LEAST
 
       # Advertises recyclable keys, whose version stands in the entry.
       def self.supports_cache_versioning?
@@ -146,6 +145,8 @@ module ActiveSupport # :nodoc:
         failsafe(:write_entry, returning: false) do
           if pgcache_load
             fill(pgcache_load, pgcache_ttl, value, ttl, tags)
+          elsif pgcache_load == false # of a #fetch without a load: what its block gave may have become false meanwhile
+            false
           else
             @pgcache.public_send(unless_exist ? :add : :put, key, value, ttl: ttl, tags: tags) != false
           end
@@ -187,10 +188,11 @@ module ActiveSupport # :nodoc:
             super(name, *others, { **options, pgcache_load: load, pgcache_ttl: how[:ttl] }, &block)
           end
         rescue PGCache::Error => error
-          raise if begun || MISTAKES.any? { |mistake| error.is_a?(mistake) }
+          raise if begun || error.is_a?(PGCache::InvalidError)
 
           failed(:fetch, nil, error)
-          super(name, *others, options, &block)
+          retry if error.is_a?(PGCache::FormatError) && failsafe(:fetch) { @pgcache.remove(key) } # nobody here can read what was there
+          super(name, *others, { **options, pgcache_load: false }, &block)
         end
       end
 
@@ -235,7 +237,7 @@ module ActiveSupport # :nodoc:
 
       # The entry of what was read, or nil if it is not ours.
       def entry_of(key, found, raw)
-        return Entry.new(plain(found, raw), compress: false) unless binary?(found) && found.start_with?(HEADER)
+        return raw ? Entry.new(plain(found), compress: false) : nil unless binary?(found) && found.start_with?(HEADER)
 
         signature = found.byteslice(HEADER.bytesize, SIGNATURE)
         payload = found.byteslice((HEADER.bytesize + SIGNATURE)..)
@@ -250,8 +252,8 @@ module ActiveSupport # :nodoc:
       end
 
       # What was written with +raw+ came as text, and a counter is asked for as such.
-      def plain(found, raw)
-        return raw && found.is_a?(Integer) ? found.to_s : found unless binary?(found)
+      def plain(found)
+        return found.is_a?(Integer) ? found.to_s : found unless binary?(found)
 
         text = found.dup.force_encoding(Encoding::UTF_8)
         text.valid_encoding? ? text : found
@@ -301,7 +303,7 @@ module ActiveSupport # :nodoc:
 
       def failsafe(method, returning: nil)
         yield
-      rescue *MISTAKES
+      rescue PGCache::InvalidError # which is the caller's to mend
         raise
       rescue PGCache::Error => error
         failed(method, returning, error)
