@@ -124,6 +124,30 @@ def test_psycopg_a_savepoint_that_is_kept(plain: pgcache.Cache, other: pgcache.C
     assert (seen_by(other, "tagged"), seen_by(other, "keyed")) == (None, "old")
 
 
+def test_a46_what_was_loaded_before_the_commit_does_not_stay(plain: pgcache.Cache, other: pgcache.Cache, url: str) -> None:
+    def load() -> int:
+        with psycopg.connect(url) as reader:
+            row = reader.execute("SELECT count(*) FROM python_orders").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def count() -> int | None:
+        return other.get_or_load("count", load, ttl=60, tags=["orders"])
+
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS python_orders (id integer)")
+        connection.execute("TRUNCATE python_orders")
+        connection.commit()
+        for number in range(5):
+            assert count() == number
+            connection.execute("INSERT INTO python_orders VALUES (1)")
+            in_psycopg.invalidate(connection, plain, tags=["orders"])
+            other.remove("count")
+            assert count() == number  # what is committed, loaded anew and stored
+            connection.commit()
+            other.fence()
+
+
 def test_psycopg_at_once_without_a_transaction(plain: pgcache.Cache, other: pgcache.Cache, url: str) -> None:
     fill(plain, other)
     with psycopg.connect(url, autocommit=True) as connection:

@@ -4,9 +4,9 @@ needed.
 
 What differs from psycache, and why:
 
-- The pool is asked once where it leads to. The cache has connections of its own, up to the setting `pool_max` and one that listens; all
-  caches of one database share them, sync ones and those of an event loop. So the application's pool is not used up, and entries are kept
-  near.
+- The pool is asked once where it leads to, with which password. The cache has connections of its own, up to the setting `pool_max` and one
+  that listens; all caches of one database share them, sync ones and those of an event loop. So the application's pool is not used up, and
+  entries are kept near.
 - `schema` is a namespace of pgcache, see pgcache.compat; all are in one schema of the database, which `init_db()` makes.
 - Errors are `pgcache.Error` instead of psycopg's, and a read that the server fails is a miss, unless PGCACHE_ON_ERROR=error.
 - Values are JSON as it was written: keys of dictionaries keep their order, and text may hold NUL. NaN is refused, as PostgreSQL refuses
