@@ -86,13 +86,13 @@ module ActiveSupport # :nodoc:
       end
 
       # Adds to a counter: an Integer that was written with +raw+, or nothing yet, which counts as 0. Gives what it is then.
-      def increment(name, amount = 1, options = nil)
-        count(:increment, name, amount, amount, options)
+      def increment(name, amount = 1, options = nil, **more)
+        count(:increment, name, amount, amount, { **options.to_h, **more })
       end
 
       # Subtracts from a counter, see #increment.
-      def decrement(name, amount = 1, options = nil)
-        count(:decrement, name, amount, -amount, options)
+      def decrement(name, amount = 1, options = nil, **more)
+        count(:decrement, name, amount, -amount, { **options.to_h, **more })
       end
 
       # Deletes all entries whose keys begin with a String (a <tt>*</tt> at its end may stand for the rest), or match a Regexp. Gives how

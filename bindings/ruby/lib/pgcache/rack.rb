@@ -98,7 +98,7 @@ module PGCache
         head, body = bytes.split("\r\n\r\n", 2)
         lines = head.split("\r\n").drop(1).map { |line| line.split(":", 2) }
         fields = lines.group_by { |name,| name.downcase }.to_h { |name, alike| [name, alike.map { |_, value| value.to_s.strip }.join(", ")] }
-        new(fields, body) if body && fields.key?("etag")
+        new(fields.except(*NOT_KEPT), body) if body && fields.key?("etag")
       end
 
       def dump
