@@ -3,6 +3,7 @@
 
 require_relative "helper"
 require "minitest/mock"
+require "socket"
 begin
   require "pgcache/active_support"
   require "active_support/notifications"
@@ -395,6 +396,18 @@ class TestActiveSupport < PGCacheTest
       assert_empty %i[write_entry delete_entry increment clear delete_multi_entries write_multi_entries] - told
       assert_equal on_error == "error", (%i[read_entry read_multi_entries fetch] - told).empty?
     end
+  end
+
+  def test_A72_a_server_that_says_nothing_is_not_waited_for_once_for_each_key
+    silent = TCPServer.new("127.0.0.1", 0)
+    here = store(cache("host=127.0.0.1 user=nobody port=#{silent.addr[1]}", on_error: "miss", timeout_ms: 300, breaker_failures: 1000))
+    names = Array.new(10, &:to_s)
+    assert_operator seconds { assert_equal names, here.fetch_multi(*names) { |name| name }.values }, :<, 1.5
+    # What the blocks take is not the cache's.
+    there = store(cache(timeout_ms: 1000))
+    2.times { |round| assert_equal({ "a" => 0, "b" => 0, "c" => 0 }, there.fetch_multi("a", "b", "c") { sleep(0.6) && round }) }
+  ensure
+    silent&.close
   end
 
   def test_an_object_of_a_class_that_is_no_more

@@ -67,22 +67,37 @@ module ActiveSupport # :nodoc:
         raise ArgumentError, "the secret has at least #{SIGNATURE} bytes" if secret.to_s.bytesize < SIGNATURE
 
         @pgcache = cache.is_a?(PGCache::Cache) ? cache : PGCache::Cache.new(cache)
+        @timeout = Integer(@pgcache.setting("timeout_ms")) / 1000.0
         @secret = secret
         @error_handler = error_handler
         super({ compress: false, **options })
       end
 
-      # Reads many at once, and has what is missing loaded key by key, as #fetch does it.
+      # Reads many at once, and has what is missing loaded key by key, as #fetch does it. When the cache has taken as long as a single call
+      # may (its setting +timeout_ms+), the block is run for the rest without it.
       def fetch_multi(*names)
         raise ArgumentError, "a block has to give what is missing" unless block_given?
 
         options = merged_options(names.extract_options!)
         found = {}
+        limit = now + @timeout
         instrument(:read_multi, names, options) do |payload|
           found = read_multi_entries(names, **options) unless options[:force]
           payload.merge!(hits: found.keys, super_operation: :fetch_multi)
         end
-        names.to_h { |name| [name, found.fetch(name) { fetch(name, options) { yield name } }] }
+        names.to_h do |name|
+          value = found.fetch(name) do
+            next yield(name) if now >= limit
+
+            fetch(name, options) do
+              began = now
+              yield name
+            ensure
+              limit += now - began # which the cache has not taken
+            end
+          end
+          [name, value]
+        end
       end
 
       # Adds to a counter: an Integer that was written with +raw+, or nothing yet, which counts as 0. Gives what it is then.
@@ -122,6 +137,10 @@ module ActiveSupport # :nodoc:
       end
 
       private
+
+      def now
+        Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      end
 
       def read_entry(key, raw: false, **_options)
         failsafe(:read_entry) do
