@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import psycopg
 import pytest
-from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi import BackgroundTasks, Body, Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
 from serving import Answer, Serving, Stage
@@ -46,8 +46,12 @@ class Web:
             self.calls += 1
             return answer(self.calls)
 
-    def ask(self, path: str = "/", method: str = "GET", **headers: str) -> Answer:
-        return self._serving.ask(path, method, **headers)
+    @property
+    def port(self) -> int:
+        return self._serving.port
+
+    def ask(self, path: str = "/", method: str = "GET", body: Any = None, **headers: str) -> Answer:
+        return self._serving.ask(path, method, body, **headers)
 
     def words(self, *paths: str) -> list[str]:
         return [self.ask(path).x_cache for path in paths]
@@ -237,6 +241,64 @@ def test_a72_an_answer_that_is_not_whole_is_not_kept(web: Web) -> None:
     assert web.calls == 2
 
 
+class Refused(Exception):
+    pass
+
+
+def test_a72_what_becomes_of_an_exception_is_not_kept(web: Web) -> None:
+    """Whatever its status is."""
+
+    @web.app.exception_handler(Refused)
+    async def say(request: Request, refused: Exception) -> Response:
+        return PlainTextResponse("sorry")
+
+    def answer(calls: int) -> str:
+        if calls < 3:
+            raise Refused
+        return "answer"
+
+    web.endpoint(answer)
+    assert [(one.x_cache, one.body) for one in (web.ask(), web.ask(), web.ask())] == [
+        ("MISS", b"sorry"), ("BYPASS", b"sorry"), ("BYPASS", b'"answer"')
+    ]  # fmt: skip
+
+
+def test_a72_a_stream_passes_before_its_first_part(web: Web) -> None:
+    go_on = threading.Event()
+
+    @web.app.get("/")
+    @web.responses.cached(60)
+    async def events() -> Response:
+        async def parts() -> Any:
+            while not go_on.is_set():
+                await asyncio.sleep(0.01)
+            yield b"event"
+
+        return StreamingResponse(parts())
+
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=3)
+    try:
+        connection.request("GET", "/")
+        begun = connection.getresponse()  # its headers
+        assert begun.getheader("X-Cache") == "MISS"
+        with ThreadPoolExecutor(1) as client:
+            other = client.submit(web.ask)
+            time.sleep(0.1)
+            go_on.set()
+            assert other.result().x_cache == "BYPASS"
+        assert begun.read() == b"event"
+    finally:
+        go_on.set()
+        connection.close()
+
+
+def test_a72_what_is_too_long_for_the_cache_leaves_a_note(make_web: Any, url: str, schema: str) -> None:
+    web = make_web(AsyncCache(url, schema=schema, namespace="too-long", janitor=None, max_value_bytes=1000))
+    web.cache.sync.init()
+    web.endpoint(lambda calls: PlainTextResponse("x" * 2000))
+    assert web.words("/", "/") == ["MISS", "BYPASS"]
+
+
 def test_a72_nobody_waits_for_what_may_not_be_kept(web: Web) -> None:
     meet = threading.Barrier(3, timeout=10)
 
@@ -295,11 +357,12 @@ def test_a_cache_that_is_switched_off(make_web: Any) -> None:
 
 def test_a72_something_else_under_the_key(web: Web, plain: pgcache.Cache) -> None:
     web.endpoint(key=lambda request: "k")
-    for value in ({"a": 1}, b"bytes", b"HTTP/1.1 200 OK\r\n\r\nbody", pgcache.Encoded(b"?", 99)):
+    cut_off = b'HTTP/1.1 200 OK\r\netag: "x"'
+    for value in ({"a": 1}, b"bytes", b"HTTP/1.1 200 OK\r\n\r\nbody", cut_off, pgcache.Encoded(b"?", 99)):
         plain.put("k", value, ttl=60)
         answer = web.ask()
         assert (answer.status, answer.x_cache) == (200, "ERROR")
-    assert web.calls == 4
+    assert web.calls == 5
 
 
 def test_what_is_stored_is_a_message_of_http(web: Web, plain: pgcache.Cache) -> None:
@@ -386,6 +449,73 @@ def test_credentials_pass_unless_it_is_said_what_they_mean(web: Web, header: dic
     assert [key.key for key in web.cache.sync.keys() if header[name].encode() in key.key] == []
 
 
+MORE = ["Range", "If-Range", "If-Match", "If-Unmodified-Since", "Upgrade"]
+
+
+@pytest.mark.parametrize("header", MORE)
+def test_requests_for_more_than_the_whole_answer_pass(web: Web, header: str) -> None:
+    web.endpoint(lambda calls: PlainTextResponse("x", 206 if calls == 1 else 200))
+    assert web.ask(**{header: "x"}).x_cache == "BYPASS"  # and leaves no note
+    assert web.words("/", "/") == ["MISS", "HIT"]
+    assert web.ask(**{header: "x"}).x_cache == "BYPASS"
+
+
+def test_requests_with_a_body_pass(web: Web) -> None:
+    """The answer may depend on it, which is in no key."""
+
+    @web.app.get("/")
+    @web.responses.cached(60)
+    async def search(text: Annotated[str, Body()] = "none") -> str:
+        return text
+
+    assert [(one.x_cache, one.json) for one in (web.ask(body="a"), web.ask(), web.ask(body="b"), web.ask())] == [
+        ("BYPASS", "a"), ("MISS", "none"), ("BYPASS", "b"), ("HIT", "none")
+    ]  # fmt: skip
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=5)
+    connection.request("GET", "/", iter([b'"in chunks"']), {"Content-Type": "application/json"}, encode_chunked=True)
+    assert connection.getresponse().read() == b'"in chunks"'
+    connection.close()
+
+
+def test_an_endpoint_that_compares_itself_gives_the_whole_answer(web: Web) -> None:
+    @web.app.get("/")
+    @web.responses.cached(60)
+    async def compares(request: Request) -> Response:
+        return Response(status_code=304) if {"if-none-match", "if-modified-since"} & set(request.headers) else PlainTextResponse("x")
+
+    @web.app.get("/parameter")
+    @web.responses.cached(60)
+    async def compares_earlier(if_none_match: Annotated[str, Header()] = "") -> Response:
+        return Response(status_code=304) if if_none_match else PlainTextResponse("x")
+
+    asked = {"If_None_Match": '"old"', "If_Modified_Since": "Sat, 01 Jan 2000 00:00:00 GMT"}
+    assert [(one.status, one.x_cache) for one in (web.ask(**asked), web.ask())] == [(200, "MISS"), (200, "HIT")]
+    asked = {"If_None_Match": '"old"'}
+    answers = [web.ask("/parameter", **given) for given in (asked, asked, {}, asked)]
+    assert [(one.status, one.x_cache) for one in answers] == [(304, "MISS"), (304, "MISS"), (200, "MISS"), (200, "HIT")]
+
+
+def test_a_path_that_middleware_has_made_another_one_of(web: Web) -> None:
+    web.endpoint(lambda calls: str(calls), path="/{tenant}/orders")
+
+    class Tenants:
+        def __init__(self, app: Any) -> None:
+            self._app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            tenant = dict(scope["headers"]).get(b"x-tenant", b"none").decode()
+            await self._app({**scope, "path": f"/{tenant}{scope['path']}"}, receive, send)
+
+    web.app.add_middleware(Tenants)
+    assert [web.ask("/orders", X_Tenant=tenant).json for tenant in ("a", "b", "a", "b")] == ["1", "2", "1", "2"]
+
+
+def test_the_scheme_is_part_of_the_key(web: Web) -> None:
+    web.endpoint(lambda calls: str(calls))
+    answers = [web.ask(X_Forwarded_Proto=scheme) for scheme in ("http", "https", "https", "http")]  # which uvicorn believes of this machine
+    assert [answer.x_cache for answer in answers] == ["MISS", "MISS", "HIT", "HIT"]
+
+
 def test_vary(web: Web) -> None:
     web.endpoint(lambda calls: PlainTextResponse(str(calls), headers={"Vary": "Accept"}), vary=["Accept", "Accept-Language"])
     asked = [{}, {"Accept_Language": ""}, {"Accept_Language": "de"}, {"Accept": "de"}, {"Accept_Language": "en"}]
@@ -398,7 +528,7 @@ def test_vary(web: Web) -> None:
 def test_only_get_is_kept_and_head_answered_from_it(web: Web) -> None:
     web.endpoint(lambda calls: PlainTextResponse("x" * calls, headers={"X-Own": str(calls)}))
     post = web.ask(method="POST")
-    assert (post.x_cache, post.x_own, post.etag) == (None, "1", None)
+    assert (post.x_cache, post.x_own, post.etag) == ("BYPASS", "1", None)
     head = web.ask(method="HEAD")
     assert (head.x_cache, head.x_own, head.body) == ("MISS", "2", b"")
     got = web.ask()
@@ -492,6 +622,78 @@ def test_what_is_stale_is_given_at_once_and_refreshed_behind_it(web: Web) -> Non
     go_on.set()
     until(lambda: web.calls == 2)
     assert web.ask().json == 1  # the refresh failed, and what is stale stays
+    until(lambda: web.ask().json > 2)
+
+
+def test_a_refresh_that_is_refused_before_it_comes_to_the_endpoint_changes_nothing(web: Web) -> None:
+    guarded: list[int] = []
+
+    @web.app.exception_handler(Refused)
+    async def say(request: Request, refused: Exception) -> Response:
+        return PlainTextResponse("slow down")
+
+    def guard() -> None:
+        guarded.append(1)
+        if len(guarded) == 3:
+            raise Refused
+
+    @web.app.get("/", dependencies=[Depends(guard)])
+    @web.responses.cached(0.1, stale=60)
+    async def counted() -> int:
+        web.calls += 1
+        return web.calls
+
+    assert web.words("/") == ["MISS"]
+    time.sleep(0.15)
+    assert (web.ask().json, web.calls) == (1, 1)
+    until(lambda: len(guarded) == 3)
+    time.sleep(0.05)
+    assert (web.ask().json, web.calls) == (1, 1)
+    until(lambda: web.ask().json > 1)
+
+
+@pytest.mark.parametrize("outer", [False, True])
+def test_a_refresh_has_a_client_that_has_sent_all_and_stays(web: Web, outer: bool) -> None:
+    gone: list[bool] = []
+
+    @web.app.get("/")
+    @web.responses.cached(0.1, stale=60)
+    async def asking(request: Request, text: Annotated[str, Body()] = "none") -> int:
+        assert await request.body() == b""
+        gone.append(await request.is_disconnected())
+        return len(gone)
+
+    async def go_on(request: Request, call_next: Any) -> Any:
+        return await call_next(request)
+
+    if outer:
+        web.app.add_middleware(BaseHTTPMiddleware, dispatch=go_on)
+    assert web.ask().json == 1
+    time.sleep(0.15)
+    assert web.ask().x_cache == "STALE"
+    until(lambda: len(gone) == 2)
+    assert not any(gone)
+
+
+def test_a_refresh_that_does_not_end_is_ended(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pgcache.fastapi._LEASE_SECONDS", 0.3)
+    ended = threading.Event()
+
+    @web.app.get("/")
+    @web.responses.cached(0.1, stale=60)
+    async def waiting() -> int:
+        web.calls += 1
+        try:
+            await asyncio.sleep(60 if web.calls == 2 else 0)
+        finally:
+            if web.calls == 2:
+                ended.set()
+        return web.calls
+
+    assert web.words("/") == ["MISS"]
+    time.sleep(0.15)
+    assert web.words("/") == ["STALE"]
+    assert ended.wait(3)
     until(lambda: web.ask().json > 2)
 
 

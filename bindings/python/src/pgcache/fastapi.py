@@ -38,7 +38,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Union
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 try:
     from fastapi import Depends, FastAPI, Request, Response
@@ -69,11 +69,17 @@ TagsOf = Union[Iterable[Key], Callable[[Request], Iterable[Key]]]
 Decision = Callable[[Request], bool]
 
 _NOTE_SECONDS = 5  # how long is remembered that an answer may not be kept, so that nobody waits for it in line
+_LEASE_SECONDS = 10  # how long an endpoint may take: what comes later is not kept, and another one is asked meanwhile
 _AT_LEAST = 0.05  # seconds to store an answer, however long it took to get the lease: out of one deadline
 _LONGEST_KEY = 1024
 _EXCHANGE = "pgcache.exchange"  # in the scope of a request
 _PARAMETER = "pgcache_request"  # of an endpoint, beside its own
 _STATUS_LINE = b"HTTP/1.1 200 OK"
+
+_OF_MORE = ("range", "if-range", "if-match", "if-unmodified-since", "upgrade", "transfer-encoding")
+"""What requests have that are about more than the whole answer, or have a body."""
+_CONDITIONS = (b"if-none-match", b"if-modified-since")
+"""What has an endpoint give no whole answer; what is kept is compared here."""
 
 _OF_CONNECTIONS = frozenset((
     b"connection", b"content-length", b"date", b"keep-alive", b"proxy-connection", b"server", b"te", b"trailer", b"transfer-encoding",
@@ -110,7 +116,9 @@ class _Rule:
 
     def passes(self, request: Request) -> bool:
         """Whether the cache has nothing to do with a request."""
-        if self.bypass is not None and self.bypass(request):
+        if request.method not in ("GET", "HEAD") or (self.bypass is not None and self.bypass(request)):
+            return True
+        if any(name in request.headers for name in _OF_MORE) or request.headers.get("content-length", "0") != "0":
             return True
         if self.public or self.key is not None:
             return False
@@ -121,28 +129,31 @@ class _Rule:
         values of headers may be secret, and are not to be read in it."""
         if self.key is not None:
             given = self.key(request)
-            key = given.encode() if isinstance(given, str) else bytes(given)
+            key = given.encode() if isinstance(given, str) else given
         else:
             scope = request.scope
-            path = scope.get("raw_path") or quote(scope["path"]).encode()
-            query = scope["query_string"]
-            key = request.headers.get("host", "").lower().encode("latin-1") + b" " + path + (b"?" + query if query else b"")
+            host, path, query = quote(request.headers.get("host", "").lower(), ":[]"), scope["path"], scope["query_string"]
+            asked = scope.get("raw_path") or quote(path).encode()
+            if unquote(asked.decode("latin-1")) != path:  # some middleware made another one of it, such as a tenant's
+                asked += b" " + quote(path).encode()
+            key = f"{scope['scheme']}://{host} ".encode() + asked + (b"?" + query if query else b"")
         if self.vary:
             said = repr([request.headers.getlist(name) for name in self.vary])
-            key += b" " + hashlib.sha256(said.encode()).hexdigest().encode()
+            key = key + b" " + hashlib.sha256(said.encode()).hexdigest().encode()
         return key if len(key) <= _LONGEST_KEY else b"sha256:" + hashlib.sha256(key).hexdigest().encode()
 
     def tags_of(self, request: Request) -> tuple[Key, ...]:
         """What the answer to a request depends on."""
         return tuple(self.tags(request) if callable(self.tags) else self.tags)
 
-    def may_keep(self, status: int, raw: RawHeaders, length: int) -> bool:
-        """Whether a whole answer may be kept (RFC 9111, section 3)."""
+    def may_keep(self, status: int, raw: RawHeaders) -> bool:
+        """Whether an answer may be kept (RFC 9111, section 3). What does not say how long it is, is a stream."""
         headers = Headers(raw=raw)
+        length = headers.get("content-length", "")
         return (
             status == 200
-            and length <= self.max_body
-            and headers.get("content-length", str(length)) == str(length)  # else it is not whole
+            and length.isdecimal()
+            and int(length) <= self.max_body
             and "set-cookie" not in headers
             and not _words(headers, "cache-control") & {"no-store", "private"}
             and _words(headers, "vary") <= set(self.vary)  # * is no name
@@ -189,12 +200,12 @@ def _message(raw: RawHeaders, body: bytes) -> bytes:
 
 def _parsed(stored: Any) -> tuple[RawHeaders, bytes] | None:
     """The headers and the body of what is stored, or None: it is nothing of ours."""
-    if not isinstance(stored, bytes) or not stored.startswith(_STATUS_LINE):
+    if not isinstance(stored, bytes) or not stored.startswith(_STATUS_LINE + b"\r\n"):
         return None
-    head, _, body = stored.partition(b"\r\n\r\n")
+    head, end, body = stored.partition(b"\r\n\r\n")
     pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:])
     raw = [(name.lower(), value.strip()) for name, _, value in pairs if name.lower() not in _OF_CONNECTIONS]
-    if not any(name == b"etag" for name, _ in raw):
+    if not end or not any(name == b"etag" for name, _ in raw):
         return None
     return [*raw, (b"content-length", str(len(body)).encode())], body
 
@@ -226,7 +237,7 @@ class _Exchange:
         if self.behind is None:
             return None
         other = _Exchange(storing=self._storing)
-        other.word, other.rule, other.load, other.left, other.refreshing = "MISS", self.rule, self.behind, self.left, True
+        other.load, other.left, other.refreshing = self.behind, self.left, True
         self.behind = None
         return other
 
@@ -242,14 +253,18 @@ class _Exchange:
         except Error as failure:
             if failure.status == Status.INVALID:  # such as a tag without a name: what a program does wrong it shall hear
                 raise
+            if failure.status == Status.TOO_LARGE:  # for the cache's own limit; the load goes on
+                self.load = load
+                await self.leave_note(200)
+                return False
             version = 0
         if version == 0 and self._storing:  # so it is, too, with a lease that the cache made up because the server failed
             self.word = "ERROR"
         return bool(version)
 
     async def leave_note(self, status: int) -> None:
-        """Ends the load with an answer that may not be kept, so that nobody waits in line for the next one."""
-        await self._end(AsyncLoad.fail if self.refreshing and status >= 500 else AsyncLoad.fill_absent)
+        """Ends the load with an answer that may not be kept, so that nobody waits in line for the next one. 304: the next one may be."""
+        await self._end(AsyncLoad.fail if status == 304 or (self.refreshing and status >= 500) else AsyncLoad.fill_absent)
 
     async def fail(self) -> None:
         """Ends the load without an answer."""
@@ -276,10 +291,12 @@ class _Answer:
         if self._passes or not exchange.word or (self._start is None and kind != "http.response.start"):
             await self._send(message)
         elif self._start is None:
-            self._start = message
-            if exchange.rule is None:
+            if exchange.rule is not None and exchange.rule.may_keep(message["status"], list(message.get("headers", ()))):
+                self._start = message
+            else:
+                await exchange.leave_note(message["status"])
                 await self._let_pass(message)
-        elif kind == "http.response.body" and self._becomes_whole(self._start, message):
+        elif kind == "http.response.body" and self._is_as_told(self._start, message):
             self._body += message.get("body", b"")
             if not message.get("more_body", False):
                 await self._finish(self._start)
@@ -290,12 +307,10 @@ class _Answer:
                 await self._send({"type": "http.response.body", "body": self._body, "more_body": True})
             await self._send(message)
 
-    def _becomes_whole(self, start: Message, message: Message) -> bool:
-        """Whether the body is of a known length, and not one that comes little by little."""
-        if not message.get("more_body", False):
-            return True
-        rule, told = self._exchange.rule, Headers(raw=list(start.get("headers", ()))).get("content-length", "")
-        return rule is not None and told.isdigit() and int(told) <= rule.max_body
+    def _is_as_told(self, start: Message, message: Message) -> bool:
+        """Whether the body may still become as long as it is said to be, and is so at its end."""
+        told, length = int(Headers(raw=list(start["headers"]))["content-length"]), len(self._body) + len(message.get("body", b""))
+        return length <= told if message.get("more_body", False) else length == told
 
     async def _let_pass(self, start: Message) -> None:
         """What comes is sent as the endpoint made it."""
@@ -305,13 +320,9 @@ class _Answer:
         await self._send({**start, "headers": headers.raw})
 
     async def _finish(self, start: Message) -> None:
-        exchange, rule, body, raw = self._exchange, self._exchange.rule, self._body, list(start.get("headers", ()))
-        if rule is None or not rule.may_keep(start["status"], raw, len(body)):
-            await exchange.leave_note(start["status"])
-            await self._let_pass(start)
-            await self._send({"type": "http.response.body", "body": body})
-            return
-        raw = _complete(rule, raw, body)
+        exchange, rule, body = self._exchange, self._exchange.rule, self._body
+        assert rule is not None
+        raw = _complete(rule, list(start["headers"]), body)
         kept = await exchange.store(_message(raw, body))  # before it is sent: a slow client is not to hold up those who wait
         status, told = _told(rule, exchange.asked, raw, exchange.word, rule.fresh if kept else 0)
         self._passes = True
@@ -335,7 +346,7 @@ class _CacheMiddleware:
         again = exchange.again()
         if again is not None:
             try:
-                await self._run(again, once_more, _receive_nothing, _send_nowhere)
+                await asyncio.wait_for(self._run(again, once_more, _Nobody().receive, _send_nowhere), _LEASE_SECONDS)
             except Exception as failure:
                 log.warning("a refresh in the background failed: %s", type(failure).__name__)
 
@@ -343,6 +354,7 @@ class _CacheMiddleware:
         scope[_EXCHANGE] = exchange
         try:
             await self._app(scope, receive, _Answer(exchange, send).send)
+            await exchange.fail()  # if it is done again, and is refused before it comes to the endpoint
         except Exception:
             await exchange.fail()
             raise
@@ -350,12 +362,27 @@ class _CacheMiddleware:
             exchange.load = None  # of one that is cancelled: given back without waiting
 
 
-async def _receive_nothing() -> Message:
-    return {"type": "http.disconnect"}
+class _Nobody:
+    """In place of a client who has its answer, when its request is done again: it has said all, and does not go away."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    async def receive(self) -> Message:
+        if self._asked:
+            await asyncio.Event().wait()
+        self._asked = True
+        return {"type": "http.request", "body": b"", "more_body": False}
 
 
 async def _send_nowhere(message: Message) -> None:
-    """For the repetition of a request, whose client has its answer."""
+    """To nobody."""
+
+
+def _hide_conditions(request: Request) -> None:
+    """So that the endpoint gives the whole answer, which is to be kept."""
+    shown: RawHeaders = request.scope["headers"]  # the list that request.headers reads
+    shown[:] = [pair for pair in shown if pair[0] not in _CONDITIONS]
 
 
 async def _the_request(request: Request) -> Request:
@@ -416,7 +443,7 @@ class ResponseCache:
         stale      for so long after that it is given at once, while the request is done again behind it
         namespace  the part of the cache that the responses live in
         tags       what they depend on: names, or a function of the request
-        key        a function of the request that gives the key; host, path and query if None
+        key        a function of the request that gives the key; scheme, host, path and query if None
         vary       names of headers whose values belong to the key, and to the response's Vary
         public     True: responses do not depend on Authorization or Cookie. Otherwise a request that has one is passed to the endpoint,
                    unless `vary` names it, or there is a `key`
@@ -427,9 +454,9 @@ class ResponseCache:
         max_body   a longer body is not kept
 
         Kept is a response with status 200 that has no Set-Cookie, no Cache-Control `no-store` or `private`, no Vary beyond `vary`, and is
-        no stream. Of those who ask for the same one asks the endpoint, the others wait for its answer; after an answer that may not be
-        kept nobody waits for a few seconds. What the endpoint raises is its caller's, and when the cache fails, each is answered by the
-        endpoint."""
+        no stream, if it is there within 10 seconds. A request with a body, a Range or an If-Match is passed to the endpoint. Of those who ask
+        for the same one asks the endpoint, the others wait for its answer; after an answer that may not be kept nobody waits for a few
+        seconds. What the endpoint raises is its caller's, and when the cache fails, each is answered by the endpoint."""
         if isinstance(vary, str) or isinstance(tags, (str, bytes)):
             raise TypeError("vary and tags are sequences of names; for a single one write [name]")
         names = tuple(name.lower() for name in vary)
@@ -443,11 +470,17 @@ class ResponseCache:
             @functools.wraps(endpoint)
             async def wrapped(*args: Any, **kwargs: Any) -> Any:
                 request = kwargs.pop(_PARAMETER, None)
-                if isinstance(request, Request):  # else the program itself calls
-                    found = await self._look(rule, request)
+                exchange = self._exchange(request) if isinstance(request, Request) else None  # else the program itself calls
+                if exchange is not None:
+                    found = await self._look(rule, request, exchange)
                     if found is not None:
                         return found
-                return await (endpoint(*args, **kwargs) if waits else run_in_threadpool(endpoint, *args, **kwargs))
+                try:
+                    return await (endpoint(*args, **kwargs) if waits else run_in_threadpool(endpoint, *args, **kwargs))
+                except Exception:
+                    if exchange is not None:
+                        exchange.rule = None  # what some handler of exceptions makes of it is not kept
+                    raise
 
             # FastAPI fills one parameter with the request, which may be the endpoint's: this one asks by way of a dependency.
             try:
@@ -468,17 +501,23 @@ class ResponseCache:
         told = self._cache.setting("default_ttl_ms")
         return NEVER if told == "never" else int(told) / 1000
 
-    async def _look(self, rule: _Rule, request: Request) -> Response | None:
-        """The answer that is kept; or None: the endpoint is to answer, and the exchange knows what with it then."""
+    def _exchange(self, request: Request) -> _Exchange:
         exchange = request.scope.get(_EXCHANGE)
         if not isinstance(exchange, _Exchange):
             raise RuntimeError("this application has no cache of responses: call init_app(app)")
-        if request.method not in ("GET", "HEAD") or exchange.refreshing:
+        return exchange
+
+    async def _look(self, rule: _Rule, request: Request, exchange: _Exchange) -> Response | None:
+        """The answer that is kept; or None: the endpoint is to answer, and the exchange knows what with it then."""
+        exchange.asked = Headers(raw=request.headers.raw[:])
+        if exchange.refreshing:
+            exchange.word, exchange.rule = "MISS", rule  # not earlier: what others answer before it comes here is not kept
+            _hide_conditions(request)
             return None
         if rule.passes(request):
             exchange.word = "BYPASS"
             return None
-        exchange.word, exchange.asked = "MISS", request.headers
+        exchange.word = "MISS"
         began = time.monotonic()
         try:
             return await (self._read if request.method == "HEAD" else self._read_or_load)(rule, request, exchange)
@@ -509,10 +548,18 @@ class ResponseCache:
             if near is not None:
                 return _response(rule, exchange, near, "HIT")
         load = await self._cache.load_begin(
-            key, ttl=rule.ttl, stale=rule.stale, absent_ttl=_NOTE_SECONDS, namespace=rule.namespace, tags=rule.tags_of(request)
+            key,
+            ttl=rule.ttl,
+            stale=rule.stale,
+            absent_ttl=_NOTE_SECONDS,
+            lease=_LEASE_SECONDS,
+            namespace=rule.namespace,
+            tags=rule.tags_of(request),
         )
         if load.entry is None:
-            exchange.load = load if load.leased else None
+            if load.leased:
+                exchange.load = load
+                _hide_conditions(request)
             if load.status == Status.MISS:  # the note that answers may not be kept
                 exchange.word, exchange.rule = "BYPASS", None
             return None
