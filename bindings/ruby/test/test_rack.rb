@@ -230,12 +230,14 @@ class TestRack < PGCacheTest
     cookie = { "HTTP_COOKIE" => "user=7" }
     plain = through
     assert_equal %w[BYPASS BYPASS], [plain.get("/", cookie), plain.get("/", "HTTP_AUTHORIZATION" => "Basic x")].map { |found| outcome(found) }
-    assert_equal %w[MISS HIT BYPASS], [{}, {}, cookie].map { |said| outcome(plain.get("/", said)) }
+    assert_equal %w[MISS HIT BYPASS BYPASS], [{}, {}, cookie, { "REMOTE_USER" => "ada" }].map { |said| outcome(plain.get("/", said)) }
     of_all = through(public: true, namespace: other)
     assert_equal %w[MISS HIT], [cookie, {}].map { |said| outcome(of_all.get("/", said)) }
     varied = through(vary: %w[cookie])
     assert_equal %w[MISS HIT MISS], [cookie, cookie, { "HTTP_COOKIE" => "user=8" }].map { |said| outcome(varied.get("/own", said)) }
     assert_equal "BYPASS", outcome(varied.get("/own", { **cookie, "HTTP_AUTHORIZATION" => "Basic x" }))
+    ada = { "HTTP_AUTHORIZATION" => "Basic x", "REMOTE_USER" => "ada" }
+    assert_equal(%w[MISS HIT], Array.new(2) { outcome(through(vary: %w[authorization]).get("/ada", ada)) })
     of = cache
     through(of, vary: %w[cookie]).get("/secret", "HTTP_COOKIE" => "user=secret")
     assert_empty of.keys.grep(/user=/), "keys are no secrets"

@@ -34,6 +34,8 @@ module PGCache
     KEY = 4096
     # Requests that are about more than the whole answer.
     PASSED = %w[HTTP_RANGE HTTP_IF_RANGE HTTP_IF_MATCH HTTP_IF_UNMODIFIED_SINCE HTTP_UPGRADE].freeze
+    # What says who asks: headers, and who a server or middleware before this one has found it to be.
+    CREDENTIALS = { "authorization" => %w[HTTP_AUTHORIZATION REMOTE_USER], "cookie" => %w[HTTP_COOKIE] }.freeze
     # What has the application give no whole answer; the answer from the cache is compared here.
     CONDITIONS = %w[HTTP_IF_NONE_MATCH HTTP_IF_MODIFIED_SINCE].freeze
     # What belongs to one connection, or is said anew each time.
@@ -45,14 +47,15 @@ module PGCache
                  HTTP_X_FORWARDED_SSL].freeze
     # What is about one connection: nobody calls back when a request that is done again has ended.
     CONNECTION = /\Arack\.(hijack|response_finished|after_reply)/
-    private_constant :NOTE, :AT_LEAST, :KEY, :PASSED, :CONDITIONS, :NOT_KEPT, :NOT_MODIFIED, :ADDRESS, :CONNECTION
+    private_constant :NOTE, :AT_LEAST, :KEY, :PASSED, :CREDENTIALS, :CONDITIONS, :NOT_KEPT, :NOT_MODIFIED, :ADDRESS, :CONNECTION
 
     # app:: the application
     # cache:: a PGCache::Cache
     # ttl, stale, lease:: as of Cache#get_or_load, in seconds. What is stale is given at once, while the request is done again in the
     #                     background, on a thread without a client: in Rails the middleware has to be before ActionDispatch::Executor then.
     # namespace:: the part of the cache to keep answers in; without it that of the cache
-    # vary:: names of headers that the answer depends on: they become part of the key, and of the answer's Vary
+    # vary:: names of headers that the answer depends on, such as one of your own that says who asks: they become part of the key, and of
+    #        the answer's Vary
     # key:: gives the key of a request, in place of its address, and of the headers of +vary+
     # tags:: the tags of all answers, or what gives those of a request
     # public:: +true+: answers do not depend on Authorization and Cookie
@@ -75,7 +78,7 @@ module PGCache
       @vary = vary.map(&:downcase)
       @key = key
       @tags = tags
-      @credentials = public || key ? [] : %w[authorization cookie] - @vary
+      @credentials = public || key ? [] : CREDENTIALS.except(*@vary).values.flatten
       @max_age = max_age
       @max_body = max_body
       @bypass = bypass
@@ -111,7 +114,7 @@ module PGCache
 
     def served?(env)
       %w[GET HEAD].include?(env["REQUEST_METHOD"]) && !body?(env) && PASSED.none? { |name| env.key?(name) } &&
-        @credentials.none? { |name| env.key?(variable(name)) } && !@bypass&.call(env)
+        @credentials.none? { |name| env.key?(name) } && !@bypass&.call(env)
     end
 
     # What is in it may be taken for parameters, and is in no key.
