@@ -183,6 +183,10 @@ class TestRack < PGCacheTest
     @app.headers = { "X-Number" => 7 }
     answers = Array.new(2) { here.get("/") }
     assert_equal [%w[MISS 7], %w[HIT 7]], answers.map { |found| [outcome(found), found["x-number"]] }
+    [{ "Cache-Control" => "private", "cache-control" => "public" }, { "vary" => "Cookie", "Vary" => "" }].each_with_index do |headers, index|
+      @app.headers = headers
+      assert_equal(%w[MISS BYPASS], Array.new(2) { outcome(here.get("/twice/#{index}")) })
+    end
     @app.headers = { "content-length" => "9" }
     [-> { Parts.new("cut ", "off") }, -> { ["cut off"] }].each_with_index do |body, index|
       @app.body = body

@@ -23,7 +23,8 @@ module ActiveSupport # :nodoc:
     #
     # tags:: of #write, #write_multi, #fetch and #fetch_multi: what the entry depends on. Invalidating one of them ends it, best in the
     #        transaction that changes the data, by PGCache::Cache#invalidation or the SQL function watch(). What a block of #fetch has read
-    #        before such a commit is not stored after it, unless +force+ has it written whatever there is.
+    #        before such a commit is not stored after it, unless +force+ has it written whatever there is. So a block reads in no transaction
+    #        that has begun before it.
     # lease:: of #fetch: how long the block may take before somebody else may run it (10 seconds)
     # race_condition_ttl:: of #fetch: for so long after the end of what a #fetch has stored the others get it, while one runs the block
     # raw:: the value as other languages read it, or have written it: what is a whole number is a counter, everything else its #to_s

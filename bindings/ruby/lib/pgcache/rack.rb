@@ -224,20 +224,25 @@ module PGCache
 
     # What is to be kept of an answer, or nil; and its body, which may have been read.
     def keep(status, headers, body)
-      return [nil, body] unless status.to_i == 200 && keepable?(headers)
+      fields = fields(headers)
+      return [nil, body] unless status.to_i == 200 && keepable?(fields)
 
-      length = length(headers)
+      length = length(fields)
       parts = parts(length, body) or return [nil, body]
       bytes = gather(parts, body)
       whole = length.nil? || length == bytes.bytesize
-      kept = Kept.new(kept_headers(headers, bytes), bytes) if whole && bytes.bytesize <= @max_body
+      kept = Kept.new(kept_headers(fields, bytes), bytes) if whole && bytes.bytesize <= @max_body
       [kept, [bytes]]
     end
 
-    def keepable?(headers)
-      fields = headers.to_h { |name, value| [name.downcase, value] }
+    # The lines of each header. A Hash may have one twice, in capitals and not.
+    def fields(headers)
+      headers.each_with_object({}) { |(name, value), fields| (fields[name.downcase] ||= []).concat(several(value)) }
+    end
+
+    def keepable?(fields)
       return false if %w[set-cookie transfer-encoding trailer rack.hijack].any? { |name| fields.key?(name) }
-      return false if fields.any? { |_, value| Array(value).any? { |text| text.to_s.include?("\r") } }
+      return false if fields.values.flatten.any? { |line| line.include?("\r") }
       return false if words(fields["cache-control"]).any? { |word| %w[no-store private].include?(word[/\A[^=]*/]) }
 
       (words(fields["vary"]) - @vary).empty?
@@ -252,8 +257,8 @@ module PGCache
     end
 
     # What an answer says of its length, or nil.
-    def length(headers)
-      said = headers.find { |name, _| name.casecmp?("content-length") }&.last.to_s
+    def length(fields)
+      said = fields["content-length"]&.first.to_s
       said.to_i if said.match?(/\A\d+\z/)
     end
 
@@ -265,8 +270,8 @@ module PGCache
       body.close if body.respond_to?(:close)
     end
 
-    def kept_headers(headers, bytes)
-      kept = headers.to_h { |name, value| [name.downcase, several(value).join(", ")] }
+    def kept_headers(fields, bytes)
+      kept = fields.transform_values { |lines| lines.join(", ") }
       kept.reject! { |name, _| NOT_KEPT.include?(name) || name.start_with?("rack.") }
       vary = (words(kept["vary"]) | @vary).join(", ")
       kept["vary"] = vary unless vary.empty?
