@@ -70,8 +70,7 @@ func stored(header, before http.Header) http.Header {
 	return own
 }
 
-// mayStore is RFC 9111's sections 3 and 4.1, as far as they concern a response of status 200. What stood in the header before the handler
-// was called is of somebody who adds it to each answer.
+// mayStore is RFC 9111's sections 3 and 4.1, as far as they concern a response of status 200.
 func (h *handler) mayStore(header, before http.Header) bool {
 	for _, directive := range list(header["Cache-Control"]) {
 		name := strings.TrimSpace(strings.SplitN(directive, "=", 2)[0])
@@ -79,12 +78,30 @@ func (h *handler) mayStore(header, before http.Header) bool {
 			return false
 		}
 	}
+	others := h.others(header, before)
 	for _, name := range list(header["Vary"]) { // a * is none of those
-		if !contains(h.Vary, name) && !contains(list(before["Vary"]), name) {
+		if !contains(h.Vary, name) && !contains(others, name) {
 			return false
 		}
 	}
-	return equal(header["Set-Cookie"], before["Set-Cookie"]) && len(header["Trailer"]) == 0
+	// A cookie that was set already may be what the body was made for, as a form's token is.
+	cookies := header["Set-Cookie"]
+	return (len(cookies) == 0 || h.knowsWho() && equal(cookies, before["Set-Cookie"])) && len(header["Trailer"]) == 0
+}
+
+// others gives what middleware around this one has said to vary, before the handler was called, that the handler's answer does not depend
+// on: it compresses, or allows origins, anew for each client. Of other headers it may have told the handler.
+func (h *handler) others(header, before http.Header) []string {
+	var names []string
+	for _, name := range list(before["Vary"]) {
+		switch {
+		case strings.EqualFold(name, "Origin"),
+			strings.EqualFold(name, "Accept-Encoding") && equal(header["Content-Encoding"], before["Content-Encoding"]),
+			contains(credentials, name) && h.knowsWho():
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // answerTo makes an answer of what a handler has written, with what an answer has in any case.

@@ -13,7 +13,8 @@
 // Vary that Options does not name, which were neither flushed meanwhile nor are longer than MaxBody. What may not be stored reaches its
 // client as it is written, and for some seconds nobody waits for it. Requests with Authorization or Cookie pass, unless Options says what
 // they mean. Nothing that a client sends keeps its request from the cache. Who may not see an answer has to be refused before this
-// middleware, which does not ask the handler each time.
+// middleware, which does not ask the handler each time; and what else of a request the answer depends on, such as a language, or what
+// middleware around this one found out, has to be in Vary or Key.
 //
 // Answers have a header X-Cache:
 //
@@ -30,6 +31,7 @@ package httpcache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"net/http"
 	"runtime/debug"
@@ -50,12 +52,15 @@ type Options struct {
 	Stale time.Duration
 	// Namespace is the part of the cache that answers are in; "": that of the cache's setting.
 	Namespace string
-	// Tags names what the answer to a request depends on, for [pgcache.Cache.Invalidate]; at most 16.
+	// Tags names what the answer to a request depends on, for [pgcache.Cache.Invalidate]; at most 16. It sees the request before the
+	// handler does.
 	Tags func(*http.Request) []string
-	// Key is what tells requests apart, and so stands for all of a request that the answer depends on, credentials, too. If it is nil, the
-	// key is the host, path, query and the headers of Vary.
+	// Key is what tells requests apart, beside Vary, and so stands for all else of a request that the answer depends on, credentials, too.
+	// If it is nil, the key is scheme, host, path and query, with what a proxy says of these (Forwarded, X-Forwarded-Host and the like),
+	// and what the client asked for before http.StripPrefix.
 	Key func(*http.Request) string
-	// Vary are the headers of requests that the answer depends on: their values are part of the key, and their names of the answer's Vary.
+	// Vary are the headers of requests that the answer depends on: their values are part of the key, in any case, and their names of the
+	// answer's Vary.
 	Vary []string
 	// Public says that answers do not depend on the request's Authorization and Cookie.
 	Public bool
@@ -164,7 +169,8 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, key string, anew 
 				h.give(w, r, found)
 				return
 			}
-		} else if err != pgcache.ErrMiss {
+		}
+		if err != pgcache.ErrMiss {
 			state = failed
 		}
 	}
@@ -182,28 +188,26 @@ func (h *handler) begin(r *http.Request, key string, anew bool, left *time.Durat
 	}
 	until := time.Now().Add(*left)
 	defer func() { *left = time.Until(until) }()
-	for {
-		if anew { // a load that has begun will not be stored, either
-			if _, err := h.cache.Remove(r.Context(), key, h.within(time.Until(until))...); err != nil {
-				return nil, nil, err
-			}
+	if anew { // a load that has begun will not be stored, either
+		if _, err := h.cache.Remove(r.Context(), key, h.within(time.Until(until))...); err != nil {
+			return nil, nil, err
 		}
-		entry, load, err := h.cache.Begin(r.Context(), key, h.within(time.Until(until))...)
-		if entry == nil {
-			return nil, load, err
-		}
-		if found := answerOf(entry); found != nil {
-			return found, load, nil
-		}
-		if load != nil {
-			return nil, load, nil
-		}
-		if anew {
-			return nil, nil, errors.New("httpcache: others store something else by this key")
-		}
-		anew = true
 	}
+	entry, load, err := h.cache.Begin(r.Context(), key, h.within(time.Until(until))...)
+	if entry == nil {
+		return nil, load, err
+	}
+	if found := answerOf(entry); found != nil {
+		return found, load, nil
+	}
+	if load != nil {
+		_ = load.Abandon(r.Context(), h.within(time.Until(until))...)
+	}
+	return nil, nil, errForeign
 }
+
+// Clients choose hosts and paths, and are not to replace what the application has stored by such a key.
+var errForeign = errors.New("httpcache: there is something else by this key")
 
 // within gives the options of a call that may take so long, and takes some time in any case.
 func (h *handler) within(left time.Duration) []pgcache.Option {
@@ -215,7 +219,7 @@ func (h *handler) within(left time.Duration) []pgcache.Option {
 
 // load has the handler answer, and stores that. Without a load it is answered all the same.
 func (h *handler) load(w http.ResponseWriter, r *http.Request, load *pgcache.Load, left time.Duration, err error) {
-	rec := &recorder{w: w, handler: h, request: r, load: load, left: left, before: w.Header().Clone(), state: miss}
+	rec := &recorder{w: w, handler: h, request: r, load: load, left: left, tags: h.tagsOf(r), before: w.Header().Clone(), state: miss}
 	if err != nil && err != pgcache.ErrBusy { // busy: somebody else takes longer than a call may
 		rec.state = failed
 	}
@@ -243,7 +247,7 @@ func (h *handler) refresh(r *http.Request, load *pgcache.Load) {
 		}
 	}()
 	r.Body = http.NoBody
-	rec := &recorder{w: nobody{http.Header{}}, handler: h, request: r, load: load, left: h.timeout, alone: true}
+	rec := &recorder{w: nobody{http.Header{}}, handler: h, request: r, load: load, left: h.timeout, tags: h.tagsOf(r), alone: true}
 	h.next.ServeHTTP(rec, unconditional(r))
 	rec.end()
 }
@@ -311,37 +315,80 @@ func (h *handler) mayServe(r *http.Request) bool {
 			return false
 		}
 	}
-	if h.Public || h.Key != nil {
-		return true
-	}
-	for _, name := range []string{"Authorization", "Cookie"} {
-		if len(r.Header[name]) > 0 && !contains(h.Vary, name) {
+	for _, name := range credentials {
+		if len(r.Header[name]) > 0 && !contains(h.Vary, name) && !h.knowsWho() {
 			return false
 		}
 	}
 	return true
 }
 
-// keyOf gives the key. The headers' values may be secret, and are not to be read in it.
+var credentials = []string{"Authorization", "Cookie"}
+
+// knowsWho says whether whoever asks is known by the key, or does not matter.
+func (h *handler) knowsWho() bool { return h.Public || h.Key != nil }
+
+// keyOf gives the key. Its parts are set apart by what no host and no path has, so that none can pass for another's; values of headers may
+// be secret, and are not to be read in it.
 func (h *handler) keyOf(r *http.Request) string {
+	var key string
+	var said []string
 	if h.Key != nil {
-		return h.Key(r)
-	}
-	key := strings.ToLower(r.Host) + r.URL.EscapedPath()
-	if r.URL.RawQuery != "" {
-		key += "?" + r.URL.RawQuery
-	}
-	if len(h.Vary) > 0 {
-		var values strings.Builder
-		for _, name := range h.Vary {
-			values.WriteString(strings.Join(r.Header.Values(name), ", ") + "\n") // which no value has in it
+		if key = h.Key(r); key == "" {
+			return "" // which the cache refuses
 		}
-		key += "|" + digest(values.String())
+	} else {
+		key = strings.ToLower(r.Host) + " " + r.URL.EscapedPath()
+		if r.URL.RawQuery != "" {
+			key += "?" + r.URL.RawQuery
+		}
+		if r.TLS != nil {
+			key = "https " + key
+		}
+		said = addressOf(r)
+	}
+	for _, name := range h.Vary {
+		said = append(said, fmt.Sprintf("%q", r.Header.Values(name))) // two values are not one with a comma for who reads the first
+	}
+	if len(said) > 0 {
+		key += " " + digest(fmt.Sprintf("%q", said))
 	}
 	if len(key) > 1024 {
 		return "sha256:" + digest(key)
 	}
 	return key
+}
+
+// addressOf gives what else handlers may make the server's own address of, which then stands in answers: what was asked for before
+// http.StripPrefix or the like made something else of it, and what any client may say that it has been forwarded from.
+func addressOf(r *http.Request) []string {
+	var said []string
+	if r.RequestURI != r.URL.RequestURI() || r.URL.Scheme != "" {
+		said = append(said, r.RequestURI, r.URL.Scheme)
+	}
+	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Forwarded-Protocol",
+		"X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Url-Scheme"} {
+		if values := r.Header[name]; len(values) > 0 {
+			said = append(said, fmt.Sprintf("%s: %q", name, values))
+		}
+	}
+	for _, element := range list(r.Header["Forwarded"]) {
+		for _, pair := range strings.Split(element, ";") {
+			switch name := strings.ToLower(strings.SplitN(strings.TrimSpace(pair), "=", 2)[0]); name {
+			case "for", "by": // who asks, which matters to nobody
+			default:
+				said = append(said, "Forwarded: "+pair)
+			}
+		}
+	}
+	return said
+}
+
+func (h *handler) tagsOf(r *http.Request) []string {
+	if h.Tags == nil {
+		return nil
+	}
+	return h.Tags(r)
 }
 
 // unconditional is the request as the handler is to see it: what is stored is the whole answer.

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -896,20 +897,46 @@ func TestNull(t *testing.T) {
 	s.get("/", "answer 2", "MISS")
 }
 
-// What is not ours is replaced.
+// What is not ours stays: clients choose hosts and paths, and so keys.
 func TestOtherEntries(t *testing.T) {
 	t.Parallel()
 	s := serve(t, open(t), httpcache.Options{Key: func(r *http.Request) string { return "k" }}, counted)
-	for i, value := range []string{"", "text", "HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 200 OK\r\nno header\r\n\r\nbody",
+	calls := 0
+	stays := func(value []byte) {
+		t.Helper()
+		for _, method := range []string{"GET", "GET", "HEAD"} {
+			calls++
+			r, err := s.ask(method, "/")
+			no(t, err)
+			if r.header.Get("X-Cache") != "ERROR" || method == "GET" && r.body != fmt.Sprint("answer ", calls) {
+				t.Errorf("%q, %s: %+v", value, method, r)
+			}
+		}
+		if found, err := s.cache.Get(ctx, "k", pgcache.FromStore()); err != nil || string(found) != string(value) {
+			t.Errorf("%q: %q, %v", value, found, err)
+		}
+	}
+	for _, value := range []string{"", "text", "HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 200 OK\r\nno header\r\n\r\nbody",
 		"HTTP/1.1 200 OK\r\nX: y", "HTTP/1.1 200 OK\r\nX: y\r\n\r\nno tag"} {
 		_, err := s.cache.Put(ctx, "k", []byte(value))
 		no(t, err)
-		s.get("/", fmt.Sprint("answer ", i+1), "MISS")
-		s.get("/", fmt.Sprint("answer ", i+1), "HIT")
+		stays([]byte(value))
 	}
 	_, err := pgcache.NewTyped[string](s.cache).Put(ctx, "k", "HTTP/1.1 200 OK\r\n\r\n")
 	no(t, err)
-	s.get("/", "answer 7", "MISS")
+	stays([]byte(`"HTTP/1.1 200 OK\r\n\r\n"`))
+	_, err = s.cache.Put(ctx, "limits/1.2.3.4", []byte("7")) // as applications have
+	no(t, err)
+	plain := serve(t, s.cache, httpcache.Options{}, counted)
+	request, err := http.NewRequest("GET", plain.URL+"/1.2.3.4", nil)
+	no(t, err)
+	request.Host = "limits"
+	answered, err := plain.Client().Do(request)
+	no(t, err)
+	no(t, answered.Body.Close())
+	if value, err := s.cache.Get(ctx, "limits/1.2.3.4"); err != nil || string(value) != "7" {
+		t.Errorf("a client has replaced it: %q, %v", value, err)
+	}
 }
 
 // A mistake of the program's is seen in the header, and the client has its answer.
@@ -925,7 +952,7 @@ func TestOtherMiddleware(t *testing.T) {
 	t.Parallel()
 	cache := open(t)
 	request := 0
-	inner := httpcache.New(cache, httpcache.Options{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	inner := httpcache.New(cache, httpcache.Options{Public: true})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if w.Header().Get("X-Nonce") == "" {
 			t.Error("the handler does not see it")
 		}
@@ -944,10 +971,125 @@ func TestOtherMiddleware(t *testing.T) {
 	defer s.Close()
 	s.get("/", "body", "MISS").want(t, "X-Nonce", "1", "Set-Cookie", "session=1", "X-Own", "own", "X-Late", "")
 	s.get("/", "body", "HIT").want(t, "X-Nonce", "2", "Set-Cookie", "session=2", "X-Own", "own", "X-Late", "")
-	stored, err := cache.Get(ctx, strings.TrimPrefix(s.URL, "http://")+"/")
+	stored, err := cache.Get(ctx, strings.TrimPrefix(s.URL, "http://")+" /")
 	if err != nil || strings.Contains(string(stored), "Nonce") || strings.Contains(string(stored), "session") {
 		t.Errorf("%q, %v", stored, err)
 	}
+}
+
+// What others have set for this client alone, or made of its headers, the handler may have written into its answer, as a form's token.
+func TestA72OtherMiddlewareKnowsTheClient(t *testing.T) {
+	t.Parallel()
+	cache := open(t)
+	for name, try := range map[string]struct {
+		options httpcache.Options
+		others  func(header http.Header)
+		own     func(header http.Header)
+		second  string // X-Cache
+	}{
+		"a cookie":         {others: func(h http.Header) { h.Set("Set-Cookie", "csrf=1") }, second: "BYPASS"},
+		"Vary: Cookie":     {others: func(h http.Header) { h.Set("Vary", "Cookie") }, second: "BYPASS"},
+		"a language":       {others: func(h http.Header) { h.Set("Vary", "Accept-Language") }, second: "BYPASS"},
+		"not public":       {httpcache.Options{Public: true}, func(h http.Header) { h.Set("Vary", "Accept-Language") }, nil, "BYPASS"},
+		"a key of the own": {httpcache.Options{Key: func(*http.Request) string { return "7" }}, func(h http.Header) { h.Set("Vary", "Cookie") }, nil, "HIT"},
+		"in the key":       {httpcache.Options{Vary: []string{"Accept-Language"}}, func(h http.Header) { h.Set("Vary", "Accept-Language") }, nil, "HIT"},
+		"it compresses":    {others: func(h http.Header) { h.Set("Vary", "Origin, Accept-Encoding") }, second: "HIT"},
+		"so does the handler": {
+			others: func(h http.Header) { h.Set("Vary", "Accept-Encoding") },
+			own:    func(h http.Header) { h.Set("Content-Encoding", "br") }, second: "BYPASS",
+		},
+	} {
+		inner := httpcache.New(cache, try.options)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if try.own != nil {
+				try.own(w.Header())
+			}
+			io.WriteString(w, "body")
+		}))
+		for _, state := range []string{"MISS", try.second} {
+			w := httptest.NewRecorder()
+			try.others(w.Header())
+			inner.ServeHTTP(w, httptest.NewRequest("GET", "/"+url.PathEscape(name), nil))
+			if got := w.Header().Get("X-Cache"); got != state {
+				t.Errorf("%s: %s instead of %s", name, got, state)
+			}
+		}
+	}
+}
+
+// Handlers that see the same path may be asked for something else, and write addresses that clients say were forwarded into their answers.
+func TestA71Addresses(t *testing.T) {
+	t.Parallel()
+	cached := httpcache.New(open(t), httpcache.Options{Vary: []string{"Accept-Language"}})
+	mux := http.NewServeMux()
+	for _, name := range []string{"orders", "users"} {
+		name := name
+		mux.Handle("/"+name+"/", http.StripPrefix("/"+name, cached(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			scheme := map[bool]string{true: "https"}[r.TLS != nil]
+			fmt.Fprint(w, name, scheme, r.Header.Get("X-Forwarded-Host"), r.Header.Get("X-Forwarded-Proto"), r.Header.Get("Forwarded"),
+				r.Header.Get("Accept-Language"))
+		}))))
+	}
+	ask := func(target, body, state string, headers ...string) {
+		t.Helper()
+		request := httptest.NewRequest("GET", target, nil)
+		for i := 0; i < len(headers); i += 2 {
+			request.Header.Add(headers[i], headers[i+1])
+		}
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, request)
+		if got := w.Header().Get("X-Cache"); w.Body.String() != body || got != state {
+			t.Errorf("%s %q: %s %q instead of %s %q", target, headers, got, w.Body, state, body)
+		}
+	}
+	for _, state := range []string{"MISS", "HIT"} {
+		ask("/orders/1", "orders", state)
+		ask("/users/1", "users", state)
+		ask("https://example.com/orders/1", "ordershttps", state)
+		ask("/orders/1", "ordersevil.test", state, "X-Forwarded-Host", "evil.test")
+		ask("/orders/1", "ordershttps", state, "X-Forwarded-Proto", "https")
+		ask("/orders/1", "ordersFor=1;Host=evil.test", state, "Forwarded", "For=1;Host=evil.test")
+		ask("/orders/1", "ordersde", state, "Accept-Language", "de", "Accept-Language", "en")
+		ask("/orders/1", "ordersde, en", state, "Accept-Language", "de, en")
+	}
+	ask("/users/1", "users", "HIT", "Forwarded", "for=1.2.3.4;by=_x", "X-Forwarded-For", "1.2.3.4")
+	ask("/orders/1", "ordersFor=1;Host=evil.test", "HIT", "Forwarded", "for=2, for=1;Host=evil.test")
+}
+
+// Vary is part of a key of the server's own, too.
+func TestA71OwnKeyAndVary(t *testing.T) {
+	t.Parallel()
+	key := "page"
+	s := serve(t, open(t), httpcache.Options{Vary: []string{"Accept"}, Key: func(*http.Request) string { return key }}, counted)
+	s.get("/", "answer 1", "MISS", "Accept", "text/html")
+	s.get("/", "answer 2", "MISS", "Accept", "text/plain")
+	s.get("/", "answer 1", "HIT", "Accept", "text/html")
+	key = ""
+	s.get("/", "answer 3", "ERROR") // nobody's key is not everybody's
+}
+
+// What a handler's router writes into its request does not decide what the answer depends on: with If-None-Match it has another one.
+func TestTagsAreOfTheRequestAsItCame(t *testing.T) {
+	t.Parallel()
+	s := serve(t, open(t), httpcache.Options{Tags: func(r *http.Request) []string { return []string{"page:" + r.Header.Get("X-Route")} }},
+		func(w http.ResponseWriter, r *http.Request, call int) {
+			r.Header.Set("X-Route", "7")
+			counted(w, r, call)
+		})
+	s.get("/plain", "answer 1", "MISS")
+	s.get("/asked", "answer 2", "MISS", "If-None-Match", `"x"`)
+	no(t, s.cache.Invalidate(ctx, pgcache.Tags("page:")))
+	s.get("/plain", "answer 3", "MISS")
+	s.get("/asked", "answer 4", "MISS")
+}
+
+// What the cache's own setting does not let in is not waited for, either.
+func TestA72TooLargeForTheCache(t *testing.T) {
+	t.Parallel()
+	s := serve(t, open(t, pgcache.Setting("max_value_bytes", 2000)), httpcache.Options{}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		io.WriteString(w, strings.Repeat("x", 2000))
+	})
+	s.get("/", strings.Repeat("x", 2000), "MISS")
+	s.get("/", strings.Repeat("x", 2000), "BYPASS")
 }
 
 func BenchmarkHit(b *testing.B) {

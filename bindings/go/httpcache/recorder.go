@@ -23,8 +23,9 @@ type recorder struct {
 	load    *pgcache.Load // nil: the cache has failed, or is busy
 	left    time.Duration // for the cache's part of the rest
 	alone   bool          // nobody waits for the answer
-	state   string        // X-Cache
-	before  http.Header   // what others had set
+	tags    []string
+	state   string      // X-Cache
+	before  http.Header // what others had set
 
 	status  int
 	header  http.Header // as it was when the status was written
@@ -155,13 +156,12 @@ func (rec *recorder) end() *answer {
 }
 
 func (rec *recorder) store(made *answer) {
-	how := rec.handler.within(rec.left)
-	if rec.handler.Tags != nil {
-		how = append(how, pgcache.Tags(rec.handler.Tags(rec.request)...))
-	}
+	how := append(rec.handler.within(rec.left), pgcache.Tags(rec.tags...))
 	version, err := rec.load.Fill(detached{rec.request.Context()}, made.bytes(), how...)
 	switch {
 	case err == pgcache.ErrRefused: // it was invalidated meanwhile, and is this client's alone
+	case errors.Is(err, pgcache.ErrTooLarge): // for the cache's setting max_value_bytes
+		rec.giveUp()
 	case err != nil, version == 0 && !rec.handler.null: // by the setting on_error there is a load for oneself when the cache fails
 		made.state = failed
 	case version > 0:
