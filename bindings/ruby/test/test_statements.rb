@@ -47,6 +47,37 @@ class TestStatements < PGCacheTest
     eventually(2) { both.call.zero? }
   end
 
+  # Loads that begin and end before the commit, and those that end after it.
+  def test_A46_what_was_loaded_before_the_commit_does_not_stay
+    here = cache
+    there = cache
+    read = -> { there.get_or_load("count", ttl: 60, tags: ["orders"]) { count } }
+    @connection.exec("CREATE TABLE IF NOT EXISTS ruby_orders (id integer); TRUNCATE ruby_orders")
+    late = nil
+    4.times do |number|
+      assert_equal number, read.call
+      @connection.transaction do
+        @connection.exec("INSERT INTO ruby_orders VALUES (1)")
+        @connection.exec_params(*here.invalidation(tags: ["orders"]))
+        there.remove("count")
+        assert_equal number, read.call, "what is committed, loaded anew and stored"
+        there.remove("late")
+        late = Thread.new { there.get_or_load("late", ttl: 60, tags: ["orders"]) { count.tap { sleep 0.1 } } }
+        sleep 0.05
+      end
+      assert_includes [number, number + 1], late.value
+      there.fence
+      assert_equal number + 1, there.get_or_load("late", ttl: 60, tags: ["orders"]) { count }
+    end
+  end
+
+  def count
+    reader = PG.connect(URL)
+    Integer(reader.exec("SELECT count(*) FROM ruby_orders").getvalue(0, 0))
+  ensure
+    reader&.close
+  end
+
   def test_a_savepoint
     here = cache
     here.put_many({ "kept" => 1, "ended" => 1 })
@@ -59,6 +90,14 @@ class TestStatements < PGCacheTest
     end
     here.fence
     assert_equal({ "kept" => 1 }, here.get_many(%w[kept ended new]))
+    @connection.transaction do
+      @connection.exec("SAVEPOINT one")
+      @connection.exec_params(*here.invalidation(keys: ["kept"]))
+      @connection.exec_params(*here.put_statement("new", 1))
+      @connection.exec("RELEASE one")
+    end
+    here.fence
+    assert_equal({ "new" => 1 }, here.get_many(%w[kept ended new]))
   end
 
   def test_an_entry_is_there_with_the_commit
