@@ -454,9 +454,9 @@ class ResponseCache:
         max_body   a longer body is not kept
 
         Kept is a response with status 200 that has no Set-Cookie, no Cache-Control `no-store` or `private`, no Vary beyond `vary`, and is
-        no stream, if it is there within 10 seconds. A request with a body, a Range or an If-Match is passed to the endpoint. Of those who ask
-        for the same one asks the endpoint, the others wait for its answer; after an answer that may not be kept nobody waits for a few
-        seconds. What the endpoint raises is its caller's, and when the cache fails, each is answered by the endpoint."""
+        no stream, if it is there within 10 seconds. A request with a body, a Range or an If-Match is passed to the endpoint. Of those who
+        ask for the same one asks the endpoint, the others wait for its answer; after an answer that may not be kept nobody waits for a
+        few seconds. What the endpoint raises is its caller's, and when the cache fails, each is answered by the endpoint."""
         if isinstance(vary, str) or isinstance(tags, (str, bytes)):
             raise TypeError("vary and tags are sequences of names; for a single one write [name]")
         names = tuple(name.lower() for name in vary)
