@@ -4,6 +4,7 @@ package pgcache
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/pgcache/pgcache/bindings/go/internal/raw"
 )
@@ -20,6 +21,10 @@ import (
 // that is encrypted for the library: ErrUnsupported.
 func (c *Cache) PutStatement(key string, value []byte, opts ...Option) (query string, args []any, err error) {
 	o := optionsOf(opts)
+	namespace := o.namespace
+	if namespace == "" {
+		namespace = c.namespace
+	}
 	ttl := o.plan.ttl
 	if ttl == raw.TTL_DEFAULT {
 		ttl = raw.TTL_NEVER
@@ -42,13 +47,11 @@ func (c *Cache) PutStatement(key string, value []byte, opts ...Option) (query st
 		err = invalid("a ttl is positive")
 	case o.format < 0:
 		err = invalid("a format is 0 or positive")
+	case len(namespace) > raw.NAMESPACE_MAX || strings.IndexFunc(namespace, func(r rune) bool { return r < '!' || r > '~' }) >= 0:
+		err = invalid(fmt.Sprintf("a namespace has 1 to %d visible ASCII characters", raw.NAMESPACE_MAX))
 	}
 	if err != nil {
 		return "", nil, err
-	}
-	namespace := o.namespace
-	if namespace == "" {
-		namespace = c.namespace
 	}
 	var lives any // NULL is for ever
 	if ttl != raw.TTL_NEVER {

@@ -83,6 +83,9 @@ func TestA61Spans(t *testing.T) {
 			t.Fatal(i, err)
 		}
 	}
+	if _, err := cache.Peek("none"); err != pgcache.ErrMiss { // has no context, and so is in no trace
+		t.Fatal(err)
+	}
 	if _, err := cache.Get(ctx, "none"); err != pgcache.ErrMiss {
 		t.Fatal(err)
 	}

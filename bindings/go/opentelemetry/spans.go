@@ -48,7 +48,8 @@ func WithoutKeys() Option { return func(p *provider) { p.withoutKeys = true } }
 //	cache.item_size    in bytes, of what was read or written
 //	error.type         of what failed: the status, such as timeout, or the type of the error of the function that loads
 //
-// A miss, and whatever else a call may find that worked, is no error.
+// A miss, and whatever else a call may find that worked, is no error. A peek has no span: it has no context, either, and its span would be
+// a trace of its own.
 func Spans(options ...Option) pgcache.Provider {
 	p := provider{tracers: otel.GetTracerProvider()}
 	for _, option := range options {
@@ -65,9 +66,12 @@ type provider struct {
 }
 
 // reads are the operations of which it is to be told whether they found something.
-var reads = map[string]bool{"get": true, "get_many": true, "exists": true, "peek": true, "load_begin": true, "get_or_load": true}
+var reads = map[string]bool{"get": true, "get_many": true, "exists": true, "load_begin": true, "get_or_load": true}
 
 func (p provider) Begin(ctx context.Context, operation *pgcache.Operation) context.Context {
+	if operation.Name == "peek" {
+		return ctx
+	}
 	name := operation.Span
 	if name == "" {
 		name = "pgcache " + operation.Name
@@ -93,6 +97,9 @@ func (p provider) Begin(ctx context.Context, operation *pgcache.Operation) conte
 }
 
 func (p provider) End(ctx context.Context, operation *pgcache.Operation) {
+	if operation.Name == "peek" {
+		return
+	}
 	span := trace.SpanFromContext(ctx)
 	if operation.Bytes >= 0 {
 		span.SetAttributes(attribute.Int("cache.item_size", operation.Bytes))

@@ -250,6 +250,10 @@ func TestRefusedBeforeAnythingIsSent(t *testing.T) {
 				{"k", nil, []pgcache.Option{pgcache.TTL(0)}, pgcache.ErrInvalid},
 				{"k", nil, []pgcache.Option{pgcache.TTL(-time.Second)}, pgcache.ErrInvalid},
 				{"k", nil, []pgcache.Option{pgcache.Format(-1)}, pgcache.ErrInvalid},
+				{"k", nil, []pgcache.Option{pgcache.Namespace("")}, pgcache.ErrInvalid},
+				{"k", nil, []pgcache.Option{pgcache.Namespace("two words")}, pgcache.ErrInvalid},
+				{"k", nil, []pgcache.Option{pgcache.Namespace("ü")}, pgcache.ErrInvalid},
+				{"k", nil, []pgcache.Option{pgcache.Namespace(strings.Repeat("n", 64))}, pgcache.ErrInvalid},
 				{"k", nil, []pgcache.Option{pgcache.Tags("t")}, pgcache.ErrUnsupported},
 				{"k", nil, []pgcache.Option{pgcache.Keys("t")}, pgcache.ErrUnsupported},
 			} {

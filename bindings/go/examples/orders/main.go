@@ -14,7 +14,8 @@
 //	PORT                   where it listens, on 127.0.0.1; any that is free if it is 0, or not given
 //
 // At its first start it makes the cache's schema and has the table watched, for which it needs to own the table and may create schemas;
-// else an administrator does both before: `pgcache init`, and in SQL `SELECT pgcache.watch('orders')`.
+// else an administrator does both before, here for the role shop: `pgcache init --app-role shop`, and in SQL `SELECT pgcache.watch('orders')`
+// and `GRANT SELECT ON pgcache.watched TO shop`.
 package main
 
 import (

@@ -34,30 +34,33 @@ func newShop(pool *pgxpool.Pool, cache *pgcache.Cache, timeout time.Duration) *s
 }
 
 // prepare makes the cache's schema and has the table watched, unless that was done before, and learns of the tags that every change of the
-// table invalidates, in its own transaction.
+// table invalidates, in its own transaction. Where it was done, no more is needed than to read and write.
 func (s *shop) prepare(ctx context.Context) error {
-	if _, err := s.cache.Init(ctx); err != nil {
+	if _, err := s.cache.Init(ctx); err != nil && !errors.Is(err, pgcache.ErrDenied) { // then an administrator has to have made it
 		return err
 	}
 	schema, namespace := pgx.Identifier{s.cache.Setting("schema")}.Sanitize(), s.cache.Setting("namespace")
+	watched := func(tx pgx.Tx) (err error) { // tags with columns are of single rows
+		rows, _ := tx.Query(ctx, `SELECT tag FROM `+schema+`.watched, unnest(tags) tag
+			WHERE relation = 'orders'::regclass AND namespace = $1 AND tag NOT LIKE '%<%'`, namespace)
+		s.tags, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	}
+	if err := pgx.BeginFunc(ctx, s.pool, watched); err != nil || len(s.tags) > 0 {
+		return err
+	}
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// Alone, if several applications start: making triggers takes the same lock.
 		if _, err := tx.Exec(ctx, "LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 			return err
 		}
-		watched := func() (err error) { // tags with columns are of single rows
-			rows, _ := tx.Query(ctx, `SELECT tag FROM `+schema+`.watched, unnest(tags) tag
-				WHERE relation = 'orders'::regclass AND namespace = $1 AND tag NOT LIKE '%<%'`, namespace)
-			s.tags, err = pgx.CollectRows(rows, pgx.RowTo[string])
-			return err
-		}
-		if err := watched(); err != nil || len(s.tags) > 0 {
+		if err := watched(tx); err != nil || len(s.tags) > 0 {
 			return err
 		}
 		if _, err := tx.Exec(ctx, "SELECT "+schema+".watch('orders', namespace => $1)", namespace); err != nil {
 			return err
 		}
-		return watched()
+		return watched(tx)
 	})
 }
 

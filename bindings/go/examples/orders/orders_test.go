@@ -162,6 +162,26 @@ func TestA74Tutorial(t *testing.T) {
 	if fmt.Sprint(shop.tags) != "[orders]" {
 		t.Fatal(shop.tags)
 	}
+	// And who may read and write alone needs no more than that.
+	_, err = pool.Exec(ctx, fmt.Sprintf(`CREATE ROLE orders_%[1]d LOGIN; GRANT SELECT, INSERT ON orders TO orders_%[1]d;
+		SELECT pgcache.grant_access('orders_%[1]d'); GRANT SELECT ON pgcache.watched TO orders_%[1]d`, os.Getpid()))
+	no(t, err)
+	defer func() {
+		_, err := pool.Exec(ctx, fmt.Sprintf("DROP OWNED BY orders_%[1]d; DROP ROLE orders_%[1]d", os.Getpid()))
+		no(t, err)
+	}()
+	as := strings.Replace(address, "user=postgres", fmt.Sprintf("user=orders_%d", os.Getpid()), 1)
+	poor, err := pgxpool.New(ctx, as)
+	no(t, err)
+	defer poor.Close()
+	poorCache, err := pgcache.Open(as)
+	no(t, err)
+	defer poorCache.Close()
+	clerk := newShop(poor, poorCache, time.Minute)
+	if err := clerk.prepare(ctx); err != nil || fmt.Sprint(clerk.tags) != "[orders]" {
+		t.Fatal(clerk.tags, err)
+	}
+
 	server := httptest.NewServer(shop)
 	defer server.Close()
 	c := client{t, server.URL}
