@@ -2,6 +2,7 @@
 # frozen_string_literal: true
 
 require_relative "helper"
+require "minitest/mock"
 require "open3"
 
 class TestLoads < PGCacheTest
@@ -258,6 +259,16 @@ class TestLoads < PGCacheTest
     end
     there.load("one more", wait: 5) { |load| assert load.lease? }
     4.times { go << true }
+  end
+
+  def test_A45_where_the_system_has_no_threads_left
+    here = cache
+    here.get_or_load("key", ttl: 0.05, stale: 60) { 1 }
+    sleep 0.1
+    Thread.stub(:new, ->(*) { raise ThreadError, "can't create Thread" }) do
+      assert_equal 1, here.get_or_load("key", ttl: 60, stale: 60) { flunk }
+    end
+    cache.load("key", stale: 60) { |load| assert load.lease?, "the lease was given back" }
   end
 
   def test_A46_an_invalidation_between_the_miss_and_the_fill

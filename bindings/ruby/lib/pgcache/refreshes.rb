@@ -18,7 +18,7 @@ module PGCache
       Fiber.current_scheduler ? Fiber.schedule(&block) : start(report: true, &block)
     end
 
-    # A thread, or nil if there are as many as there may be.
+    # A thread, or nil if there are as many as there may be, or as the system allows.
     def start(report: false)
       @lock.synchronize do
         @running.select!(&:alive?)
@@ -30,6 +30,8 @@ module PGCache
         end
         @running << thread
         thread
+      rescue ThreadError
+        nil
       end
     end
   end
