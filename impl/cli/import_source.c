@@ -33,13 +33,15 @@ struct import_source {
 
 /* The columns are the key in the table, the key for the cache, the value, and the milliseconds that it has left: NULL if
    it does not expire. The server counts them, as its clock is the one that such caches go by. Pages follow the order of
-   the primary key's index. $1: behind which key; $2: the longest value; $3: how many rows. */
+   the primary key's index. $1: behind which key; $2: the longest value; $3: how many rows.
+   The search path is what the source's owner likes, so nothing here may be found outside of pg_catalog: what does not
+   take exactly these types is named with its schema. */
 #define COLUMNS(key, name)                                                                                             \
   "SELECT " key ", " name ", CASE WHEN coalesce(entry.time_left, 1) > 0 AND octet_length(entry.value) <= $2 "          \
   "THEN entry.value END, entry.time_left::text FROM"
 #define ROWS(key, value, expires)                                                                                      \
   "AS source, LATERAL (SELECT " value " AS value, CASE WHEN isfinite(" expires ") "                                    \
-  "THEN ceil(extract(epoch FROM " expires " - clock_timestamp()) * 1000)::bigint "                                     \
+  "THEN ceil(extract(epoch FROM " expires " - clock_timestamp()) OPERATOR(pg_catalog.*) 1000)::bigint "                \
   "WHEN " expires " = '-infinity' THEN 0 END AS time_left) AS entry "                                                  \
   "WHERE $1 IS NULL OR " key " > $1 ORDER BY " key " LIMIT $3"
 

@@ -113,12 +113,15 @@ int out_finish(int code) {
   return CLI_ERROR;
 }
 
+static bool is_control(uint32_t point) {
+  return point < 0x20 || (point >= 0x7f && point <= 0x9f);
+}
+
 void out_escaped(const void *data, size_t size) {
   const unsigned char *bytes = data;
   while (size > 0) {
     uint32_t point = 0;
     size_t length = text_utf8_sequence(bytes, size, &point);
-    bool control = point < 0x20 || (point >= 0x7f && point <= 0x9f);
     if (length > 0 && point == '\n')
       out_text("\\n");
     else if (length > 0 && point == '\t')
@@ -127,13 +130,40 @@ void out_escaped(const void *data, size_t size) {
       out_text("\\r");
     else if (length > 0 && point == '\\')
       out_text("\\\\");
-    else if (length > 0 && !control)
+    else if (length > 0 && !is_control(point))
       out_write(bytes, length);
     else
       for (size_t index = 0; index < (length > 0 ? length : 1); index++)
         out_format("\\x%02x", bytes[index]);
     bytes += length > 0 ? length : 1;
     size -= length > 0 ? length : 1;
+  }
+}
+
+bool out_is_plain(const void *data, size_t size) {
+  const unsigned char *bytes = data;
+  while (size > 0) {
+    uint32_t point = 0;
+    size_t length = text_utf8_sequence(bytes, size, &point);
+    if (length == 0 || is_control(point) || point == '\\')
+      return false;
+    bytes += length;
+    size -= length;
+  }
+  return true;
+}
+
+void out_base64(const void *bytes, size_t size) {
+  static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const unsigned char *data = bytes;
+  for (size_t index = 0; index < size; index += 3) {
+    size_t left = size - index;
+    uint32_t bits = (uint32_t)data[index] << 16;
+    bits |= left > 1 ? (uint32_t)data[index + 1] << 8 : 0;
+    bits |= left > 2 ? (uint32_t)data[index + 2] : 0;
+    char four[4] = {alphabet[bits >> 18], alphabet[bits >> 12 & 63], left > 1 ? alphabet[bits >> 6 & 63] : '=',
+                    left > 2 ? alphabet[bits & 63] : '='};
+    out_write(four, sizeof four);
   }
 }
 
@@ -232,21 +262,6 @@ static void json_name(const char *name, const char *suffix) {
   out.member_before = true;
 }
 
-static void json_base64(const unsigned char *data, size_t size) {
-  static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  out_text("\"");
-  for (size_t index = 0; index < size; index += 3) {
-    size_t left = size - index;
-    uint32_t bits = (uint32_t)data[index] << 16;
-    bits |= left > 1 ? (uint32_t)data[index + 1] << 8 : 0;
-    bits |= left > 2 ? (uint32_t)data[index + 2] : 0;
-    char four[4] = {alphabet[bits >> 18], alphabet[bits >> 12 & 63], left > 1 ? alphabet[bits >> 6 & 63] : '=',
-                    left > 2 ? alphabet[bits & 63] : '='};
-    out_write(four, sizeof four);
-  }
-  out_text("\"");
-}
-
 static void json_text_or_null(const char *name, const char *text) {
   if (text != NULL)
     json_string(name, text);
@@ -282,7 +297,9 @@ void json_string(const char *name, const char *text) {
 
 void json_bytes(const char *name, const void *data, size_t size) {
   json_name(name, "_base64");
-  json_base64(data, size);
+  out_text("\"");
+  out_base64(data, size);
+  out_text("\"");
   if (text_is_utf8(data, size)) {
     json_name(name, "");
     json_quote(data, size);

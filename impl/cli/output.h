@@ -39,6 +39,11 @@ void out_style(const char *style);
    \\ or \xNN, so that each line is one key and nothing can play with the terminal. */
 void out_escaped(const void *data, size_t size);
 
+/* Says whether out_escaped() writes the key as it is. */
+bool out_is_plain(const void *data, size_t size);
+
+void out_base64(const void *bytes, size_t size);
+
 /* Milliseconds as "4m 12s", PGCACHE_TTL_NEVER as "never"; bytes as "1.5 MiB". buffer is at least 32 bytes. */
 const char *out_duration(char *buffer, int64_t milliseconds);
 const char *out_size(char *buffer, int64_t bytes);

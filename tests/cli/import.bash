@@ -91,6 +91,24 @@ expect_out_lacks "after	"
 p import --from psycache --source-table "$foreign.psycache" --namespace pages2 --after zzz --json
 expect_json 'j["after"] == "zzz" and j["read"] == 0'
 
+begin "an import goes on behind each key that it named, whatever characters are in it"
+sql "CREATE TABLE $foreign.special (key text COLLATE \"C\" PRIMARY KEY, value jsonb NOT NULL, expires_at timestamptz NOT NULL);
+  INSERT INTO $foreign.special SELECT key, '1', now() + interval '1 hour'
+    FROM unnest(ARRAY['', E'a\n', E'a\n2', 'aB', E'a\\\\Z', 'a\\', E'a\u009b', 'b c', 'ü']) AS key"
+p import --from psycache --source-table "$foreign.special" --namespace special --page-size 1
+cp "$out" "$work/special"
+left=9
+while IFS='	' read -r word key; do
+  left=$((left - 1))
+  options=()
+  [ "$word" = after ] || options=(--key-base64)
+  p import --from psycache --source-table "$foreign.special" --namespace special "${options[@]}" --after "$key"
+  expect_code 0
+  expect_equal "$word $key: rows behind it" "$(counted read)" "$left"
+done < <(grep ^after "$work/special")
+expect_equal "rows behind the last one" "$left" 0
+expect_equal "of them in base64" "$(grep -c ^after_base64 "$work/special")" 5
+
 begin "pages follow the keys as the table's collation sorts them"
 sql "CREATE TABLE $foreign.collated (key text COLLATE \"und-x-icu\" PRIMARY KEY, value jsonb NOT NULL, expires_at timestamptz NOT NULL);
   INSERT INTO $foreign.collated SELECT key, '1', now() + interval '1 hour' FROM unnest('{b,a,B,A,_,-,1,ä,Ä,a b,ab,AB}'::text[]) AS key"
@@ -307,6 +325,14 @@ PGOPTIONS="-c search_path=$foreign" p import --from postgres-cache --namespace p
 expect_code 0
 expect_equal "stored" "$(counted stored)" 9
 sql "DROP DATABASE ${schema}_other"
+
+begin "nothing that the source's search path leads to is run but the table's own"
+sql "CREATE FUNCTION $foreign.planted(numeric, integer) RETURNS numeric LANGUAGE plpgsql AS
+    \$\$ BEGIN RAISE EXCEPTION 'planted code was run'; END \$\$;
+  CREATE OPERATOR $foreign.* (FUNCTION = $foreign.planted, LEFTARG = numeric, RIGHTARG = integer)"
+PGOPTIONS="-c search_path=$foreign" p import --from postgres-cache --namespace planted
+expect_code 0
+expect_equal "stored" "$(counted stored)" 9
 
 begin "a table that is not there, is another's, or may not be read: exit 1, one line, and nothing stored"
 p import --from psycache --source-table "$foreign.\"none; DROP SCHEMA $foreign\""
