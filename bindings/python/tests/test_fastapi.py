@@ -18,8 +18,11 @@ from fastapi import BackgroundTasks, Body, Depends, FastAPI, Header, HTTPExcepti
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
 from serving import Answer, Serving, Stage
+from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
+from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import HTTPConnection
 
 import pgcache
 from pgcache import AsyncCache
@@ -365,6 +368,16 @@ def test_a72_something_else_under_the_key(web: Web, plain: pgcache.Cache) -> Non
     assert web.calls == 5
 
 
+def test_a72_something_else_that_is_stale_is_left_alone(web: Web, plain: pgcache.Cache) -> None:
+    web.endpoint(key=lambda request: "k", stale=60)
+    with plain.load_begin("k", ttl=0.1, stale=60) as load:
+        load.fill({"of": "others"})
+    time.sleep(0.15)
+    assert web.words("/", "/") == ["ERROR", "ERROR"]
+    time.sleep(0.05)
+    assert plain.get_or_load("k", lambda: {"new": 1}, ttl=60, stale=60) == {"of": "others"}
+
+
 def test_what_is_stored_is_a_message_of_http(web: Web, plain: pgcache.Cache) -> None:
     web.endpoint(lambda calls: PlainTextResponse("body", headers={"X-Own": "1"}), key=lambda request: "k")
     web.ask()
@@ -425,6 +438,28 @@ def test_whoever_may_not_ask_is_refused_on_a_hit_too(web: Web) -> None:
 
     assert [web.ask(X_Token=token).status for token in ("secret", "wrong", "secret")] == [200, 403, 200]
     assert web.ask(X_Token="secret").x_cache == "HIT"
+
+
+def test_headers_that_dependencies_set_are_of_each_request(web: Web, plain: pgcache.Cache) -> None:
+    def account(x_key: Annotated[str, Header()], response: Response) -> None:
+        response.headers["X-Account"] = x_key
+        response.headers["X-Own"] = "0"
+        response.headers["Cache-Control"] = "max-age=7"
+        if x_key == "new":
+            response.set_cookie("visitor", "1")
+
+    @web.app.get("/", dependencies=[Depends(account)])
+    @web.responses.cached(60, key=lambda request: "k")
+    async def endpoint(response: Response) -> str:
+        response.headers["X-Own"] = "1"
+        return "x"
+
+    answers = [web.ask(X_Key=key) for key in ("first", "second", "new")]
+    assert [answer.x_cache for answer in answers] == ["MISS", "HIT", "HIT"]
+    assert [answer.headers.get_all("x-account") for answer in answers] == [["first"], ["second"], ["new"]]
+    assert {(answer.x_own, answer.cache_control) for answer in answers} == {("1", "max-age=7")}
+    assert [answer.set_cookie is None for answer in answers] == [True, True, False]
+    assert b"first" not in plain.get("k")
 
 
 # ---- Who asks ----------------------------------------------------------------------------------------------------------------------
@@ -508,6 +543,34 @@ def test_a_path_that_middleware_has_made_another_one_of(web: Web) -> None:
 
     web.app.add_middleware(Tenants)
     assert [web.ask("/orders", X_Tenant=tenant).json for tenant in ("a", "b", "a", "b")] == ["1", "2", "1", "2"]
+
+
+def test_what_an_application_may_take_for_its_address_is_part_of_the_key(web: Web) -> None:
+    web.endpoint(lambda calls: str(calls))
+    false = [{"X_Forwarded_Host": "evil"}, {"X_Forwarded_Prefix": "/evil"}, {"Forwarded": "for=1.2.3.4;host=evil"}, {"Host": "x /y"}]
+    assert [web.ask(**said).x_cache for said in false] == ["MISS"] * 4
+    assert [web.ask(**said).x_cache for said in ({}, {"Forwarded": "for=1.2.3.4;by=5"}, {"X_Forwarded_For": "1.2.3.4"})] == [
+        "MISS", "HIT", "HIT"
+    ]  # fmt: skip
+
+
+def test_whom_middleware_knows_passes(web: Web) -> None:
+    class Keys(AuthenticationBackend):
+        async def authenticate(self, conn: HTTPConnection) -> Any:
+            name = conn.headers.get("x-key")
+            return None if name is None else (AuthCredentials(), SimpleUser(name))
+
+    how: dict[str, dict[str, Any]] = {"/plain": {}, "/public": {"public": True}, "/key": {"key": lambda request: "k"}}
+    for path, given in how.items():
+
+        @web.app.get(path)
+        @web.responses.cached(60, **given)
+        async def who(request: Request) -> str:
+            return str(request.user.display_name)
+
+    web.app.add_middleware(AuthenticationMiddleware, backend=Keys())
+    assert [web.ask("/plain", **given).json for given in ({"X_Key": "a"}, {}, {"X_Key": "b"})] == ["a", "", "b"]
+    assert [web.ask(path, X_Key=key).x_cache for path in ("/public", "/key") for key in ("a", "b")] == ["MISS", "HIT"] * 2
 
 
 def test_the_scheme_is_part_of_the_key(web: Web) -> None:

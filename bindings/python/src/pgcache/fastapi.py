@@ -78,6 +78,8 @@ _STATUS_LINE = b"HTTP/1.1 200 OK"
 
 _OF_MORE = ("range", "if-range", "if-match", "if-unmodified-since", "upgrade", "transfer-encoding")
 """What requests have that are about more than the whole answer, or have a body."""
+_ADDRESS = tuple(f"x-forwarded-{what}" for what in ("host", "port", "prefix", "proto", "protocol", "scheme", "ssl"))
+"""What an application may make its own address of, beside the host: it stands in answers then, and any client may say it."""
 _CONDITIONS = (b"if-none-match", b"if-modified-since")
 """What has an endpoint give no whole answer; what is kept is compared here."""
 
@@ -95,6 +97,13 @@ _ETAG = re.compile(r'(?:W/)?("[^"]*")')
 def _words(headers: Headers, name: str) -> set[str]:
     """The members of a list in a header, without what they are set to."""
     return {word.partition("=")[0].strip().lower() for line in headers.getlist(name) for word in line.split(",")} - {""}
+
+
+def _address(headers: Headers) -> list[tuple[str, str]]:
+    """What a request says of the address that it was sent to, before it was forwarded; not who sent it, which matters to nobody."""
+    pairs = [pair.strip() for line in headers.getlist("forwarded") for pair in re.split("[,;]", line)]
+    forwarded = [("forwarded", pair) for pair in pairs if pair.partition("=")[0].lower() not in ("for", "by", "")]
+    return [(name, value) for name in _ADDRESS for value in headers.getlist(name)] + forwarded
 
 
 @dataclass(frozen=True)
@@ -122,11 +131,14 @@ class _Rule:
             return True
         if self.public or self.key is not None:
             return False
-        return any(name in request.headers and name not in self.vary for name in ("authorization", "cookie"))
+        known = {"authorization", "cookie"} & set(self.vary)
+        by_middleware = getattr(request.scope.get("user"), "is_authenticated", False) and not known
+        return by_middleware or any(name in request.headers for name in {"authorization", "cookie"} - known)
 
     def key_of(self, request: Request) -> bytes:
         """What answers to equal requests are kept under. Its parts are set apart by what no URL has, so that none can pass for another's;
         values of headers may be secret, and are not to be read in it."""
+        said: list[Any] = [request.headers.getlist(name) for name in self.vary]
         if self.key is not None:
             given = self.key(request)
             key = given.encode() if isinstance(given, str) else given
@@ -137,9 +149,9 @@ class _Rule:
             if unquote(asked.decode("latin-1")) != path:  # some middleware made another one of it, such as a tenant's
                 asked += b" " + quote(path).encode()
             key = f"{scope['scheme']}://{host} ".encode() + asked + (b"?" + query if query else b"")
-        if self.vary:
-            said = repr([request.headers.getlist(name) for name in self.vary])
-            key = key + b" " + hashlib.sha256(said.encode()).hexdigest().encode()
+            said += _address(request.headers)
+        if said:
+            key = key + b" " + hashlib.sha256(repr(said).encode()).hexdigest().encode()
         return key if len(key) <= _LONGEST_KEY else b"sha256:" + hashlib.sha256(key).hexdigest().encode()
 
     def tags_of(self, request: Request) -> tuple[Key, ...]:
@@ -222,6 +234,8 @@ class _Exchange:
         self.rule: _Rule | None = None
         """None: the answer is not to be kept."""
         self.asked = Headers(raw=[])
+        self.own: RawHeaders = []
+        """What the endpoint's dependencies have set for this request: it is not kept."""
         self.load: AsyncLoad | None = None
         """The lease to fill in the answer, if it is ours."""
         self.behind: AsyncLoad | None = None
@@ -323,7 +337,8 @@ class _Answer:
         exchange, rule, body = self._exchange, self._exchange.rule, self._body
         assert rule is not None
         raw = _complete(rule, list(start["headers"]), body)
-        kept = await exchange.store(_message(raw, body))  # before it is sent: a slow client is not to hold up those who wait
+        stored = [pair for pair in raw if pair not in exchange.own or pair[0] == b"etag"]
+        kept = await exchange.store(_message(stored, body))  # before it is sent: a slow client is not to hold up those who wait
         status, told = _told(rule, exchange.asked, raw, exchange.word, rule.fresh if kept else 0)
         self._passes = True
         await self._send({**start, "status": status, "headers": told})
@@ -385,8 +400,9 @@ def _hide_conditions(request: Request) -> None:
     shown[:] = [pair for pair in shown if pair[0] not in _CONDITIONS]
 
 
-async def _the_request(request: Request) -> Request:
-    return request
+async def _the_request(request: Request, response: Response) -> tuple[Request, Response]:
+    """With the response that dependencies set headers of."""
+    return request, response
 
 
 # ---- The application -----------------------------------------------------------------------------------------------------------
@@ -443,10 +459,12 @@ class ResponseCache:
         stale      for so long after that it is given at once, while the request is done again behind it
         namespace  the part of the cache that the responses live in
         tags       what they depend on: names, or a function of the request
-        key        a function of the request that gives the key; scheme, host, path and query if None
-        vary       names of headers whose values belong to the key, and to the response's Vary
-        public     True: responses do not depend on Authorization or Cookie. Otherwise a request that has one is passed to the endpoint,
-                   unless `vary` names it, or there is a `key`
+        key        a function of the request that gives the key; scheme, host, path and query if None, with what X-Forwarded-Host
+                   and the like say of these
+        vary       names of headers whose values belong to the key, and to the response's Vary: all that a response depends on, such as one
+                   of your own that says who asks
+        public     True: responses do not depend on Authorization, Cookie or `request.user`. Otherwise a request that has one is passed to
+                   the endpoint, unless `vary` names it, or there is a `key`
         bypass     a function of the request: where it gives true, nothing is read or stored
         refresh    a function of the request: where it gives true, nothing is read, and the answer is stored
         max_age    `Cache-Control: max-age` of at most so many seconds, and never more than what the entry has left. None: `no-cache`, so
@@ -455,8 +473,9 @@ class ResponseCache:
 
         Kept is a response with status 200 that has no Set-Cookie, no Cache-Control `no-store` or `private`, no Vary beyond `vary`, and is
         no stream, if it is there within 10 seconds. A request with a body, a Range or an If-Match is passed to the endpoint. Of those who
-        ask for the same one asks the endpoint, the others wait for its answer; after an answer that may not be kept nobody waits for a
-        few seconds. What the endpoint raises is its caller's, and when the cache fails, each is answered by the endpoint."""
+        ask for the same one asks the endpoint, the others wait for its answer; after an answer that may not be kept nobody waits for a few
+        seconds. Headers that dependencies set are of each request. What the endpoint raises is its caller's, and when the cache fails, each
+        is answered by the endpoint."""
         if isinstance(vary, str) or isinstance(tags, (str, bytes)):
             raise TypeError("vary and tags are sequences of names; for a single one write [name]")
         names = tuple(name.lower() for name in vary)
@@ -469,9 +488,10 @@ class ResponseCache:
 
             @functools.wraps(endpoint)
             async def wrapped(*args: Any, **kwargs: Any) -> Any:
-                request = kwargs.pop(_PARAMETER, None)
-                exchange = self._exchange(request) if isinstance(request, Request) else None  # else the program itself calls
+                request, response = kwargs.pop(_PARAMETER, (None, None))
+                exchange = self._exchange(request) if request is not None else None  # else the program itself calls
                 if exchange is not None:
+                    exchange.own = list(response.raw_headers)
                     found = await self._look(rule, request, exchange)
                     if found is not None:
                         return found
@@ -563,8 +583,10 @@ class ResponseCache:
             if load.status == Status.MISS:  # the note that answers may not be kept
                 exchange.word, exchange.rule = "BYPASS", None
             return None
-        exchange.behind = load if load.leased else None
-        return _response(rule, exchange, load.entry, "STALE" if load.entry.stale else "HIT")
+        response = _response(rule, exchange, load.entry, "STALE" if load.entry.stale else "HIT")
+        if load.leased and response is not None:  # what is not ours is left alone: clients choose hosts and paths
+            exchange.behind = load
+        return response
 
 
 def _response(rule: _Rule, exchange: _Exchange, entry: Entry, word: str) -> Response | None:
@@ -574,6 +596,8 @@ def _response(rule: _Rule, exchange: _Exchange, entry: Entry, word: str) -> Resp
         exchange.word = "ERROR"
         return None
     raw, body = parsed
+    names = {name for name, _ in raw}  # those of the endpoint
+    raw += [pair for pair in exchange.own if pair[0] not in names]
     status, headers = _told(rule, exchange.asked, raw, word, 0 if entry.stale else entry.ttl)
     exchange.word = ""
     response = Response(body if status == 200 else b"", status)
