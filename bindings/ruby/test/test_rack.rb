@@ -247,6 +247,8 @@ class TestRack < PGCacheTest
     assert_empty of.keys.grep(/user=/), "keys are no secrets"
     keyed = through(key: ->(env) { "page:#{env["HTTP_COOKIE"]}" })
     assert_equal %w[MISS HIT MISS], [cookie, cookie, {}].map { |said| outcome(keyed.get("/#{rand}", said)) }
+    both = through(key: ->(_) { "the same page" }, vary: %w[x-language])
+    assert_equal %w[MISS HIT MISS], %w[de de fr].map { |language| outcome(both.get("/#{rand}", "HTTP_X_LANGUAGE" => language)) }
   end
 
   def test_A73_bypass_and_refresh_are_the_servers_to_decide

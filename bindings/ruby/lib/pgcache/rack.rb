@@ -56,7 +56,7 @@ module PGCache
     # namespace:: the part of the cache to keep answers in; without it that of the cache
     # vary:: names of headers that the answer depends on, such as one of your own that says who asks: they become part of the key, and of
     #        the answer's Vary
-    # key:: gives the key of a request, in place of its address, and of the headers of +vary+
+    # key:: gives the key of a request, in place of its address
     # tags:: the tags of all answers, or what gives those of a request
     # public:: +true+: answers do not depend on Authorization and Cookie
     # max_age:: clients may keep answers for so many seconds, and never longer than the cache does, without asking. They hear of no invalidation
@@ -295,7 +295,9 @@ module PGCache
     end
 
     def key_of(env)
-      key = @key ? @key.call(env) : [host(env), path(env), env["QUERY_STRING"], said(env)].map { |part| part.to_s.b }.join("\0")
+      parts = @key ? [@key.call(env)] : [host(env), path(env), env["QUERY_STRING"], address(env)]
+      parts << said(env, @vary.map { |name| variable(name) }) unless @vary.empty?
+      key = parts.map { |part| part.to_s.b }.join("\0")
       key.bytesize > KEY ? "sha256:#{OpenSSL::Digest::SHA256.hexdigest(key)}" : key
     end
 
@@ -307,12 +309,14 @@ module PGCache
       env["SCRIPT_NAME"].to_s + env["PATH_INFO"].to_s
     end
 
-    # What else the answer depends on. Values of headers may be secret, and are not to be read in a key; no header is something else than an
-    # empty one. Forwarded says who the client is, too, which matters to nobody.
-    def said(env)
-      values = [*ADDRESS, *@vary.map { |name| variable(name) }].map { |name| env[name] }
-      forwarded = env["HTTP_FORWARDED"].to_s.split(/[;,]/).grep_v(/\A\s*(for|by)\b/i)
-      OpenSSL::Digest::SHA256.hexdigest([*values, forwarded].inspect)
+    # What Rack and Rails take the host and the scheme from. Forwarded says who the client is, too, which matters to nobody.
+    def address(env)
+      said(env, ADDRESS, env["HTTP_FORWARDED"].to_s.split(/[;,]/).grep_v(/\A\s*(for|by)\b/i))
+    end
+
+    # Values of headers may be secret, and are not to be read in a key; no header is something else than an empty one.
+    def said(env, names, *more)
+      OpenSSL::Digest::SHA256.hexdigest([*names.map { |name| env[name] }, *more].inspect)
     end
 
     def variable(name)
