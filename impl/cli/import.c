@@ -65,6 +65,7 @@ typedef struct importing {
   int64_t read;
   int64_t counts[FATE_COUNT];
   cli_bytes last;                  /* the key of the row that was read last */
+  size_t prefix_size;              /* what the cache's key of it does not have */
   uint64_t ids[PGCACHE_BATCH_MAX]; /* the requests of this page */
   size_t submitted, taken;
   char progress[64];
@@ -127,6 +128,12 @@ static pgcache_status take_row(importing *self, const source_row *row, pgcache_e
   pickle_value value;
   void *made = NULL;
   import_fate fate = FATE_STORED;
+  size_t prefix_size = row->key_size > row->name_size ? row->key_size - row->name_size : 0;
+  if (self->read > 0 && (prefix_size != self->prefix_size || memcmp(row->key, self->last.data, prefix_size) != 0))
+    return pgc_fail(
+        error, PGCACHE_SERVER_ERROR,
+        "the source has keys of several namespaces, which would be mixed up; --source-table may name a view of one");
+  self->prefix_size = prefix_size;
   self->read++;
   self->last.data = cli_memory(self->last.data, row->key_size + 1);
   memcpy(self->last.data, row->key, row->key_size);

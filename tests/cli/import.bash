@@ -308,6 +308,21 @@ for key in evil4 4:objects0 4:not_json0 cut005 more protocol0; do
   expect_code 3
 done
 
+begin "keys of two namespaces, whose tables are one for PostgreSQL, are never mixed up"
+sql "CREATE TABLE $foreign.mixed AS SELECT 'MyApp:' || n AS key, '\\x80044b012e'::bytea AS value, NULL::timestamptz AS expire_at
+    FROM generate_series(1, 3) AS n;
+  CREATE VIEW $foreign.unmixed AS SELECT * FROM $foreign.mixed WHERE key ~ '^MyApp:';
+  INSERT INTO $foreign.mixed VALUES ('myapp:4', '\\x80044b022e', NULL)"
+for size in 1 1000; do
+  p import --from fastapi-cachekit --source-table "$foreign.mixed" --namespace "mixed$size" --page-size "$size"
+  expect_code 1
+  expect_error "several namespaces"
+  [ "$(sql "SELECT count(DISTINCT value) FROM $schema.entries WHERE namespace = 'mixed$size'")" -le 1 ] || fail "both are there"
+done
+p import --from fastapi-cachekit --source-table "$foreign.unmixed" --namespace unmixed
+expect_code 0
+expect_counts read=3 stored=3
+
 begin "the table's own name is found where the search path leads, and --source leads to another database"
 sql "CREATE DATABASE ${schema}_other"
 other="${PGCACHE_TEST_URL/dbname=postgres/dbname=${schema}_other}"
