@@ -12,9 +12,11 @@
 // anew. GET and HEAD are answered from what GET has stored: answers of status 200 without a cookie, no-store, private, trailers, or a
 // Vary that Options does not name, which were neither flushed meanwhile nor are longer than MaxBody. What may not be stored reaches its
 // client as it is written, and for some seconds nobody waits for it. Requests with Authorization or Cookie pass, unless Options says what
-// they mean. Nothing that a client sends keeps its request from the cache. Who may not see an answer has to be refused before this
-// middleware, which does not ask the handler each time; and what else of a request the answer depends on, such as a language, or what
-// middleware around this one found out, has to be in Vary or Key.
+// they mean; so do those that have a body, ask for a part, or make another condition than If-None-Match and If-Modified-Since. The
+// Cache-Control of a client decides nothing. Who may not see an answer has to be refused before this middleware, which does not ask the
+// handler each time; and what else of a request the answer depends on, such as a language, or what middleware around this one found out,
+// has to be in Vary or Key. Middleware that begins a transaction for the handler has to be inside of this one: what was invalidated
+// between the two would be read as it was before, and stored.
 //
 // Answers have a header X-Cache:
 //

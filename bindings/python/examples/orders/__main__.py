@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
 import uvicorn
@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 from pydantic import BaseModel, Field
 
 from pgcache import AsyncCache
+from pgcache.errors import Denied
 
 from . import settings
 from .store import Orders, watch_orders
@@ -39,7 +40,8 @@ def application(url: str, listening: socket.socket) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncCache(url) as cache, AsyncConnectionPool(url, open=False) as pool:
-            await cache.init()
+            with suppress(Denied):  # then an administrator has to have made it
+                await cache.init()
             async with pool.connection() as connection:
                 tags = await watch_orders(connection, cache)
             app.state.orders = Orders(pool, cache, tags, settings.cache_timeout())

@@ -16,16 +16,18 @@ from pgcache import AsyncCache
 async def watch_orders(connection: psycopg.AsyncConnection[Any], cache: AsyncCache) -> list[str]:
     """The tags that every change of the table invalidates, in its own transaction. The table is watched if it was not."""
     schema, namespace = sql.Identifier(cache.setting("schema")), cache.setting("namespace")
-    # Alone, if several applications start: making triggers takes the same lock.
-    await connection.execute("LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE")
-    tags: list[str] = []
-    while not tags:
-        watched = sql.SQL("SELECT tags FROM {}.watched WHERE relation = 'orders'::regclass AND namespace = %s").format(schema)
+    watched = sql.SQL("SELECT tags FROM {}.watched WHERE relation = 'orders'::regclass AND namespace = %s").format(schema)
+
+    async def tags() -> list[str]:
         row = await (await connection.execute(watched, [namespace])).fetchone()
-        tags = [tag for tag in row[0] if "<" not in tag] if row else []  # those with columns are of single rows
-        if not tags:
+        return [tag for tag in row[0] if "<" not in tag] if row else []  # those with columns are of single rows
+
+    if not await tags():
+        # Alone, if several applications start: making triggers takes the same lock.
+        await connection.execute("LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE")
+        if not await tags():
             await connection.execute(sql.SQL("SELECT {}.watch('orders', namespace => %s)").format(schema), [namespace])
-    return tags
+    return await tags()
 
 
 class Orders:

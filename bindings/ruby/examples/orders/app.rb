@@ -11,7 +11,8 @@
 #   PORT                   where to listen; 0, as if not given: on any port that is free
 #
 # No line here says when a count has ended: the database does, which watches the table. The first start needs the table's owner, to make the
-# cache's schema and to have the table watched.
+# cache's schema and to have the table watched; or an administrator does that before: `pgcache init --app-role shop`, and in SQL
+# `SELECT pgcache.watch('orders')` and `GRANT SELECT ON pgcache.watched TO shop`.
 #
 # frozen_string_literal: true
 
@@ -64,7 +65,11 @@ class Orders
     @database = database
     @cache = cache
     @ttl = ttl
-    cache.init
+    begin
+      cache.init
+    rescue PGCache::DeniedError
+      nil # then an administrator has to have made it
+    end
     @tags = watch
   end
 
