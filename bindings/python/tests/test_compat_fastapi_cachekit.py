@@ -68,6 +68,9 @@ def test_a01_set_and_get(face: Any) -> None:
     face.set("foo", {"bar": [1, None]})
     assert face.get("foo") == {"bar": [1, None]}
     assert face.get("other") is None
+    assert face.get("other", default=7) == 7
+    face.set("none", None)
+    assert face.get("none", 7) is None
     face.set("bytes", b"\0")
     assert face.get("bytes") == b"\0"
 
@@ -237,7 +240,14 @@ class Application:
         @app.get("/response")
         @cache.cached(name="response")
         def response() -> JSONResponse:
+            runs.append(None)
             return JSONResponse({"a": 1})
+
+        @app.get("/response_async")
+        @cache.cached(name="response_async")
+        async def response_async() -> Any:
+            runs.append(None)
+            return Response(status_code=418)
 
         @app.get("/profile/{user}")
         async def profile(user: int, kept: Annotated[CacheBackend, Depends(cache.get_cache)]) -> dict[str, Any]:
@@ -310,6 +320,89 @@ def test_a73_the_backend_is_injected(client: TestClient, application: Applicatio
         FastAPICache().get_cache()
 
 
+class Paging:
+    """A class as a dependency, as FastAPI's tutorial has them; without a representation by value."""
+
+    def __init__(self, skip: int = 0) -> None:
+        self.skip = skip
+
+
+def user_of(request: Request) -> str:
+    return request.headers["x-user"]
+
+
+def paging_of(skip: int = 0, limit: int = 10) -> dict[str, int]:
+    return {"skip": skip, "limit": limit}
+
+
+def test_a71_what_is_injected_parts_those_who_ask(backend: PostgresBackend, caplog: pytest.LogCaptureFixture) -> None:
+    cache, app, runs = FastAPICache(), FastAPI(), list[Any]()
+    cache.init_app(app, backend)
+
+    @app.get("/me")
+    @cache.cached(name="me")
+    def me(user: Annotated[str, Depends(user_of)]) -> str:
+        runs.append(user)
+        return user
+
+    @app.get("/pages")
+    @cache.cached(name="pages")
+    async def pages(paging: dict[str, int] = Depends(paging_of)) -> dict[str, int]:  # noqa: B008
+        runs.append(paging)
+        return paging
+
+    @app.get("/objects")
+    @cache.cached(name="objects")
+    async def objects(paging: Annotated[Paging, Depends()]) -> int:
+        runs.append(paging.skip)
+        return paging.skip
+
+    @app.get("/chosen")
+    @cache.cached(key_builder=lambda paging: f"chosen:{paging.skip}")
+    async def chosen(paging: Annotated[Paging, Depends()]) -> int:
+        runs.append(paging.skip)
+        return paging.skip
+
+    with TestClient(app) as client:
+        for _ in range(2):
+            for user in ("ada", "eve"):
+                assert client.get("/me", headers={"X-User": user}).json() == user
+        assert runs == ["ada", "eve"]
+        for skip in (0, 10, 0):
+            assert client.get("/pages", params={"skip": skip}).json() == {"skip": skip, "limit": 10}
+        assert len(runs) == 4
+        for skip in (1, 2, 1):
+            assert client.get("/objects", params={"skip": skip}).json() == skip
+        assert runs[4:] == [1, 2, 1]  # not kept
+        assert caplog.text.count("objects is not kept") == 1
+        for skip in (1, 2, 1):
+            assert client.get("/chosen", params={"skip": skip}).json() == skip
+        assert runs[7:] == [1, 2]
+
+
+def test_how_long_others_wait(application: Application) -> None:
+    runs: list[float] = []
+
+    @application.cache.cached(60, None, "ns", True, lock_timeout=20, lock_wait=0.1, name="slow")
+    async def slow(seconds: float) -> float:
+        runs.append(seconds)
+        await asyncio.sleep(seconds)
+        return seconds
+
+    async def scene() -> float:
+        first = asyncio.create_task(slow(1.5))
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        second = asyncio.create_task(slow(1.5))
+        while len(runs) < 2:
+            await asyncio.sleep(0.01)
+        waited = time.monotonic() - began
+        assert await asyncio.gather(first, second) == [1.5, 1.5]
+        return waited
+
+    assert 0.05 < asyncio.run(scene()) < 1
+
+
 def test_models_and_dates(application: Application, client: TestClient) -> None:
     for _ in range(2):
         assert client.get("/model", params={"name": "foo", "value": 1}).json() == {"name": "foo", "value": 1, "when": "2026-01-01"}
@@ -325,8 +418,9 @@ def test_a72_what_is_kept_and_what_is_not(application: Application, client: Test
     assert len(application.runs) == 3
     assert [client.get("/stream").text for _ in range(2)] == ["ab", "ab"]
     assert len(application.runs) == 5
-    with pytest.raises(errors.SerializationError, match="response"):
-        client.get("/response")
+    assert [client.get("/response").json() for _ in range(2)] == [{"a": 1}, {"a": 1}]
+    assert [client.get("/response_async").status_code for _ in range(2)] == [418, 418]
+    assert len(application.runs) == 9
 
 
 def test_a72_without_a_server_functions_serve_themselves(application: Application, client: TestClient, backend: PostgresBackend) -> None:
@@ -393,8 +487,8 @@ def test_other_backends(make: Callable[..., PostgresBackend]) -> None:
             self.kept: dict[str, Any] = {}
             self.expires: set[Any] = set()
 
-        def get(self, key: str) -> Any:
-            return self.kept.get(key)
+        def get(self, key: str, default: Any = None) -> Any:
+            return self.kept.get(key, default)
 
         def set(self, key: str, value: Any, expire: Any = None) -> None:
             self.kept[key] = value
@@ -409,8 +503,8 @@ def test_other_backends(make: Callable[..., PostgresBackend]) -> None:
         def has(self, key: str) -> bool:
             return key in self.kept
 
-        async def aget(self, key: str) -> Any:
-            return self.get(key)
+        async def aget(self, key: str, default: Any = None) -> Any:
+            return self.get(key, default)
 
         async def aset(self, key: str, value: Any, expire: Any = None) -> None:
             self.set(key, value, expire)
@@ -432,7 +526,8 @@ def test_other_backends(make: Callable[..., PostgresBackend]) -> None:
             assert client.get("/sync", params={"x": 1}).json() == {"result": 3}
             assert client.get("/custom", params={"x": 1}).json() == {"custom_key": 1}
             client.get("/skip", params={"x": 1})
-        assert application.runs == [1] * 4
+            assert client.get("/none").json() is None
+        assert application.runs == [1] * 4 + [None]
         assert mine.expires == {10, 15, 120}
         assert "custom:custom:1" in mine.kept
         application.cache.init_app(application.app, mine, default_expire=7)
@@ -441,7 +536,7 @@ def test_other_backends(make: Callable[..., PostgresBackend]) -> None:
     application.cache.init_app(application.app, make())  # another one from now on
     with TestClient(application.app) as client:
         client.get("/sync", params={"x": 1})
-    assert application.runs == [1, 1, 1, 1, 2, 1]
+    assert application.runs == [1, 1, 1, 1, None, 2, 1]
     assert set(vars(CacheBackend)["__abstractmethods__"]) == {
         "get", "set", "delete", "clear", "has", "aget", "aset", "adelete", "aclear", "ahas",
     }  # fmt: skip

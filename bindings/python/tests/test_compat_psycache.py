@@ -144,6 +144,29 @@ def test_a04_a_schema_is_isolated(make: Callable[..., Any], url: str) -> None:
     assert cache.get_raw("k") == {"schema": False}
 
 
+def test_a04_a_table_is_isolated(make: Callable[..., Any], url: str) -> None:
+    with psycopg.connect(url) as connection:
+        psycache.init_db(connection, "app_cache.sessions")
+    caches = [make(), make(table="psycache"), make(table="sessions"), make(table="app_cache.sessions")]
+    for number, cache in enumerate(caches):
+        cache.put_raw("k", {"number": number}, ttl=10)
+    assert [cache.get_raw("k")["number"] for cache in caches] == [1, 1, 2, 3]
+    assert caches[2].flush() == 1
+    assert [cache.get_raw("k") is None for cache in caches] == [False, False, True, False]
+    with pgcache.Cache(url, namespace="app_cache.sessions", janitor=None) as seen:
+        assert seen.get("k") == {"number": 3}
+
+
+@pytest.mark.parametrize(("given", "why"), [
+    ({"table": ""}, "empty"), ({"table": "a..b"}, "empty"), ({"table": ".a"}, "empty"), ({"table": "a", "schema": "b"}, "one of them"),
+])  # fmt: skip
+def test_a21_bad_tables_are_refused(make: Callable[..., Any], url: str, given: dict[str, str], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        make(**given)
+    with psycopg.connect(url) as connection, pytest.raises(ValueError, match=why):
+        psycache.init_db(connection, **given)
+
+
 def test_a21_an_empty_schema_is_refused(make: Callable[..., Any], url: str) -> None:
     with pytest.raises(ValueError, match="schema must not be empty"):
         make(schema="")
@@ -574,7 +597,7 @@ def test_instrumentations_of_ones_own(make: Callable[..., Any]) -> None:
 
 def test_a20_init_db(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PGCACHE_SCHEMA", "python_psycache_made")
-    for options in ([], [], ["--schema", "app_cache"]):
+    for options in ([], [], ["--schema", "app_cache"], ["--table", "app_cache.psycache"]):
         assert main(["init-db", *options, url]) == 0
     with pgcache.Cache(url, janitor=None, on_error="error") as cache:
         assert cache.get("k") is None
@@ -585,9 +608,11 @@ def test_a20_init_db(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_a22_init_db_tells_what_failed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init-db", "postgresql://nope:s3cret@127.0.0.1:1/nope"]) == 1
     assert main(["init-db", "--schema", "", url]) == 1
+    assert main(["init-db", "--table", "a.", url]) == 1
     told = capsys.readouterr().err
-    assert told.count("init-db failed") == 2
+    assert told.count("init-db failed") == 3
     assert "schema must not be empty" in told
+    assert "the table's name must not be empty" in told
     assert "s3cret" not in told
     with pytest.raises(SystemExit):
         main([])
@@ -599,3 +624,4 @@ def test_the_command_by_its_module() -> None:
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "--schema" in ended.stdout
+    assert "--table" in ended.stdout

@@ -155,6 +155,22 @@ def test_psycopg_at_once_without_a_transaction(plain: pgcache.Cache, other: pgca
         assert seen_by(other, "keyed") is None
 
 
+def test_psycopg_whatever_cursors_a_connection_has(plain: pgcache.Cache, other: pgcache.Cache, url: str) -> None:
+    for factory in (psycopg.RawCursor, psycopg.ClientCursor):
+        fill(plain, other)
+        with psycopg.connect(url, cursor_factory=factory) as connection:
+            in_psycopg.put(connection, plain, "new", "Ada")
+            in_psycopg.invalidate(connection, plain, keys=["keyed"])
+        assert (seen_by(other, "keyed"), seen_by(other, "new")) == (None, "Ada")
+
+    async def scene() -> None:
+        async with await psycopg.AsyncConnection.connect(url, cursor_factory=psycopg.AsyncRawCursor) as connection:
+            await in_psycopg.put(connection, plain, "new", "Eve")
+
+    asyncio.run(scene())
+    assert seen_by(other, "new") == "Eve"
+
+
 def test_psycopg_where_a_connection_leads(url: str, schema: str) -> None:
     with psycopg.connect(url, password="s3cret ' \\") as connection:
         address = in_psycopg.url_of(connection)
@@ -240,6 +256,16 @@ def test_what_a_transaction_puts(plain: pgcache.Cache, url: str, value: Any) -> 
         in_psycopg.put(connection, plain, "elsewhere", value, namespace="test-elsewhere")
     assert plain.get("elsewhere") is None
     assert plain.get("elsewhere", "none", namespace="test-elsewhere") == value
+
+
+def test_what_is_no_name_cannot_be_invalidated(plain: pgcache.Cache) -> None:
+    given: Any
+    for given in ([7], [None], [["a"]]):  # bytes(7) would be seven NULs, which nothing depends on
+        with pytest.raises(TypeError):
+            plain.invalidation(tags=given)
+        with pytest.raises(TypeError):
+            plain.invalidation(keys=given)
+    assert plain.invalidation(tags=[b"a", "b"], keys=[memoryview(b"c")]).arguments[:2] == (["a", "b"], ["c"])  # type: ignore[list-item]
 
 
 def test_what_a_transaction_cannot_put(plain: pgcache.Cache, url: str, schema: str) -> None:

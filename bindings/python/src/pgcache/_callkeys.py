@@ -161,7 +161,7 @@ class CallKeys:
 
     def key(self, arguments: Mapping[str, Any], vary_on: Any = None) -> str:
         """The key of a call: readable if it is short. vary_on: a value that it depends on beside its arguments, if not None."""
-        left_out = self._injected()
+        left_out = self.injected()
         parts = [
             f"{name}={self._of_keywords(value) if self._is_keywords(name) else represent(value)}"
             for name, value in arguments.items()
@@ -179,7 +179,7 @@ class CallKeys:
     def _of_keywords(self, given: Mapping[str, Any]) -> str:
         return represent({name: value for name, value in given.items() if not _is_one_of(type(value), _OF_REQUESTS)})
 
-    def _injected(self) -> frozenset[str]:
+    def injected(self) -> frozenset[str]:
         """Parameters that a framework fills with what it was told to depend on."""
         if self._left_out is None:
             try:

@@ -53,7 +53,7 @@ def _names(given: Iterable[Key]) -> list[str]:
     if isinstance(given, (str, bytes)):
         raise TypeError("tags and keys are sequences of names; for a single one write [name]")
     try:
-        return [name if isinstance(name, str) else bytes(name).decode() for name in given]
+        return [name if isinstance(name, str) else bytes(memoryview(name)).decode() for name in given]
     except UnicodeDecodeError as why:
         raise InvalidArgument("a tag or key is not UTF-8: SQL takes text; use invalidate() outside of the transaction") from why
 

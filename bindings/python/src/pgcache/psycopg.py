@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Union, overload
 
 try:
-    from psycopg import AsyncConnection, Connection
+    from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
     from psycopg.rows import tuple_row
 except ImportError as missing:
@@ -104,17 +104,17 @@ def put(
     return int(_given(connection, statement))
 
 
-# Cursors of our own: the connection's may give rows of any kind.
+# Cursors of our own: the connection's may give rows of any kind, or read $1 where these read %s.
 
 
 def _given(connection: Connection[Any], statement: Statement) -> Any:
-    with connection.cursor(row_factory=tuple_row) as cursor:
+    with Cursor(connection, row_factory=tuple_row) as cursor:
         row = cursor.execute(statement.sql, statement.arguments).fetchone()
     return row[0] if row else None
 
 
 async def _given_async(connection: AsyncConnection[Any], statement: Statement) -> Any:
-    async with connection.cursor(row_factory=tuple_row) as cursor:
+    async with AsyncCursor(connection, row_factory=tuple_row) as cursor:
         await cursor.execute(statement.sql, statement.arguments)
         row = await cursor.fetchone()
     return row[0] if row else None

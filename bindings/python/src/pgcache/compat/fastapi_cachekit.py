@@ -7,10 +7,15 @@ What differs from fastapi-cachekit, and why:
   it, as FastAPI itself does it with what an endpoint returns: a model comes back as a dictionary, a date as text, at the first call as at
   the next. `PostgresBackend(..., serializer=pgcache.SignedPickle(key))` keeps Python's own objects.
 - Old entries in pickles are never read; `pgcache import` brings those that are plain data.
-- Of many who miss one computes; a result of None is kept; streams and exceptions are not. When the cache is down functions serve
-  themselves.
-- Keys are made of values: equal calls have one however their arguments are passed; methods of two classes never share any; requests,
-  responses and what FastAPI injects do not enter. An argument without a representation by value raises `pgcache.errors.UncacheableCall`.
+- Of many who miss one computes, whatever `stampede_protection` says; a result of None is kept; streams and exceptions are not. When the
+  cache is down functions serve themselves.
+- Keys are made of values: equal calls have one however their arguments are passed; methods of two classes never share any. What FastAPI
+  injects enters by its value, too, such as the parameters or the user that a dependency gives; if something else than a backend has none
+  (a session, an object of a class without fields), the function serves itself, because nobody knows what depends on it. An argument
+  without a representation by value raises `pgcache.errors.UncacheableCall`, and a function that depends on variables of one around it
+  needs a `name`. A `key_builder` takes the place of all that.
+- Requests and responses do not enter: what depends on a request's headers, cookies or state needs a `key_builder` that says so.
+- A response that a function returns goes to its caller and is not kept: pgcache.fastapi keeps whole responses.
 - `skip_cache=True` works for callers in the program. A parameter `skip_cache` of an endpoint is its client's, who shall not decide that,
   and does nothing; `cached(bypass=...)` is for the server to decide by.
 - `expire=0` is refused; None is the default, and without one for ever.
@@ -27,6 +32,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
@@ -41,6 +47,9 @@ except ImportError as missing:
     raise ImportError("pgcache.compat.fastapi_cachekit needs FastAPI: pip install 'pgcache[fastapi]'") from missing
 
 from .. import NEVER, Cache, NullCache, call_key
+from .._callkeys import CallKeys, represent
+from .._loading import Uncached
+from ..errors import UncacheableCall
 from ..serializers import JSON_FORMAT
 
 if TYPE_CHECKING:
@@ -52,6 +61,8 @@ __all__ = ["CacheBackend", "FastAPICache", "PostgresBackend", "cache"]
 
 Expire = Union[int, timedelta, None]
 """Seconds, or a timedelta; None: for ever, or the default."""
+
+_log = logging.getLogger("pgcache")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,12 +90,15 @@ def _ttl(expire: Expire) -> Duration:
     return NEVER if expire is None else expire
 
 
+_NOTHING = object()
+
+
 class CacheBackend(ABC):
     """What a cache does, for code that waits and for event loops."""
 
     @abstractmethod
-    def get(self, key: str) -> Any | None:
-        """The value of a key, or None."""
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or `default`."""
 
     @abstractmethod
     def set(self, key: str, value: Any, expire: Expire = None) -> None:
@@ -103,8 +117,8 @@ class CacheBackend(ABC):
         """Whether there is an entry."""
 
     @abstractmethod
-    async def aget(self, key: str) -> Any | None:
-        """The value of a key, or None."""
+    async def aget(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or `default`."""
 
     @abstractmethod
     async def aset(self, key: str, value: Any, expire: Expire = None) -> None:
@@ -122,15 +136,17 @@ class CacheBackend(ABC):
     async def ahas(self, key: str) -> bool:
         """Whether there is an entry."""
 
-    def keeping(self, function: Callable[..., Any], key: Callable[..., str], expire: Expire) -> Callable[..., Any]:
-        """The function with its results kept here, under the key that `key` makes of a call's arguments. What every backend can do: a
-        result of None is not kept, and many may compute at once."""
+    def keeping(
+        self, function: Callable[..., Any], key: Callable[..., str], expire: Expire, *, lease: float, wait: float
+    ) -> Callable[..., Any]:
+        """The function with its results kept here, under the key that `key` makes of a call's arguments. What every backend can do: many
+        may compute at once. lease, wait: what `cached()` calls lock_timeout and lock_wait, for backends that let one compute."""
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             name = key(*args, **kwargs)
-            found = self.get(name)
-            if found is None:
+            found = self.get(name, default=_NOTHING)
+            if found is _NOTHING:
                 found = function(*args, **kwargs)
                 self.set(name, found, expire)
             return found
@@ -138,8 +154,8 @@ class CacheBackend(ABC):
         @functools.wraps(function)
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             name = key(*args, **kwargs)
-            found = await self.aget(name)
-            if found is None:
+            found = await self.aget(name, default=_NOTHING)
+            if found is _NOTHING:
                 found = await function(*args, **kwargs)
                 await self.aset(name, found, expire)
             return found
@@ -178,13 +194,14 @@ class PostgresBackend(CacheBackend):
             dsn, namespace=namespace, pool_min=min_size, pool_max=max_size, janitor=None, serializer=serializer or _PlainData()
         )
         """The same cache with all that pgcache can do."""
+        self._is_plain = serializer is None
         self._aio = self.cache.aio
         self.cache.init()
         self._janitor = self.cache.janitor(cleanup_interval) if auto_cleanup else None
 
-    def get(self, key: str) -> Any | None:
-        """The value of a key, or None if there is none; None may be a value."""
-        return self.cache.get(key)
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or `default` if there is none; None may be a value."""
+        return self.cache.get(key, default)
 
     def set(self, key: str, value: Any, expire: Expire = None) -> None:
         """Stores a value, for ever if expire is None. Raises `pgcache.errors.SerializationError`, `InvalidArgument` (expire is 0)."""
@@ -206,9 +223,9 @@ class PostgresBackend(CacheBackend):
         """Closes the connections."""
         self.cache.close()
 
-    async def aget(self, key: str) -> Any | None:
-        """The value of a key, or None if there is none; None may be a value."""
-        return await self._aio.get(key)
+    async def aget(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or `default` if there is none; None may be a value."""
+        return await self._aio.get(key, default)
 
     async def aset(self, key: str, value: Any, expire: Expire = None) -> None:
         """Stores a value, see `set()`."""
@@ -230,9 +247,51 @@ class PostgresBackend(CacheBackend):
         """Closes the connections."""
         await self._aio.close()
 
-    def keeping(self, function: Callable[..., Any], key: Callable[..., str], expire: Expire) -> Callable[..., Any]:
+    def keeping(
+        self, function: Callable[..., Any], key: Callable[..., str], expire: Expire, *, lease: float, wait: float
+    ) -> Callable[..., Any]:
         """The function with its results kept here, see `pgcache.Cache.cached()`."""
-        return self.cache.cached(_ttl(expire), key=key)(function)
+
+        @functools.wraps(function)
+        def load(*args: Any, **kwargs: Any) -> Any:
+            return self._kept(function(*args, **kwargs))
+
+        @functools.wraps(function)
+        async def load_async(*args: Any, **kwargs: Any) -> Any:
+            return self._kept(await function(*args, **kwargs))
+
+        chosen = load_async if inspect.iscoroutinefunction(function) else load
+        deadline = max(wait, int(self.cache.setting("timeout_ms")) / 1000)  # is that of each step, and waiting is one
+        return self.cache.cached(_ttl(expire), key=key, lease=lease, wait=wait, deadline=deadline)(chosen)
+
+    def _kept(self, result: Any) -> Any:
+        return Uncached(result) if self._is_plain and isinstance(result, Response) else result
+
+
+class _Injected:
+    """What FastAPI injects into calls of a function: the answer may depend on it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._keys = CallKeys(function, None)
+        self._what = function.__qualname__
+        self._told = False
+
+    def values(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        """All of it but backends."""
+        names = self._keys.injected()
+        given = self._keys.arguments(args, kwargs) if names else {}
+        return {name: given[name] for name in names if not isinstance(given[name], CacheBackend)} or None
+
+    def has_no_value(self, *args: Any, **kwargs: Any) -> bool:
+        """Whether something of it cannot be told from another one by its value."""
+        try:
+            represent(self.values(*args, **kwargs))
+        except UncacheableCall as why:
+            if not self._told:
+                self._told = True
+                _log.warning("%s is not kept, because of what is injected: %s, or a key_builder", self._what, why)
+            return True
+        return False
 
 
 class FastAPICache:
@@ -273,6 +332,9 @@ class FastAPICache:
         expire: Expire = None,
         key_builder: Callable[..., str] | None = None,
         namespace: str | None = None,
+        stampede_protection: bool = True,
+        lock_timeout: float = 30,
+        lock_wait: float = 5.0,
         *,
         name: str | None = None,
         bypass: Callable[..., bool] | None = None,
@@ -280,8 +342,12 @@ class FastAPICache:
         """Keeps what a function returns, sync or async.
 
         expire       for how long; the application's `default_expire` if None
-        key_builder  makes the key of a call's arguments; if not given it is of the function's name and all arguments by value
+        key_builder  makes the key of a call's arguments; if not given it is of the function's name and all arguments by value, what
+                     FastAPI injects included
         namespace    stands before the key, with a colon
+        stampede_protection, lock_timeout, lock_wait
+                     one computes, and others wait for it for `lock_wait` seconds before they do, too, as they do when it takes longer than
+                     `lock_timeout`; there is always protection
         name         instead of the function's own name, for one that depends on variables of a function around it
         bypass       a function of the call's arguments: where it gives true, nothing is read or kept
 
@@ -289,7 +355,10 @@ class FastAPICache:
         prefix = f"{namespace}:" if namespace else ""
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
-            key_of: Callable[..., Any] = key_builder or functools.partial(call_key, self._keys.cached(name=name)(function))
+            injected = _Injected(function)
+            vary_on = injected.values if key_builder is None else None
+            keyed = self._keys.cached(name=name, key=key_builder, vary_on=vary_on)(function)
+            key_of: Callable[..., Any] = functools.partial(call_key, keyed)
             is_clients = "skip_cache" in inspect.signature(function).parameters
             kept: tuple[CacheBackend, Expire, Callable[..., Any]] | None = None
 
@@ -303,8 +372,10 @@ class FastAPICache:
                 backend, lasts = self._backend, self._default_expire if expire is None else expire
                 if backend is None or skips or (bypass is not None and bypass(*args, **kwargs)):
                     return function(*args, **kwargs)
+                if key_builder is None and injected.has_no_value(*args, **kwargs):
+                    return function(*args, **kwargs)
                 if kept is None or kept[0] is not backend or kept[1] != lasts:
-                    kept = backend, lasts, backend.keeping(function, key, lasts)
+                    kept = backend, lasts, backend.keeping(function, key, lasts, lease=lock_timeout, wait=lock_wait)
                 return kept[2](*args, **kwargs)
 
             @functools.wraps(function)

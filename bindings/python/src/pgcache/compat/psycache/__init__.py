@@ -7,7 +7,8 @@ What differs from psycache, and why:
 - The pool is asked once where it leads to, with which password. The cache has connections of its own, up to the setting `pool_max` and one
   that listens; all caches of one database share them, sync ones and those of an event loop. So the application's pool is not used up, and
   entries are kept near.
-- `schema` is a namespace of pgcache, see pgcache.compat; all are in one schema of the database, which `init_db()` makes.
+- `table`, or `schema` as it was before psycache 26.4, is a namespace of pgcache, see pgcache.compat; all are in one schema of the database,
+  which `init_db()` makes.
 - Errors are `pgcache.Error` instead of psycopg's, and a read that the server fails is a miss, unless PGCACHE_ON_ERROR=error.
 - Values are JSON as it was written: keys of dictionaries keep their order, and text may hold NUL. NaN is refused, as PostgreSQL refuses
   it. psycopg's `set_json_dumps()` does not count.
@@ -106,16 +107,26 @@ def close() -> None:
         _of_loops.clear()
 
 
-def _checked_schema(schema: str | None) -> str | None:
+_TABLE = "psycache"
+
+
+def _namespace_of(table: str, schema: str | None) -> str | None:
+    """The namespace for psycache's words: that of the settings unless one is said. Raises `ValueError` for what psycache refuses."""
     if schema == "":
         raise ValueError("schema must not be empty")
-    return schema
+    if not all(table.split(".")):
+        raise ValueError("the table's name must not be empty or have empty parts")
+    if table == _TABLE:
+        return schema
+    if schema is not None:
+        raise ValueError("schema is an older word for what table says: give one of them")
+    return table
 
 
-def init_db(conn: Connection[Any], *, schema: str | None = None) -> None:
-    """Makes pgcache's schema in the database that a connection leads to, unless it is there. The connection itself is not used. schema
-    needs no preparation. Raises `ValueError` for an empty one, and `pgcache.Error`."""
-    _checked_schema(schema)
+def init_db(conn: Connection[Any], table: str = _TABLE, *, schema: str | None = None) -> None:
+    """Makes pgcache's schema in the database that a connection leads to, unless it is there. The connection itself is not used. table and
+    schema need no preparation. Raises `ValueError` for empty ones, and `pgcache.Error`."""
+    _namespace_of(table, schema)
     with Cache(_url(conn), janitor=None, near_max_bytes=0) as cache:
         cache.init()
 
@@ -144,8 +155,8 @@ _nobody: AbstractContextManager[_Record] = nullcontext(lambda *facts: None)
 class _Instrumented:
     """What both caches have in common."""
 
-    def __init__(self, schema: str | None, instrumentations: Sequence[CacheInstrumentation]) -> None:
-        self._namespace = _checked_schema(schema)
+    def __init__(self, table: str, schema: str | None, instrumentations: Sequence[CacheInstrumentation]) -> None:
+        self._namespace = _namespace_of(table, schema)
         self._instrumentations = instrumentations
 
     def _spans(self, kind: str, *of: str | None) -> AbstractContextManager[_Record]:
@@ -175,11 +186,14 @@ def _seconds(ttl: int | timedelta) -> float:
 class PostgresCache(_Instrumented):
     """psycache's cache for code that waits. Any thread."""
 
-    def __init__(self, pool: CachePool, *, schema: str | None = None, instrumentations: Sequence[CacheInstrumentation] = ()) -> None:
-        """pool: anything whose `connect()` lends a psycopg connection; schema: a namespace; instrumentations: told of each operation.
+    def __init__(
+        self, pool: CachePool, *, table: str = _TABLE, schema: str | None = None, instrumentations: Sequence[CacheInstrumentation] = ()
+    ) -> None:
+        """pool: anything whose `connect()` lends a psycopg connection; table, or schema: a namespace; instrumentations: told of each
+        operation.
 
-        Raises `ValueError` for an empty schema. Asks no server yet."""
-        super().__init__(schema, instrumentations)
+        Raises `ValueError` for an empty table or schema. Asks no server yet."""
+        super().__init__(table, schema, instrumentations)
         self._pool = pool
         self._url: str | None = None
 
@@ -281,9 +295,11 @@ class CleanupService:
 class AsyncPostgresCache(_Instrumented):
     """psycache's cache for event loops: `PostgresCache` with `await`."""
 
-    def __init__(self, pool: AsyncCachePool, *, schema: str | None = None, instrumentations: Sequence[CacheInstrumentation] = ()) -> None:
+    def __init__(
+        self, pool: AsyncCachePool, *, table: str = _TABLE, schema: str | None = None, instrumentations: Sequence[CacheInstrumentation] = ()
+    ) -> None:
         """See `PostgresCache`; pool: anything whose `connect()` lends a psycopg AsyncConnection."""
-        super().__init__(schema, instrumentations)
+        super().__init__(table, schema, instrumentations)
         self._pool = pool
         self._url: str | None = None
 
