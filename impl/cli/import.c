@@ -49,7 +49,7 @@ static const struct {
     [FATE_EXPIRED] = {"expired", "left out: their time is over"},
     [FATE_BAD_KEY] = {"bad_key", "left out: the key is empty or longer than 4096 bytes"},
     [FATE_TOO_LARGE] = {"too_large", "left out: longer than --max-value-bytes, or too deep"},
-    [FATE_NOT_JSON] = {"not_json", "left out: JSON cannot say it"},
+    [FATE_NOT_JSON] = {"not_json", "left out: not JSON, or JSON cannot say it"},
     [FATE_OBJECTS] = {"objects", "left out: pickled objects, which are never made"},
     [FATE_DAMAGED] = {"damaged", "left out: not a pickle"},
 };
@@ -116,8 +116,6 @@ static const import_fate fates_of_pickles[] = {
 static import_fate read_value(const importing *self, const source_row *row, pickle_value *value, void **made) {
   *value = (pickle_value){(unsigned char *)(uintptr_t)row->value, row->value_size, PGCACHE_FORMAT_JSON};
   if (self->kind->values == SOURCE_JSON)
-    return FATE_STORED;
-  if (self->kind->values == SOURCE_JSON_BYTES)
     return text_is_json(row->value, row->value_size) ? FATE_STORED : FATE_NOT_JSON;
   pickle_status status = pickle_read(value, row->value, row->value_size, self->most);
   *made = value->data;

@@ -48,7 +48,7 @@ struct import_source {
 static const source_kind kinds[] = {
     {"psycache", "psycache", SOURCE_JSON, COLUMNS("source.key", "source.key"),
      ROWS("source.key", "source.value::text", "source.expires_at")},
-    {"postgres-cache", "cache_entries", SOURCE_JSON_BYTES, COLUMNS("source.cache_key", "source.cache_key"),
+    {"postgres-cache", "cache_entries", SOURCE_JSON, COLUMNS("source.cache_key", "source.cache_key"),
      ROWS("source.cache_key", "source.value", "source.expires_at")},
     /* The name of the backend's namespace stands before each key, and has no colon in it. */
     {"fastapi-cachekit", "fastapi_cache_store", SOURCE_PICKLE,

@@ -14,8 +14,7 @@
 
 /* What the values of such a table are. */
 typedef enum source_values {
-  SOURCE_JSON,       /* PostgreSQL's own, so it is JSON */
-  SOURCE_JSON_BYTES, /* bytes that somebody's serializer made, JSON unless he brought another */
+  SOURCE_JSON, /* which is looked at even if the column has that type: it may be too deep, and any view may be named */
   SOURCE_PICKLE
 } source_values;
 

@@ -59,6 +59,13 @@ p get user:1
 expect_code 3
 expect_equal "in SQL, too" "$(sql "SELECT count(*) FROM $schema.entries_json WHERE namespace = 'psy'")" 4
 
+begin "what the table's owner calls JSON is JSON, and not too deep, or left out"
+sql "CREATE VIEW $foreign.anything AS SELECT 'k' || n AS key, value, timestamptz 'infinity' AS expires_at
+    FROM unnest(ARRAY['1', '{x', repeat('[', 256) || repeat(']', 256), repeat('[', 257) || repeat(']', 257)]) WITH ORDINALITY AS given (value, n)"
+p import --from psycache --source-table "$foreign.anything" --namespace anything
+expect_code 0
+expect_counts read=4 stored=2 not_json=2
+
 begin "an import that is repeated overwrites nothing, unless it is told to"
 p put user:1 newer --namespace psy --ttl 1m
 p remove user:2 --namespace psy
