@@ -573,6 +573,38 @@ def test_whom_middleware_knows_passes(web: Web) -> None:
     assert [web.ask(path, X_Key=key).x_cache for path in ("/public", "/key") for key in ("a", "b")] == ["MISS", "HIT"] * 2
 
 
+@pytest.mark.parametrize("writes", ["dependency", "endpoint"])
+def test_what_is_of_a_session_that_has_just_begun_is_not_kept(web: Web, writes: str) -> None:
+    """Its cookie is set by middleware around the cache, which does not see it."""
+
+    class Sessions:
+        def __init__(self, app: Any) -> None:
+            self._app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await self._app({**scope, "session": {"who": "known"} if b"cookie" in dict(scope["headers"]) else {}}, receive, send)
+
+    def token(request: Request) -> str:
+        if "/form" in request.url.path and not request.session:
+            web.calls += 1
+            request.session["token"] = f"secret {web.calls}"
+        return str(request.session)
+
+    told = Depends(token if writes == "dependency" else lambda: "")
+    for path in ("/form", "/other"):
+
+        @web.app.get(path)
+        @web.responses.cached(60, vary=["cookie"])
+        async def form(request: Request, told: str = told) -> str:
+            return told or token(request)
+
+    web.app.add_middleware(Sessions)
+    assert [web.ask("/form").json for _ in range(2)] == ["{'token': 'secret 1'}", "{'token': 'secret 2'}"]
+    assert [web.ask(path, **given).x_cache for path in ("/other", "/form") for given in ({"Cookie": "a=b"}, {"Cookie": "a=b"})] == [
+        "MISS", "HIT"
+    ] * 2  # fmt: skip
+
+
 def test_the_scheme_is_part_of_the_key(web: Web) -> None:
     web.endpoint(lambda calls: str(calls))
     answers = [web.ask(X_Forwarded_Proto=scheme) for scheme in ("http", "https", "https", "http")]  # which uvicorn believes of this machine

@@ -135,6 +135,10 @@ class _Rule:
         by_middleware = getattr(request.scope.get("user"), "is_authenticated", False) and not known
         return by_middleware or any(name in request.headers for name in {"authorization", "cookie"} - known)
 
+    def is_of_new_session(self, request: Request) -> bool:
+        """Whether an answer may be for the session alone that a dependency has begun, and that is not known by a cookie yet."""
+        return bool(request.scope.get("session")) and "cookie" not in request.headers and not self.public and self.key is None
+
     def key_of(self, request: Request) -> bytes:
         """What answers to equal requests are kept under. Its parts are set apart by what no URL has, so that none can pass for another's;
         values of headers may be secret, and are not to be read in it."""
@@ -394,6 +398,11 @@ async def _send_nowhere(message: Message) -> None:
     """To nobody."""
 
 
+def _session(request: Request | None) -> str:
+    """What middleware knows of a session. It sets the cookie outside of here, where that is not seen, when there is something else."""
+    return "" if request is None else repr(request.scope.get("session"))
+
+
 def _hide_conditions(request: Request) -> None:
     """So that the endpoint gives the whole answer, which is to be kept."""
     shown: RawHeaders = request.scope["headers"]  # the list that request.headers reads
@@ -471,11 +480,11 @@ class ResponseCache:
                    that clients ask each time, and are never shown what was invalidated. An endpoint's own Cache-Control is left alone
         max_body   a longer body is not kept
 
-        Kept is a response with status 200 that has no Set-Cookie, no Cache-Control `no-store` or `private`, no Vary beyond `vary`, and is
-        no stream, if it is there within 10 seconds. A request with a body, a Range or an If-Match is passed to the endpoint. Of those who
-        ask for the same one asks the endpoint, the others wait for its answer; after an answer that may not be kept nobody waits for a few
-        seconds. Headers that dependencies set are of each request. What the endpoint raises is its caller's, and when the cache fails, each
-        is answered by the endpoint."""
+        Kept is a response with status 200 that has no Set-Cookie, begins no session, has no Cache-Control `no-store` or `private`, no Vary
+        beyond `vary`, and is no stream, if it is there within 10 seconds. A request with a body, a Range or an If-Match is passed to the
+        endpoint. Of those who ask for the same one asks the endpoint, the others wait for its answer; after an answer that may not be kept
+        nobody waits for a few seconds. Headers that dependencies set are of each request. What the endpoint raises is its caller's, and
+        when the cache fails, each is answered by the endpoint."""
         if isinstance(vary, str) or isinstance(tags, (str, bytes)):
             raise TypeError("vary and tags are sequences of names; for a single one write [name]")
         names = tuple(name.lower() for name in vary)
@@ -495,12 +504,16 @@ class ResponseCache:
                     found = await self._look(rule, request, exchange)
                     if found is not None:
                         return found
+                session = _session(request)
                 try:
-                    return await (endpoint(*args, **kwargs) if waits else run_in_threadpool(endpoint, *args, **kwargs))
+                    made = await (endpoint(*args, **kwargs) if waits else run_in_threadpool(endpoint, *args, **kwargs))
                 except Exception:
                     if exchange is not None:
                         exchange.rule = None  # what some handler of exceptions makes of it is not kept
                     raise
+                if exchange is not None and (_session(request) != session or rule.is_of_new_session(request)):
+                    exchange.rule = None
+                return made
 
             # FastAPI fills one parameter with the request, which may be the endpoint's: this one asks by way of a dependency.
             try:
