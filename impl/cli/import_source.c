@@ -124,11 +124,16 @@ static pgcache_status fail_to_read(const PGresult *result, pgcache_error *error)
 
 /* ---- The table ------------------------------------------------------------------------------------------------- */
 
+/* A server that does not know how its texts are encoded may have some that are no UTF-8: they come as they are. */
+#define FIND                                                                                                           \
+  "SELECT to_regclass($1)::text, CASE WHEN current_setting('server_encoding') = 'SQL_ASCII' "                          \
+  "THEN set_config('client_encoding', 'SQL_ASCII', false) END"
+
 /* Writes the table into the statement, as the server spells and quotes it. */
 static pgcache_status find_table(import_source *self, const source_kind *kind, const char *table,
                                  pgcache_error *error) {
   const char *const values[] = {table != NULL ? table : kind->table};
-  if (!PQsendQueryParams(self->connection, "SELECT to_regclass($1)::text", 1, NULL, values, NULL, NULL, 0))
+  if (!PQsendQueryParams(self->connection, FIND, 1, NULL, values, NULL, NULL, 0))
     return fail_to_connect(error);
   PGresult *result = NULL, *rest = NULL;
   pgcache_status status = next_result(self, &result, error);

@@ -348,6 +348,23 @@ expect_code 0
 expect_equal "stored" "$(counted stored)" 9
 sql "DROP DATABASE ${schema}_other"
 
+begin "keys that are no UTF-8 are taken as they are, and values that are not are left out"
+sql "CREATE DATABASE ${schema}_bytes TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'"
+other="${PGCACHE_TEST_URL/dbname=postgres/dbname=${schema}_bytes}"
+PGCLIENTENCODING=SQL_ASCII PGCACHE_TEST_URL=$other sql "CREATE TABLE psycache (key text PRIMARY KEY, value jsonb NOT NULL, expires_at timestamptz NOT NULL);
+  INSERT INTO psycache VALUES ('€', '\"€\"', 'infinity'), (E'\\xe9', '1', 'infinity'), (E'\\xe9x', '2', 'infinity'), ('k', E'\"\\xe9\"', 'infinity')"
+p import --from psycache --source "$other" --namespace bytes --page-size 1
+expect_code 0
+expect_counts read=4 stored=3 not_json=1
+expect_equal "the last key" "$(grep '^after' "$out" | tail -n 1)" "after_base64	6Xg="
+p import --from psycache --source "$other" --namespace bytes --key-base64 --after 6Q==
+expect_counts read=1 existing=1
+p get --key-base64 6Q== --namespace bytes
+expect_out 1
+p get € --namespace bytes
+expect_out '"€"'
+sql "DROP DATABASE ${schema}_bytes"
+
 begin "nothing that the source's search path leads to is run but the table's own"
 sql "CREATE FUNCTION $foreign.planted(numeric, integer) RETURNS numeric LANGUAGE plpgsql AS
     \$\$ BEGIN RAISE EXCEPTION 'planted code was run'; END \$\$;
