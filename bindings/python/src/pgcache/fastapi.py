@@ -398,9 +398,9 @@ async def _send_nowhere(message: Message) -> None:
     """To nobody."""
 
 
-def _session(request: Request | None) -> str:
+def _session(request: Request) -> str:
     """What middleware knows of a session. It sets the cookie outside of here, where that is not seen, when there is something else."""
-    return "" if request is None else repr(request.scope.get("session"))
+    return repr(request.scope.get("session"))
 
 
 def _hide_conditions(request: Request) -> None:
@@ -493,25 +493,25 @@ class ResponseCache:
         def decorate(endpoint: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
             if inspect.isgeneratorfunction(endpoint) or inspect.isasyncgenfunction(endpoint):
                 raise TypeError("an endpoint that yields gives a stream, which is not kept")
-            waits = inspect.iscoroutinefunction(endpoint)
+            run = endpoint if inspect.iscoroutinefunction(endpoint) else functools.partial(run_in_threadpool, endpoint)
 
             @functools.wraps(endpoint)
             async def wrapped(*args: Any, **kwargs: Any) -> Any:
-                request, response = kwargs.pop(_PARAMETER, (None, None))
-                exchange = self._exchange(request) if request is not None else None  # else the program itself calls
-                if exchange is not None:
-                    exchange.own = list(response.raw_headers)
-                    found = await self._look(rule, request, exchange)
-                    if found is not None:
-                        return found
+                asked: tuple[Request, Response] | None = kwargs.pop(_PARAMETER, None)
+                if asked is None:  # the program itself calls
+                    return await run(*args, **kwargs)
+                request, exchange = asked[0], self._exchange(asked[0])
+                exchange.own = list(asked[1].raw_headers)
+                found = await self._look(rule, request, exchange)
+                if found is not None:
+                    return found
                 session = _session(request)
                 try:
-                    made = await (endpoint(*args, **kwargs) if waits else run_in_threadpool(endpoint, *args, **kwargs))
+                    made = await run(*args, **kwargs)
                 except Exception:
-                    if exchange is not None:
-                        exchange.rule = None  # what some handler of exceptions makes of it is not kept
+                    exchange.rule = None  # what some handler of exceptions makes of it is not kept
                     raise
-                if exchange is not None and (_session(request) != session or rule.is_of_new_session(request)):
+                if _session(request) != session or rule.is_of_new_session(request):
                     exchange.rule = None
                 return made
 
