@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -457,6 +459,16 @@ def test_loops_of_several_threads(url: str) -> None:
     for thread in threads:
         thread.join()
     assert found == [{"foo": "bar"}] * 3
+
+
+def test_a53_a_fork_while_another_thread_opens_a_cache(url: str) -> None:
+    cache = PostgresCache(Pool(url))
+    with psycache._opening.lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            os._exit(0 if cache.get_raw("k") is None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a72_without_a_server_reads_miss_and_writes_tell(monkeypatch: pytest.MonkeyPatch, url: str) -> None:

@@ -33,7 +33,7 @@ def _bytes(key: Key) -> bytes:
     return key.encode() if isinstance(key, str) else bytes(memoryview(key))
 
 
-class _Locks:
+class Locks:
     """A lock that a forked child finds open, whatever its parent was at."""
 
     def __init__(self) -> None:
@@ -41,6 +41,7 @@ class _Locks:
 
     @property
     def lock(self) -> threading.Lock:
+        """This process's."""
         return self._of.setdefault(os.getpid(), threading.Lock())
 
 
@@ -52,7 +53,7 @@ class Requests:
         self._waiting: dict[int, asyncio.Future[Owned]] = {}
         self._writes: dict[int, bytes] = {}
         self._written: Counter[bytes] = Counter()
-        self._moves = _Locks()
+        self._moves = Locks()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fd = -1

@@ -39,7 +39,8 @@ __all__ = ["invalidate", "put", "url_of"]
 
 
 def url_of(connection: Connection[Any] | AsyncConnection[Any]) -> str:
-    """Where a connection leads to, for `Cache(url_of(connection))`: its parameters with the password, so keep it secret."""
+    """Where a connection leads to, for `Cache(url_of(connection))`: its parameters with the password, so keep it secret. Of several hosts
+    it is the one that was found: who wants to go on at another one tells the cache all of them."""
     parameters = conninfo_to_dict(connection.info.dsn)
     if parameters.get("sslcertmode") == "allow":  # the default, which psycopg's libpq tells although an older one does not know the word
         del parameters["sslcertmode"]

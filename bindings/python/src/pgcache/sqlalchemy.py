@@ -43,7 +43,8 @@ __all__ = ["invalidate", "put", "url_of"]
 
 def url_of(engine: Engine | AsyncEngine) -> str:
     """The address of an engine, for `Cache(url_of(engine))`, with the password: keep it secret. It is all that the engine's URL says;
-    what its `connect_args` or `creator` add, or what its driver alone knows, has to be told to the cache itself."""
+    what its `connect_args` or `creator` add, or what its driver alone knows, such as ports in the query's hosts, has to be told to the
+    cache itself."""
     return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 

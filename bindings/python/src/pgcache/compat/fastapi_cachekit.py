@@ -284,13 +284,14 @@ class _Injected:
 
     def has_no_value(self, *args: Any, **kwargs: Any) -> bool:
         """Whether something of it cannot be told from another one by its value."""
-        try:
-            represent(self.values(*args, **kwargs))
-        except UncacheableCall as why:
-            if not self._told:
-                self._told = True
-                _log.warning("%s is not kept, because of what is injected: %s, or a key_builder", self._what, why)
-            return True
+        for name, value in (self.values(*args, **kwargs) or {}).items():
+            try:
+                represent(value)
+            except UncacheableCall:
+                if not self._told:
+                    self._told = True
+                    _log.warning("%s is not kept: its dependency %s has no representation by value: give a key_builder", self._what, name)
+                return True
         return False
 
 

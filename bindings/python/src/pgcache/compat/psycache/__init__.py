@@ -33,6 +33,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union
 
 from ... import AsyncCache, Cache, Encoded
+from ..._requests import Locks
 from ...psycopg import url_of
 from ...serializers import JSON_FORMAT
 from .typing import AsyncCachePool, CacheInstrumentation, CachePool
@@ -66,7 +67,7 @@ _json = _JsonText()
 
 # ---- The caches of this process, one for each database: whoever makes a PostgresCache for each request makes no connections ----------
 
-_opening = threading.Lock()
+_opening = Locks()
 _caches: dict[str, Cache] = {}
 _of_loops: dict[tuple[asyncio.AbstractEventLoop, str], AsyncCache] = {}
 
@@ -79,7 +80,7 @@ def _url(connection: Any) -> str:
 def _cache(url: str) -> Cache:
     found = _caches.get(url)
     if found is None:
-        with _opening:
+        with _opening.lock:
             found = _caches.get(url)
             if found is None:  # cleaning up is the application's, as in psycache
                 found = _caches[url] = Cache(url, serializer=_json, janitor=None)
@@ -90,7 +91,7 @@ def _async_cache(url: str) -> AsyncCache:
     loop = asyncio.get_running_loop()
     found = _of_loops.get((loop, url))
     if found is None:
-        with _opening:
+        with _opening.lock:
             for ended in [key for key in _of_loops if key[0].is_closed()]:
                 del _of_loops[ended]
             found = _of_loops[loop, url] = AsyncCache(url, serializer=_json, janitor=None)
@@ -100,7 +101,7 @@ def _async_cache(url: str) -> AsyncCache:
 def close() -> None:
     """Closes the connections of all caches of this module, which psycache does not have: for tests that drop their database. They open new
     ones when they are used again."""
-    with _opening:
+    with _opening.lock:
         for cache in [*_caches.values(), *(cache.sync for cache in _of_loops.values())]:
             cache.close()
         _caches.clear()
