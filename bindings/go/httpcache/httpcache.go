@@ -365,8 +365,8 @@ func (h *handler) keyOf(r *http.Request) string {
 // http.StripPrefix or the like made something else of it, and what any client may say that it has been forwarded from.
 func addressOf(r *http.Request) []string {
 	var said []string
-	if r.RequestURI != r.URL.RequestURI() || r.URL.Scheme != "" {
-		said = append(said, r.RequestURI, r.URL.Scheme)
+	if r.RequestURI != r.URL.RequestURI() {
+		said = append(said, r.RequestURI)
 	}
 	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Forwarded-Protocol",
 		"X-Forwarded-Scheme", "X-Forwarded-Ssl", "X-Url-Scheme"} {

@@ -900,7 +900,7 @@ func TestNull(t *testing.T) {
 // What is not ours stays: clients choose hosts and paths, and so keys.
 func TestOtherEntries(t *testing.T) {
 	t.Parallel()
-	s := serve(t, open(t), httpcache.Options{Key: func(r *http.Request) string { return "k" }}, counted)
+	s := serve(t, open(t), httpcache.Options{Stale: time.Minute, Key: func(r *http.Request) string { return "k" }}, counted)
 	calls := 0
 	stays := func(value []byte) {
 		t.Helper()
@@ -925,6 +925,21 @@ func TestOtherEntries(t *testing.T) {
 	_, err := pgcache.NewTyped[string](s.cache).Put(ctx, "k", "HTTP/1.1 200 OK\r\n\r\n")
 	no(t, err)
 	stays([]byte(`"HTTP/1.1 200 OK\r\n\r\n"`))
+	// Nor is the load of something stale that others are to refresh kept from them.
+	_, err = s.cache.Remove(ctx, "k")
+	no(t, err)
+	_, load, err := s.cache.Begin(ctx, "k", pgcache.TTL(time.Millisecond), pgcache.Stale(time.Minute))
+	no(t, err)
+	_, err = load.Fill(ctx, []byte("old"))
+	no(t, err)
+	time.Sleep(10 * time.Millisecond)
+	calls++
+	s.get("/", fmt.Sprint("answer ", calls), "ERROR")
+	entry, load, err := s.cache.Begin(ctx, "k", pgcache.Stale(time.Minute))
+	if err != nil || load == nil || entry == nil || string(entry.Value) != "old" {
+		t.Fatal(entry, load, err)
+	}
+	no(t, load.Close())
 	_, err = s.cache.Put(ctx, "limits/1.2.3.4", []byte("7")) // as applications have
 	no(t, err)
 	plain := serve(t, s.cache, httpcache.Options{}, counted)
@@ -1032,6 +1047,7 @@ func TestA71Addresses(t *testing.T) {
 	ask := func(target, body, state string, headers ...string) {
 		t.Helper()
 		request := httptest.NewRequest("GET", target, nil)
+		request.RequestURI = request.URL.RequestURI() // as clients send it
 		for i := 0; i < len(headers); i += 2 {
 			request.Header.Add(headers[i], headers[i+1])
 		}
