@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from fastapi import BackgroundTasks, Body, Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.security import APIKeyHeader
 from pydantic import BaseModel
 from serving import Answer, Serving, Stage
 from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
@@ -552,6 +553,28 @@ def test_what_an_application_may_take_for_its_address_is_part_of_the_key(web: We
     assert [web.ask(**said).x_cache for said in ({}, {"Forwarded": "for=1.2.3.4;by=5"}, {"X_Forwarded_For": "1.2.3.4"})] == [
         "MISS", "HIT", "HIT"
     ]  # fmt: skip
+
+
+def test_keys_of_fastapi_s_own_security_are_credentials(web: Web) -> None:
+    key_of = Depends(APIKeyHeader(name="X-Key", auto_error=False))
+
+    def name(key: Any = key_of) -> str:
+        return f"owner of {key}"
+
+    who = Depends(name)
+    for path, how in {"/plain": {}, "/vary": {"vary": ["X-Key"]}, "/public": {"public": True}}.items():
+
+        @web.app.get(path)
+        @web.responses.cached(60, **how)
+        async def mine(owner: str = who) -> str:
+            return owner
+
+    asked: list[dict[str, str]] = [{"X_Key": "a"}, {}, {"X_Key": "b"}, {"X_Key": "a"}]
+    told = ["owner of a", "owner of None", "owner of b", "owner of a"]
+    for path, words in {"/plain": ["BYPASS", "MISS", "BYPASS", "BYPASS"], "/vary": ["MISS", "MISS", "MISS", "HIT"]}.items():
+        answers = [web.ask(path, **given) for given in asked]
+        assert ([answer.json for answer in answers], [answer.x_cache for answer in answers]) == (told, words)
+    assert [web.ask("/public", **given).x_cache for given in asked] == ["MISS", "HIT", "HIT", "HIT"]
 
 
 def test_whom_middleware_knows_passes(web: Web) -> None:

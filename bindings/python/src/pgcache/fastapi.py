@@ -43,6 +43,7 @@ from urllib.parse import quote, unquote
 try:
     from fastapi import Depends, FastAPI, Request, Response
     from fastapi.concurrency import run_in_threadpool
+    from fastapi.security import APIKeyHeader
     from starlette.datastructures import Headers, MutableHeaders
     from starlette.middleware import Middleware
 except ImportError as missing:
@@ -106,6 +107,18 @@ def _address(headers: Headers) -> list[tuple[str, str]]:
     return [(name, value) for name in _ADDRESS for value in headers.getlist(name)] + forwarded
 
 
+def _credentials(request: Request) -> set[str]:
+    """Names of headers that say who asks, with those that FastAPI's own security takes for keys."""
+    names, left = {"authorization", "cookie"}, [getattr(request.scope.get("route"), "dependant", None)]
+    while left:
+        dependant = left.pop()
+        if dependant is not None:
+            left += dependant.dependencies
+            if isinstance(dependant.call, APIKeyHeader):
+                names.add(dependant.call.model.name.lower())
+    return names
+
+
 @dataclass(frozen=True)
 class _Rule:
     """What was said of an endpoint, see `ResponseCache.cached()`."""
@@ -131,9 +144,9 @@ class _Rule:
             return True
         if self.public or self.key is not None:
             return False
-        known = {"authorization", "cookie"} & set(self.vary)
-        by_middleware = getattr(request.scope.get("user"), "is_authenticated", False) and not known
-        return by_middleware or any(name in request.headers for name in {"authorization", "cookie"} - known)
+        credentials = _credentials(request)
+        by_middleware = getattr(request.scope.get("user"), "is_authenticated", False) and credentials.isdisjoint(self.vary)
+        return by_middleware or any(name in request.headers for name in credentials.difference(self.vary))
 
     def is_of_new_session(self, request: Request) -> bool:
         """Whether an answer may be for the session alone that a dependency has begun, and that is not known by a cookie yet."""
@@ -472,8 +485,8 @@ class ResponseCache:
                    and the like say of these
         vary       names of headers whose values belong to the key, and to the response's Vary: all that a response depends on, such as one
                    of your own that says who asks
-        public     True: responses do not depend on Authorization, Cookie or `request.user`. Otherwise a request that has one is passed to
-                   the endpoint, unless `vary` names it, or there is a `key`
+        public     True: responses do not depend on Authorization, Cookie, the header of an APIKeyHeader or `request.user`. Otherwise a
+                   request that has one is passed to the endpoint, unless `vary` names it, or there is a `key`
         bypass     a function of the request: where it gives true, nothing is read or stored
         refresh    a function of the request: where it gives true, nothing is read, and the answer is stored
         max_age    `Cache-Control: max-age` of at most so many seconds, and never more than what the entry has left. None: `no-cache`, so
