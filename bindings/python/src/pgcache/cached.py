@@ -148,7 +148,8 @@ class Cached:
                    of a function around it, of which there may be many: TypeError. So is a second, other function of the same name.
         namespace  the part of the cache that the results live in
         tags       what results depend on: templates, or a function of the call's arguments
-        vary_on    a function of the call's arguments that gives a further value for the key: a user's id out of a request
+        vary_on    a function of the call's arguments that gives a further value for the key: a user's id out of a request. Needed wherever
+                   a result depends on what never enters the key: without it all get what was computed for the first who asked
         bypass     a function of the call's arguments: where it gives true, nothing is read or stored
         how        see `CachedOptions`
 
