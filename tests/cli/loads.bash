@@ -341,7 +341,7 @@ p tags
 expect_out ""
 
 begin "tags on a terminal is for people, and what stands in a table's name or a tag stays in its line"
-odd=$(printf 'one\001two\n\tthree"\\')
+odd=$'one\001two\n\tthree"\\'
 sql "CREATE TABLE ${schema}_b.\"${odd//\"/\"\"}\" (id int); SELECT $schema.watch('${schema}_b.\"${odd//\"/\"\"}\"', ARRAY['of odd'])" >/dev/null
 p load people --tag people -- echo v
 on_terminal "NO_COLOR=1 '$PGCACHE_BIN' tags"
