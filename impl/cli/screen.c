@@ -55,9 +55,9 @@ void screen_close(void) {
   if (!screen.open)
     return;
   screen.open = false;
-  if (write(STDOUT_FILENO, GIVE_BACK, strlen(GIVE_BACK)) < 0) {
-    /* There is nobody to tell: the terminal is gone. */
-  }
+  ssize_t ignored =
+      write(STDOUT_FILENO, GIVE_BACK, strlen(GIVE_BACK)); /* or the terminal is gone, and nobody to tell */
+  (void)ignored;
   if (screen.keys)
     tcsetattr(STDIN_FILENO, TCSADRAIN, &screen.before);
 }

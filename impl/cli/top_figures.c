@@ -107,7 +107,7 @@ static bool same_sample(const pgcache_snapshot *a, size_t i, const pgcache_snaps
 /* Where a sample of `now` stood in the snapshot before; NONE: it was not there. Mostly they stand in the same order: *place is
    where the last one was. */
 static size_t find_before(const top_process *process, size_t index, size_t *place) {
-  size_t size = process->before != NULL ? pgcache_snapshot_size(process->before) : 0;
+  size_t size = pgcache_snapshot_size(process->before);
   for (size_t i = 0; i < size; i++) {
     size_t at = (*place + i) % size;
     if (same_sample(process->now, index, process->before, at)) {

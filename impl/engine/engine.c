@@ -5,7 +5,6 @@
  */
 #include "engine/engine.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -23,20 +22,21 @@
 #define CREW_MAX 2
 #define KEEPERS_MAX 2
 
-/* write() is a cancellation point, and the caller's thread may hold the lock. */
+/* The descriptors never block, so that no signal breaks these off: a write fails when it is raised as far as can be anyway,
+   a read when it was not raised. write() is a cancellation point, and the caller's thread may hold the lock. */
 static void raise_event(int fd) {
   int cancellable;
   uint64_t one = 1;
   pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
-  while (write(fd, &one, sizeof one) < 0 && errno == EINTR)
-    ;
+  ssize_t ignored = write(fd, &one, sizeof one);
+  (void)ignored;
   pthread_setcancelstate(cancellable, NULL);
 }
 
 static void lower_event(int fd) {
   uint64_t count;
-  while (read(fd, &count, sizeof count) < 0 && errno == EINTR)
-    ;
+  ssize_t ignored = read(fd, &count, sizeof count);
+  (void)ignored;
 }
 
 void pgc_engine_wake(void *engine) {

@@ -192,6 +192,9 @@ static void complete_ahead(pgc_engine *self, pgc_request *request, pgcache_statu
 
 void pgc_request_give_up(pgc_engine *self, pgc_request *request, pgcache_status status) {
   pgcache_error error = PGCACHE_ERROR_INIT;
+  if (request->put_off)
+    status = PGCACHE_CANCELLED;
+  request->put_off = status == PGCACHE_CANCELLED;
   if (request->parts_left == 0) { /* it has a job */
     if (pgc_crew_take_back(&self->keepers, &request->job)) {
       self->away--;

@@ -134,6 +134,7 @@ struct pgcache_completion {
   bool timed;     /* it stands among the timers */
   bool over;      /* it has an outcome, or its completion went ahead */
   bool cancelled; /* somebody asked for that */
+  bool put_off;   /* the engine was about to tell so; when memory is out it comes to that again */
   pgc_request *next_cancelled;
   struct pgc_wait *waiter;
   pgc_engine *engine;

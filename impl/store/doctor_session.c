@@ -71,7 +71,7 @@ static void judge_version(pgc_doctor *self, int version) {
 static bool prepared_survive(pgc_doctor *self) {
   pgc_session *session = self->session;
   bool survive = true;
-  for (int i = 0; i < ASKED && survive && !self->over; i++) {
+  for (int i = 0; i < ASKED; i++) {
     pgc_parameters parameters = {0};
     PGresult *result;
     pgc_parameters_add_text(&parameters, session->namespace_name);
@@ -85,7 +85,7 @@ static bool prepared_survive(pgc_doctor *self) {
     session->broken = session->retry = self->over;
     break; /* the schema is not there: that is another finding's matter */
   }
-  self->close = self->close || !survive;
+  self->close |= !survive;
   return survive;
 }
 

@@ -31,9 +31,10 @@
 static void wake(pgc_listener *self) {
   uint64_t one = 1;
   int fd = atomic_load(&self->wake_fd);
-  /* It fails only when it is so full that the thread is awake anyway. */
-  if (fd != -1 && write(fd, &one, sizeof one) < 0)
+  if (fd == -1)
     return;
+  ssize_t ignored = write(fd, &one, sizeof one); /* it fails only when it is so full that the thread is awake anyway */
+  (void)ignored;
 }
 
 void pgc_listener_tell_failure(pgc_listener *self, const pgcache_error *error) {
@@ -127,15 +128,6 @@ pgcache_status pgc_listener_fence(pgc_listener *self, pgc_deadline deadline, pgc
       break;
     late = !pgc_cond_wait_until(&self->told, &self->mutex, deadline);
   }
-  pthread_mutex_unlock(&self->mutex);
-  return status;
-}
-
-pgcache_status pgc_listener_state(pgc_listener *self, pgcache_error *error) {
-  pthread_mutex_lock(&self->mutex);
-  pgcache_status status = self->state.status;
-  if (status != PGCACHE_OK)
-    tell_state(self, error);
   pthread_mutex_unlock(&self->mutex);
   return status;
 }

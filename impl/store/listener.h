@@ -44,9 +44,6 @@ bool pgc_listener_is_started(const pgc_listener *self);
    pooler stands in between, or listen_url leads elsewhere), PGCACHE_DENIED ... The near cache gives no hits then, or only until the bound has passed. Any thread. */
 pgcache_status pgc_listener_fence(pgc_listener *self, pgc_deadline deadline, pgcache_error *error);
 
-/* Why there are no hits; PGCACHE_OK: there is a connection, and the last poll on it went well. Any thread. */
-pgcache_status pgc_listener_state(pgc_listener *self, pgcache_error *error);
-
 /* Whether it is the relay at the moment. */
 bool pgc_listener_is_relay(pgc_listener *self);
 

@@ -127,9 +127,11 @@ static void wait_until(pgc_listener *self, int64_t until_us) {
                           {.fd = connection != NULL ? PQsocket(connection->pg) : -1, .events = POLLIN}};
   if (poll(fds, 2, pgc_deadline_poll_ms(until_us)) <= 0)
     return;
-  uint64_t woken;
-  if ((fds[0].revents & POLLIN) != 0 && read(fds[0].fd, &woken, sizeof woken) < 0)
-    return;
+  if ((fds[0].revents & POLLIN) != 0) {
+    uint64_t woken;
+    ssize_t ignored = read(fds[0].fd, &woken, sizeof woken); /* nobody else reads it: there is something */
+    (void)ignored;
+  }
   if (fds[1].revents != 0 && (!PQconsumeInput(connection->pg) || PQstatus(connection->pg) != CONNECTION_OK))
     self->session.broken = true;
 }

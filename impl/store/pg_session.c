@@ -282,12 +282,10 @@ pgcache_status pgc_session_entry(pgc_session *self, PGresult **given, const pgc_
 
   pgcache_value *made = NULL;
   size_t size = (size_t)PQgetlength(*given, row, bytes);
-  if (op->decode != NULL) {
-    pgc_stored stored = {.bytes = PQgetvalue(*given, row, bytes), .size = size, .format = head.format, .flags = flags};
-    status = op->decode(op, key, &stored, &made, self->error);
-    if (status != PGCACHE_OK)
-      return status;
-  }
+  pgc_stored stored = {.bytes = PQgetvalue(*given, row, bytes), .size = size, .format = head.format, .flags = flags};
+  status = op->decode(op, key, &stored, &made, self->error);
+  if (status != PGCACHE_OK)
+    return status;
   if (made == NULL && (int64_t)size > self->max_value_bytes)
     return pgc_fail(self->error, PGCACHE_TOO_LARGE,
                     "the stored value has %zu bytes, more than the setting max_value_bytes (%" PRId64 ") lets in", size,

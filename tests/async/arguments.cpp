@@ -732,6 +732,7 @@ static pgcache_status live(int kind) {
   Items items;
   items.add("a", "1");
   items.add("a", "2");
+  const pgcache_cleanup_progress progress = PGCACHE_CLEANUP_PROGRESS_INIT;
   uint64_t id = 0;
   if (kind == 0)
     status = pgcache_submit_put(self, &id, "k", 1, "v", 1, 0, usual_ttl, nullptr, &error);
@@ -739,13 +740,23 @@ static pgcache_status live(int kind) {
     status = pgcache_submit_put_many(self, &id, items.data(), items.size(), nullptr, &error);
   else if (kind == 2)
     status = pgcache_submit_keys(self, &id, 5, "p", 1, "q", 1, nullptr, &error);
-  else
+  else if (kind == 3)
     status = pgcache_submit_doctor(self, &id, nullptr, &error);
+  else if (kind == 4)
+    status = pgcache_submit_cleanup_some(self, &id, &progress, 10, nullptr, &error);
+  else if (kind == 5)
+    status = pgcache_submit_set_limits(self, &id, PGCACHE_LIMIT_ALL, 10, 10, nullptr, &error);
+  else if (kind == 6)
+    status = pgcache_submit_read_usage(self, &id, 3, "after", nullptr, &error);
+  else if (kind == 7)
+    status = pgcache_submit_stats(self, &id, nullptr, &error);
+  else
+    status = pgcache_submit_flush(self, &id, PGCACHE_FLUSH_NAMESPACE, nullptr, &error);
   return status == PGCACHE_OK ? await(cache, id).status() : status;
 }
 
 TEST_CASE("Each allocation of a request may fail: it is refused or fails, and nothing leaks", "[requests][memory]") {
-  for (int kind = 0; kind < 4; kind++) {
+  for (int kind = 0; kind < 9; kind++) {
     INFO("kind " << kind);
     CHECK(fail_each_allocation([&] { return live(kind); }) > 5);
   }

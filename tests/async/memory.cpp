@@ -7,6 +7,7 @@
  */
 #include "support/alloc_fail.hpp"
 #include "support/catch.hpp"
+#include "support/proxy.hpp"
 #include "support/requests.hpp"
 
 using namespace test;
@@ -199,4 +200,33 @@ TEST_CASE("Memory that is short for a moment in the middle of many requests", "[
   CHECK(failed > 0);
   CHECK(failed < done);
   CHECK(requests.wait(requests.put("k", "after").id) == PGCACHE_OK);
+}
+
+TEST_CASE("Without memory a cancellation of what was sent is told as soon as there is some", "[memory][rule:once]") {
+  Store store;
+  Proxy proxy;
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  Cache cache = store.open({{"url", proxy.conninfo()}});
+  const Requests requests(cache);
+  REQUIRE(requests.wait(requests.get("k").id) == PGCACHE_OK);
+  for (const bool whole : {false, true}) {
+    proxy.hold_answers(true);
+    const int64_t sent = proxy.bytes(Proxy::TO_SERVER);
+    Options options;
+    options.deadline_ms = INT64_MAX;
+    const Submitted submitted = whole ? requests.whole(pgcache_submit_stats, options) : requests.get("k", options);
+    REQUIRE(submitted == PGCACHE_OK);
+    REQUIRE(eventually([&] { return proxy.bytes(Proxy::TO_SERVER) > sent; }));
+    sleep_ms(20);
+    {
+      Allocations none(1, Failing::FromThenOn);
+      CHECK(requests.cancel(submitted.id) == PGCACHE_OK);
+      CHECK(eventually([] { return Allocations::failed() > 0; }));
+      CHECK_FALSE(requests.take());
+    }
+    CHECK(requests.wait(submitted.id, 20000) == PGCACHE_CANCELLED);
+    proxy.hold_answers(false);
+    CHECK_FALSE(requests.take());
+    CHECK(requests.wait(requests.get("k").id).bytes() == "v");
+  }
 }

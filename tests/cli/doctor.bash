@@ -60,6 +60,10 @@ grep -qP "^error\tpieces\t.*\ttable $schema.marker\t" "$out" || fail "no line fo
 p doctor --json
 expect_code 5
 expect_json 'j["worst"] == "error" and any(f["check"] == "pieces" and f["severity"] == "error" for f in j["findings"])'
+on_terminal "'$PGCACHE_BIN' doctor"
+expect_code 5
+expect_out_has $'\033[31merror'
+expect_out_has "table $schema.marker"
 sql "DROP SCHEMA $schema CASCADE" >/dev/null 2>&1
 p doctor
 expect_code 5
@@ -84,6 +88,9 @@ p doctor --url "$PGCACHE_TEST_URL user=$schema"
 expect_code 5
 grep -qF "raise max_connections" "$out" || fail "the remedy is not that of too many connections: $(cat "$out")"
 sql "DROP ROLE $schema" >/dev/null
+on_terminal "'$PGCACHE_BIN' doctor --url 'host=/nonexistent user=postgres'"
+expect_code 5
+expect_out_has "nothing could be examined"
 bare doctor
 expect_code 2
 bare doctor --url nonsense

@@ -315,6 +315,8 @@ expect_code 0
 expect_out ""
 bare tags x --url null:
 expect_out "$(printf '0\tx')"
+bare tags x y --url null:
+expect_out "$(printf '0\tx\n0\ty')"
 
 begin "tags lists the watched tables, and what they change ends what depends on it"
 sql "CREATE SCHEMA ${schema}_b; CREATE TABLE ${schema}_b.\"some orders\" (id int, customer int)"
@@ -337,4 +339,113 @@ expect_out 0
 sql "SELECT $schema.unwatch('$table')" >/dev/null
 p tags
 expect_out ""
+
+begin "tags on a terminal is for people, and what stands in a table's name or a tag stays in its line"
+odd=$'one\001two\n\tthree"\\'
+sql "CREATE TABLE ${schema}_b.\"${odd//\"/\"\"}\" (id int); SELECT $schema.watch('${schema}_b.\"${odd//\"/\"\"}\"', ARRAY['of odd'])" >/dev/null
+p load people --tag people -- echo v
+on_terminal "NO_COLOR=1 '$PGCACHE_BIN' tags"
+grep -qE "^[0-9]+ entries depend on tags or other keys; watched tables:" "$out" || fail "no head: $(cat -v "$out")"
+expect_out_has "  default  of odd"
+expect_equal "lines" "$(wc -l <"$out")" 2
+on_terminal "NO_COLOR=1 '$PGCACHE_BIN' tags people"
+grep -qE '^ +1  people' "$out" || fail "no row for the tag: $(cat -v "$out")"
+p tags
+expect_code 0
+expect_equal "lines in a pipe" "$(wc -l <"$out")" 1
+sql "DROP TABLE ${schema}_b.\"${odd//\"/\"\"}\" CASCADE"
+
+begin "load on a terminal ends a value's last line, and a value larger than a buffer is whole"
+on_terminal "'$PGCACHE_BIN' load t1 -- printf value"
+expect_equal "without a newline" "$(od -An -c "$out" | tr -d ' ')" 'value\r\n'
+on_terminal "'$PGCACHE_BIN' load t2 -- echo line"
+expect_equal "with one" "$(od -An -c "$out" | tr -d ' ')" 'line\r\n'
+on_terminal "'$PGCACHE_BIN' load t3 -- true"
+expect_equal "nothing" "$(od -An -c "$out" | tr -d ' ')" '\r\n'
+p load t4 -- head -c 300000 /dev/zero
+expect_code 0
+expect_equal "bytes" "$(wc -c <"$out")" 300000
+p get t4
+expect_equal "bytes stored" "$(wc -c <"$out")" 300000
+
+begin "load: an entry that says that there is no value is no value, and the program does not run"
+p load absent -- echo v
+sql "UPDATE $schema.entries SET flags = flags | 64 WHERE key = 'absent'"
+p load absent -- "$slow" 'echo never'
+expect_code 3
+expect_out ""
+expect_silence
+p load absent --json -- "$slow" 'echo never'
+expect_code 3
+expect_json 'j["outcome"] == "missing" and j["status"] == "PGCACHE_MISS"'
+expect_runs 0
+
+begin "load: when the store is gone as the program ends, its value is printed all the same; a failure is told"
+psql="${PGCACHE_TEST_BINDIR:+$PGCACHE_TEST_BINDIR/}psql"
+away="$psql -Xq -d '$PGCACHE_TEST_URL' -c 'ALTER SCHEMA $schema RENAME TO ${schema}_away'"
+p load gone1 -- "$slow" "$away; echo good"
+expect_code 0
+expect_out good
+expect_error "not stored: "
+sql "ALTER SCHEMA ${schema}_away RENAME TO $schema"
+p load gone2 -- "$slow" "$away; exit 5"
+expect_code 5
+expect_out ""
+grep -q "could not be ended, and others may wait for it" "$err" || fail "nothing of the load: $(cat "$err")"
+sql "ALTER SCHEMA ${schema}_away RENAME TO $schema"
+rm -f "$ran"
+
+begin "load: a signal while somebody else's program is waited for ends it, and that one goes on"
+PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" load w1 -- "$slow" "$until_told; echo other" >"$work/loads/other" 2>&1 &
+other=$!
+wait_until 60 has_run 1
+PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" load w1 -- "$slow" 'echo never' >"$out" 2>"$err" &
+process=$!
+catches_term() { # the process $1, which has become the command, and notes it from now on
+  (((16#$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status") & 0x4000) != 0))
+}
+wait_until 60 catches_term "$process"
+sleep 0.3
+kill -TERM "$process"
+code=0
+wait "$process" || code=$?
+command_line="load, terminated while it waits"
+expect_code 143
+expect_out ""
+expect_error "interrupted"
+tell_program
+wait "$other"
+expect_equal "what the other one printed" "$(cat "$work/loads/other")" other
+expect_runs 1
+
+begin "load: a lease that is taken away while the program runs is not asked for again: its value is printed, and not stored"
+PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" load taken -- "$slow" "$until_told; echo mine" >"$work/loads/mine" 2>"$work/loads/mine.err" &
+process=$!
+wait_until 60 has_run 1
+p put taken theirs
+sleep 2.7
+tell_program
+code=0
+wait "$process" || code=$?
+command_line="load, whose lease was taken away"
+[ "$code" -eq 0 ] || fail "exit code $code"
+expect_equal "what the program gave" "$(cat "$work/loads/mine")" mine
+grep -q "not stored: it was written" "$work/loads/mine.err" || fail "it is not told: $(cat "$work/loads/mine.err")"
+p get taken
+expect_out theirs
+rm -f "$ran" "$work/loads/told"
+
+begin "load: a program that cannot be started for want of descriptors is an error, and the lease is given back"
+started=0
+for descriptors in 5 6 7 8; do
+  code=0
+  (ulimit -n "$descriptors" && PGCACHE_URL=$PGCACHE_TEST_URL exec "$PGCACHE_BIN" load few -- echo few) >"$out" 2>"$err" || code=$?
+  ! grep -q "cannot start the program" "$err" || started=$((started + 1))
+  [ "$code" -eq 1 ] || [ "$(cat "$out")" = few ] || fail "$descriptors descriptors: exit $code: $(cat "$err")"
+  p remove few
+done
+[ "$started" -gt 0 ] || fail "it never came to the program"
+p load few --wait 5s -- echo few
+expect_out few
+
 sql "DROP SCHEMA $schema CASCADE; DROP SCHEMA ${schema}_b CASCADE" >/dev/null 2>&1

@@ -177,6 +177,22 @@ expect_code 0
 p flush --yes --namespace bounded
 p limit --namespace bounded --max-entries none --max-bytes none
 
+begin "cleanup beside a janitor that is at work walks alone, and says what it removed"
+p put stays v
+sql "SELECT $schema.clean_slice(gen_random_uuid(), 1, 30000, 0, true)" >/dev/null
+sql "SELECT $schema.put('soon' || i, 'v'::bytea, ttl => interval '1 ms') FROM generate_series(1, 300) i" >/dev/null
+sleep 0.1
+p cleanup
+expect_code 0
+expect_out 300
+p cleanup --json
+expect_code 0
+expect_json 'j["removed"] == 0 and j["evicted"] == 0'
+sql "DELETE FROM $schema.janitor"
+p get stays
+expect_out v
+p remove stays
+
 begin "usage has as many namespaces as there are, however many"
 sql "SELECT $schema.put('k', 'v'::bytea, namespace => 'many' || i) FROM generate_series(1, 230) i" >/dev/null
 p usage

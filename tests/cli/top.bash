@@ -70,6 +70,32 @@ expect_out_has "1.0 MiB  (all)"
 p limit --max-entries none --namespace shown
 p limit --all --max-bytes none
 
+begin "top fits the screen that it has, and takes keys of either size"
+for i in 1 2 3; do p put same v --namespace "equal$i"; done
+p put larger "$(printf 'x%.0s' {1..5000})" --namespace large
+on_terminal "stty rows 40 cols 120; NO_COLOR=1 '$PGCACHE_BIN' top --interval 1s" xQ
+expect_code 0
+expect_out_has "CALLS/S"
+expect_out_has "equal1"
+grep -a -o 'large\|equal[123]' "$out" | head -n 4 | paste -sd ' ' >"$work/order"
+expect_equal "the largest first, then by name" "$(cat "$work/order")" "large equal1 equal2 equal3"
+for rows in 3 9 16; do
+  on_terminal "stty rows $rows cols 40; NO_COLOR=1 '$PGCACHE_BIN' top --interval 1s" q
+  expect_code 0
+  expect_out_has "processes that publish: 2"
+  lines=$(sed 's/\x1b\[H/\n&/g' "$out" | grep -ac 'K.$')
+  [ "$lines" -le $((2 * rows)) ] || fail "$lines lines on $rows rows"
+done
+on_terminal "NO_COLOR=1 '$PGCACHE_BIN' top --count 1 </dev/null"
+expect_code 0
+expect_out_has "CALLS/S"
+for name in equal1 equal2 equal3 large; do p flush --yes --namespace $name; done
+
+begin "top without an address is a slip of the hand"
+bare top --count 1
+expect_code 2
+expect_error "no address"
+
 begin "stats has one form at a time"
 p stats --prometheus --json
 expect_code 2
@@ -89,6 +115,14 @@ if command -v promtool >/dev/null; then
 else
   echo "skipped: promtool is not installed"
 fi
+
+begin "stats --prometheus where nothing can be read of what is published: exit 1, and half an exposition is none"
+sql "ALTER TABLE $schema.summaries RENAME TO elsewhere"
+p stats --prometheus
+expect_code 1
+expect_out ""
+expect_error ""
+sql "ALTER TABLE $schema.elsewhere RENAME TO summaries"
 
 begin "on a terminal top is a screen, which q leaves as it was found"
 on_terminal "stty -a >'$work/before'; '$PGCACHE_BIN' top --interval 1s; echo left \$?; stty -a >'$work/after'" q

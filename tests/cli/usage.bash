@@ -122,6 +122,9 @@ one of --if-absent|put k v --if-absent --if-present
 one of --if-absent|put k v --if-version 5 --if-present
 not both|put k v --file x
 DELTA must|incr k one
+DELTA must|incr k +a
+DELTA must|incr k +.
+DELTA must|incr k +
 DELTA must|incr k 9223372036854775808
 --initial needs|incr k 1 --initial x
 --limit needs|keys --limit 0
@@ -153,6 +156,11 @@ an entry has up to 16 tags|import --from psycache --tag=
 get takes no option --from|get k --from psycache
 the key is not base64|invalidate --key-base64 a
 the tag is not base64|tags --key-base64 a
+the tag is not base64|tags --key-base64 a YQ==
+the key is not base64|invalidate --key-base64 a YQ== YQ==
+the tag is not base64|put k v --key-base64 --tag !! --tag YQ==
+--format needs|load k --format xml -- true
+--format needs|load k --format json --tag t --ttl 5s --format xml -- true
 END
 
 begin "with --json anywhere, every error of the command's own is one object too, and one line"

@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/server.hpp"
 
+#include "support/alloc_fail.hpp"
+
 #include <vector>
 
 using namespace test;
@@ -117,4 +119,32 @@ TEST_CASE("Dependents are refused as dependencies are", "[dependents][arguments]
   const pgcache_dependency empty = named(PGCACHE_DEPENDS_ON_TAG, nothing);
   CHECK(pgcache_dependents(store.cache.raw(), &report, &empty, 1, nullptr, &error) == PGCACHE_INVALID);
   CHECK(report == nullptr);
+}
+
+TEST_CASE("Each allocation of a report on dependents may fail, with a server and without", "[dependents][memory]") {
+  Store store;
+  Config nowhere;
+  nowhere.set("url", "null:");
+  Cache none(nowhere);
+  const auto report = [](Cache &cache) {
+    pgcache_dependency what[2] = {PGCACHE_DEPENDENCY_INIT, PGCACHE_DEPENDENCY_INIT};
+    for (pgcache_dependency &each : what) {
+      each.kind = PGCACHE_DEPENDS_ON_TAG;
+      each.name = "tag";
+      each.name_len = 3;
+    }
+    pgcache_value *made = nullptr;
+    const pgcache_status status = pgcache_dependents(cache.raw(), &made, what, 2, nullptr, nullptr);
+    CHECK((made != nullptr) == (status == PGCACHE_OK));
+    pgcache_value_free(made);
+    return status;
+  };
+  for (Cache *cache : {&store.cache, &none}) {
+    REQUIRE(report(*cache) == PGCACHE_OK);
+    {
+      const Allocations first(1, Failing::Once); /* that there was an outcome of this kind is remembered */
+      CHECK(report(*cache) == PGCACHE_NO_MEMORY);
+    }
+    CHECK(fail_each_allocation([&] { return report(*cache); }) > 1);
+  }
 }

@@ -8,6 +8,7 @@
 
 #include "support/alloc_fail.hpp"
 #include "support/fork.hpp"
+#include "support/system_fails.hpp"
 
 #include <csignal>
 #include <unistd.h>
@@ -259,6 +260,31 @@ TEST_CASE("When enough loads wait for the threads the caller loads himself", "[s
   door.open();
   CHECK(loader.released(COUNT));
   CHECK(loader.calls() == COUNT);
+}
+
+TEST_CASE("Without a thread for loaders the caller loads himself; if that fails, what is stale stays good", "[sugar]") {
+  Store store;
+  for (const char *key : {"a", "b", "c"})
+    load(store.cache, key, "old", soon_stale());
+  await_stale(store.cache, "c");
+  Loader right("new"), wrong([](pgcache_load *, pgcache_error *) { return PGCACHE_SERVER_ERROR; });
+  const How how = leased(kept(60000, 60000), 60000);
+  {
+    const SystemFails none(Lacking::Threads);
+    const Answer fresh = right.get(store.cache, "a", how);
+    CHECK(fresh == PGCACHE_OK);
+    CHECK(fresh.bytes() == "new");
+    const Answer stale = wrong.get(store.cache, "b", how);
+    CHECK(stale == PGCACHE_STALE);
+    CHECK(stale.bytes() == "old");
+    CHECK(SystemFails::refused() > 1);
+    CHECK(right.releases() == 1);
+    CHECK(wrong.releases() == 1);
+  }
+  const Answer later = right.get(store.cache, "c", how);
+  CHECK(later == PGCACHE_STALE);
+  CHECK(right.released(2));
+  CHECK(store.cache.get("c").bytes() == "new");
 }
 
 TEST_CASE("[A43] Loaders that have other entries loaded, in the background too, do not wait for each other's threads",

@@ -197,6 +197,37 @@ TEST_CASE("[A32] Where a role is kept to namespaces, a message that leads a litt
   CHECK(reader.flushes(PGC_NEAR_FLUSH_GAP) == 0);
 }
 
+TEST_CASE("[A32] Parts that do not belong together, or tell of no changes, are a gap or nothing", "[A32]") {
+  Store store;
+  Reader reader(store, {{"near_staleness_ms", "60000"}});
+  put(store.pg, store, "k", "v");
+  REQUIRE(reader.keep("k"));
+  const string channel = channel_of(store), head = "1 " + nonce_of(store) + " ";
+  const auto notify = [&](const string &payload) {
+    const int64_t heard = pgc_counted(&reader.counters().near_messages);
+    store.pg.query("SELECT pg_notify($1, $2)", {channel, head + payload});
+    REQUIRE(eventually([&] { return pgc_counted(&reader.counters().near_messages) > heard; }));
+  };
+  const auto gaps = [&] { return pgc_counted(&reader.counters().near_gaps); };
+  const string last = " 9100000000000000000:9100000000000000000: ";
+  for (const string &second : {string("2 2 2") + last, string("0 2 3 - "), string("0 3 3") + last}) {
+    INFO("behind part 1 of 2 from 0: " << second);
+    REQUIRE(reader.fence() == PGCACHE_OK);
+    notify("0 1 2 - AAIAAAAA");
+    const int64_t before = gaps();
+    notify(second + "AAIAAAAA");
+    CHECK(eventually([&] { return gaps() == before + 1; }));
+  }
+  const int64_t refused = pgc_counted(&reader.counters().near_messages_refused);
+  notify("0 1 1" + last + "AAAAAAAB"); /* no frame */
+  CHECK(eventually([&] { return pgc_counted(&reader.counters().near_messages_refused) == refused + 1; }));
+  CHECK(reader.held("k") == "v"); /* nothing of all this was applied */
+  CHECK(reader.counts().flushes[PGC_NEAR_FLUSH_STREAM] == 0);
+  put(store.pg, store, "k", "w");
+  REQUIRE(reader.fence() == PGCACHE_OK);
+  CHECK(reader.held("k") == "-");
+}
+
 TEST_CASE("Notifications that lie cost polls, but only so many", "[A32]") {
   Store store;
   Reader reader(store);

@@ -10,6 +10,7 @@
 #include "support/fork.hpp"
 #include "support/interpose.hpp"
 #include "support/proxy.hpp"
+#include "support/system_fails.hpp"
 
 #include <csignal>
 #include <sys/mman.h>
@@ -211,4 +212,78 @@ TEST_CASE("A near cache without memory: the handle works without, or the listene
   }
   CHECK(without > 0);
   CHECK(with > 0);
+}
+
+TEST_CASE("Where no thread or descriptor is to be had for the listener it is said so and tried again later", "[end]") {
+  Store store;
+  for (const Lacking what : {Lacking::Threads, Lacking::Descriptors}) {
+    Reader reader(store);
+    REQUIRE(reader.cache.put("k", "v") == PGCACHE_OK); /* the store's connection has its threads */
+    {
+      const SystemFails none(what);
+      const Answer fenced = reader.fence();
+      CHECK(fenced == PGCACHE_NO_MEMORY);
+      CHECK(fenced.error.text().find("no thread or file descriptor") != string::npos);
+      const int refused = SystemFails::refused();
+      CHECK(refused > 0);
+      CHECK(reader.fence() == PGCACHE_NO_MEMORY);
+      CHECK(reader.cache.get("k").bytes() == "v"); /* without a near cache */
+      CHECK(SystemFails::refused() == refused);    /* it was not even tried: each call would */
+      sleep_ms(260);
+      CHECK(reader.fence() == PGCACHE_NO_MEMORY);
+      CHECK(SystemFails::refused() > refused);
+    }
+    CHECK(eventually([&] { return reader.fence() == PGCACHE_OK; }));
+    CHECK(reader.keep("k"));
+  }
+}
+
+TEST_CASE("After a shutdown no listener is started", "[end]") {
+  Store store;
+  Reader reader(store);
+  REQUIRE(reader.cache.put("k", "v") == PGCACHE_OK);
+  reader.cache.shutdown();
+  REQUIRE(reader.near() != nullptr);
+  const Answer fenced = reader.fence();
+  CHECK(fenced == PGCACHE_CLOSED);
+  CHECK(fenced.error.text().find("shut down") != string::npos);
+  CHECK(reader.held("k") == "-");
+}
+
+TEST_CASE("A forked child without memory has no near cache, or one of its own; its handle works in any case",
+          "[rule:fork][memory]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  /* The parent's listener cannot connect, so that its thread is at rest when the child is made. */
+  const string nowhere = "host=/nonexistent";
+  for (const bool started : {false, true}) {
+    Cache cache = store.open({{"near_max_bytes", "1048576"}, {"listen_url", nowhere}});
+    Reader reader(std::move(cache));
+    if (started)
+      REQUIRE(reader.fence() == PGCACHE_UNAVAILABLE);
+    CHECK(in_child([&] {
+            int without = 0;
+            for (long n = 1; n < 1000; n++) {
+              const int status = in_child([&] {
+                Allocations allocations(n, Failing::Once);
+                const bool near = reader.near() != nullptr;
+                const bool failed = Allocations::failed() > 0;
+                Answer got = reader.cache.get("k");
+                if (got.bytes() != "v" && (failed || got != PGCACHE_NO_MEMORY))
+                  return 9;
+                got.value = Value();
+                reader.cache.free();
+                if (!eventually([] { return Allocations::alive() == 0; }, 5000))
+                  return 8;
+                return near ? failed ? 1 : 2 : failed ? 3 : 7;
+              });
+              if (status > 3)
+                return 10 + status;
+              without += status == 3;
+              if (status == 2)
+                return without > 3 ? 0 : 4;
+            }
+            return 5;
+          }) == 0);
+  }
 }

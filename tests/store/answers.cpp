@@ -9,6 +9,7 @@
 #include "support/answers.hpp"
 #include "support/catch.hpp"
 #include "support/proxy.hpp"
+#include "support/requests.hpp"
 #include "support/server.hpp"
 
 #include <algorithm>
@@ -191,6 +192,92 @@ TEST_CASE("A column that is NULL or of another size is SCHEMA_CHANGED, in every 
       }
     }
   }
+}
+
+TEST_CASE("Beside a janitor a cleanup walks alone, and its parts of another shape are SCHEMA_CHANGED",
+          "[answers][changed][cleanup]") {
+  Scene scene;
+  scene.reset();
+  REQUIRE(scene.cache.cleanup() == PGCACHE_OK);
+  const size_t slice = 9, part = 3;
+  const auto run = [&](const std::function<void(Columns &)> &change, const Options &options = {}) {
+    const Answers answers(scene.proxy, Answers::rows([&](Columns &row) {
+                            if (row.size() == slice)
+                              row[0] = string(1, '\1'); /* busy */
+                            else if (row.size() == part)
+                              change(row);
+                            return true;
+                          }));
+    return scene.cache.cleanup(options);
+  };
+  for (size_t column = 0; column < part; column++) {
+    INFO("column " << column);
+    CHECK(run([column](Columns &row) { row[column].reset(); }) == PGCACHE_SCHEMA_CHANGED);
+    CHECK(scene.cache.get("k").bytes() == "old");
+  }
+  const auto endless = [](Columns &row) {
+    row[1] = wire::number(size_t{1} << 40, 8);
+    row[2] = string(1, '\1'); /* there is more in these blocks */
+  };
+  const Answer late = run(endless, deadline(300));
+  CHECK((late == PGCACHE_TIMEOUT || late == PGCACHE_UNKNOWN)); /* between two parts, or within one */
+  CHECK(late.error.text() != "");
+  CHECK(run([](Columns &row) { row[0] = wire::number(7, 8); }).number == 7);
+  CHECK(scene.cache.cleanup() == PGCACHE_OK);
+}
+
+TEST_CASE("A row that says that there is no value is a miss", "[answers]") {
+  Scene scene;
+  scene.reset();
+  const auto absent = [&](size_t columns, size_t flags) {
+    return Answers::rows([=](Columns &row) {
+      if (row.size() == columns)
+        row[flags] = wire::number(64, 4);
+      return true;
+    });
+  };
+  {
+    const Answers answers(scene.proxy, absent(10, 6));
+    CHECK(scene.cache.get("k") == PGCACHE_MISS);
+  }
+  CHECK(scene.cache.get("k").bytes() == "old");
+}
+
+TEST_CASE("What the look at the schema gives in another shape lets nobody in", "[answers][changed]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  const size_t columns = 7;
+  const auto opened = [&](const Answers::Edit &edit) {
+    Proxy proxy;
+    Cache cache = store.open({{"url", proxy.conninfo()}, {"pool_max", "1"}});
+    Answer answer;
+    {
+      const Answers answers(proxy, edit);
+      answer = cache.get("k");
+    }
+    CHECK(eventually([&] { return cache.get("k").bytes() == "v"; }));
+    return answer;
+  };
+  for (size_t column = 0; column < columns; column++) {
+    INFO("column " << column << " is NULL");
+    const Answer answer = opened(Answers::rows([=](Columns &row) {
+      if (row.size() == columns)
+        row[column].reset();
+      return true;
+    }));
+    INFO(answer);
+    CHECK(answer == PGCACHE_SCHEMA_CHANGED);
+  }
+  INFO("a way of access that is none of ours");
+  const auto access = [&](size_t number) {
+    return opened(Answers::rows([=](Columns &row) {
+      if (row.size() == columns)
+        row[5] = wire::number(number, 4);
+      return true;
+    }));
+  };
+  CHECK(access(99).bytes() == "v"); /* as before: with the tables */
+  CHECK(access(0xffffffff).bytes() == "v");
 }
 
 TEST_CASE("Rows of other keys, twice the same, too many and too few", "[answers][changed]") {
@@ -427,4 +514,63 @@ TEST_CASE("The commit of a migration that is never answered is UNKNOWN; a second
   CHECK(eventually([&] { return (again = cache.init()) == PGCACHE_OK; }, 20000)); /* it was rolled back */
   INFO(again);
   CHECK(cache.put("k", "v") == PGCACHE_OK);
+}
+
+TEST_CASE("Requests: errors without a code, with half a code or without a severity; the next one works",
+          "[answers][requests]") {
+  Scene scene;
+  scene.reset();
+  const Requests requests(scene.cache);
+  const auto answered = [&](const Message &said) {
+    REQUIRE(requests.wait(requests.get("k").id) == PGCACHE_OK);
+    auto open = std::make_shared<bool>(true);
+    const Answers answers(scene.proxy, [=](const Message &message) -> std::vector<Message> {
+      if (!*open || message.type != 'D')
+        return {message};
+      *open = false;
+      return {said};
+    });
+    const Completion completion = requests.wait(requests.get("k", deadline(10000)).id);
+    REQUIRE(completion);
+    CHECK_FALSE(requests.take());
+    return completion.status();
+  };
+  /* Only libpq makes errors without a code, when its memory runs out: the connection is given up, and a read asked again. */
+  CHECK(answered({'E', wire::fields({"SERROR", "VERROR", "Mmade up"})}) == PGCACHE_OK);
+  CHECK(answered(wire::error("5310")) == PGCACHE_OK);
+  CHECK(answered({'E', wire::fields({"C53100", "Mmade up"})}) < 0);
+  CHECK(answered(wire::error("XX000")) == PGCACHE_SERVER_ERROR);
+  CHECK(requests.wait(requests.get("k").id).bytes() == "old");
+}
+
+TEST_CASE("Requests: a connection on which the look at the schema fails is another one's chance",
+          "[answers][requests]") {
+  Store store;
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  for (const char *sqlstate : {"25006", "42501", "57P01", "53300", "42P01", "XX000"}) {
+    INFO(sqlstate);
+    Proxy proxy;
+    Cache cache = store.open({{"url", proxy.conninfo()}, {"pool_max", "1"}});
+    const Requests requests(cache);
+    auto looks = std::make_shared<std::atomic<int>>(0);
+    const auto failing = [=](int times) {
+      return [=](const Message &message) -> std::vector<Message> {
+        if (message.type == 'D' && columns_of(message).size() == 7 && ++*looks <= times)
+          return {wire::error(sqlstate)};
+        return {message};
+      };
+    };
+    {
+      const Answers answers(proxy, failing(1000));
+      const Submitted submitted = requests.get("k", deadline(300));
+      REQUIRE(submitted == PGCACHE_OK);
+      const Completion completion = requests.wait(submitted.id);
+      INFO(completion);
+      CHECK(completion.status() < 0);
+      CHECK(*looks > 0);
+    }
+    const Submitted submitted = requests.get("k", deadline(20000));
+    REQUIRE(submitted == PGCACHE_OK);
+    CHECK(requests.wait(submitted.id).bytes() == "v");
+  }
 }

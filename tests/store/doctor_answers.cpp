@@ -105,6 +105,35 @@ TEST_CASE("Doctor: an answer without its row is not taken for one", "[doctor][an
   CHECK(has(schema.finding, "not there"));
 }
 
+TEST_CASE("Doctor: what cannot be examined is told with the reason, and the rest is examined", "[doctor][answers]") {
+  Scene scene;
+  const auto failing = [](const char *sqlstate) {
+    auto open = std::make_shared<bool>(true); /* one examination */
+    return [=](const Message &message) -> std::vector<Message> {
+      if (!*open || message.type != 'D')
+        return {message};
+      const Columns finding = columns_of(message); /* as the checks in SQL give them */
+      if (finding.size() != 5 || finding[1] != "ok")
+        return {message};
+      *open = false;
+      return {wire::error(sqlstate)};
+    };
+  };
+  for (const auto &[sqlstate, severity, words] :
+       std::vector<std::array<const char *, 3>>{{"57014", "info", "within 10 seconds"},
+                                                {"42703", "info", "the schema is not complete"},
+                                                {"3F000", "info", "the schema is not complete"},
+                                                {"55P03", "warning", "somebody holds a lock"},
+                                                {"XX000", "warning", "could not be examined"}}) {
+    INFO(sqlstate);
+    const Report report = scene.with(failing(sqlstate));
+    const auto told = std::count_if(report.findings.begin(), report.findings.end(),
+                                    [&, words = words](const Finding &finding) { return has(finding.finding, words); });
+    CHECK(told == 1);
+    CHECK(report.of("schema").size() >= 1);
+  }
+}
+
 TEST_CASE("Doctor: a logged schema, the other settings and tables", "[doctor]") {
   Store store(Settings{{"table", "logged"}});
   CHECK(examine(store.cache).the("table").severity == "ok");

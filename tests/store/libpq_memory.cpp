@@ -57,6 +57,19 @@ const std::vector<Operation> &operations() {
        [](pgcache *self) { return pgcache_flush(self, nullptr, PGCACHE_FLUSH_NAMESPACE, nullptr, nullptr); }},
       {"flush all", true, true,
        [](pgcache *self) { return pgcache_flush(self, nullptr, PGCACHE_FLUSH_ALL, nullptr, nullptr); }},
+      {"dependents", false, true,
+       [](pgcache *self) {
+         pgcache_dependency what = PGCACHE_DEPENDENCY_INIT;
+         what.kind = PGCACHE_DEPENDS_ON_TAG;
+         what.name = "tag";
+         what.name_len = 3;
+         pgcache_value *report = nullptr;
+         const pgcache_status status = pgcache_dependents(self, &report, &what, 1, nullptr, nullptr);
+         if ((status == PGCACHE_OK) != (report != nullptr))
+           return PGCACHE_INVALID;
+         pgcache_value_free(report);
+         return status;
+       }},
       {"stats", false, true,
        [](pgcache *self) {
          pgcache_store_stats stats = PGCACHE_STORE_STATS_INIT;

@@ -172,3 +172,20 @@ TEST_CASE("What was read outlives what was not, although it was stored earlier",
   CHECK(store.pg.one(store.sql("SELECT count(*) FROM {s}.entries")) == "60");
   CHECK(cache.counters().entries_evicted == 340);
 }
+
+TEST_CASE("What hands have written as never used is the oldest there can be, and noted at its next use", "[stamps]") {
+  Store store;
+  Cache cache = store.open({{"access_stamp_ms", "1"}, {"cleanup_share", "100"}});
+  REQUIRE(cache.set_limits(PGCACHE_LIMIT_ALL, 1000, 0) == PGCACHE_OK);
+  for (const char *used : {"-infinity", "infinity", "4714-11-24 00:00:00+00 BC"}) {
+    INFO(used);
+    REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+    store.pg.exec(store.sql("UPDATE {s}.entries SET accessed_at = '" + string(used) + "'"));
+    CHECK(eventually([&] {
+      sleep_ms(5);
+      REQUIRE(cache.get("k").bytes() == "v");
+      return used == string("infinity") ||
+             store.pg.one(store.sql("SELECT accessed_at > now() - interval '1 hour' FROM {s}.entries")) == "t";
+    }));
+  }
+}

@@ -519,6 +519,55 @@ TEST_CASE("a forked child begins with empty queues, and no lock of its parent ke
   pgc_observer_free(observer);
 }
 
+TEST_CASE("a forked child without memory is told of nothing, and takes what is told when there is some",
+          "[events][fork][memory]") {
+  Audience audience;
+  Notes notes;
+  pgcache_observer *observer = observe(audience, PGCACHE_OBSERVE_LOG);
+  REQUIRE(pgc_audience_add_provider(&audience.self, &notes.provider, nullptr) == PGCACHE_OK);
+  CHECK(test::in_child([&] {
+          pgcache_event *event = nullptr;
+          pgcache_observer *other = nullptr;
+          const int64_t dropped = pgc_observer_dropped(observer);
+          {
+            test::Allocations allocations(1, test::Failing::FromThenOn);
+            if (pgc_observer_next(observer, &event, 0, nullptr) != PGCACHE_NO_MEMORY)
+              return 1;
+            if (pgc_observe(&audience.self, &other, EVERYTHING, PGCACHE_LEVEL_INFO, 1, nullptr) != PGCACHE_NO_MEMORY)
+              return 2;
+            if (pgc_audience_add_provider(&audience.self, &notes.provider, nullptr) != PGCACHE_NO_MEMORY)
+              return 3;
+            pgc_audience_log(&audience.self, PGCACHE_LEVEL_ERROR, "get", "nobody hears");
+            operate(audience, a_get());
+            pgc_audience_leave(&audience.self); /* nobody of this process is being told */
+          }
+          if (pgc_observer_next(observer, &event, 0, nullptr) != PGCACHE_MISS)
+            return 4;
+          pgc_audience_log(&audience.self, PGCACHE_LEVEL_ERROR, "get", "heard");
+          if (pgc_observer_next(observer, &event, 0, nullptr) != PGCACHE_OK || string(event->message) != "heard")
+            return 5;
+          pgcache_event_free(event);
+          if (pgc_observer_dropped(observer) < dropped)
+            return 6;
+          return 0;
+        }) == 0);
+  CHECK(test::in_child([&] {
+          test::Allocations allocations(1, test::Failing::FromThenOn);
+          pgc_audience_close(&audience.self);
+          pgc_observer_free(observer);
+          return 0;
+        }) == 0);
+  pgc_observer_free(observer);
+}
+
+TEST_CASE("levels that are none are refused", "[events][arguments]") {
+  CHECK(pgc_audience_check(PGCACHE_OBSERVE_LOG, static_cast<pgcache_level>(PGCACHE_LEVEL_DEBUG - 1), nullptr) ==
+        PGCACHE_INVALID);
+  CHECK(pgc_audience_check(PGCACHE_OBSERVE_LOG, static_cast<pgcache_level>(PGCACHE_LEVEL_ERROR + 1), nullptr) ==
+        PGCACHE_INVALID);
+  CHECK(pgc_audience_check(PGCACHE_OBSERVE_LOG, PGCACHE_LEVEL_ERROR, nullptr) == PGCACHE_OK);
+}
+
 TEST_CASE("without memory nobody comes, an event counts as dropped, and a request is told of not at all",
           "[events][memory]") {
   Audience audience;

@@ -317,7 +317,7 @@ TEST_CASE("an id as long as the word digest is an id", "[keyring]") {
 TEST_CASE("where keys may come from", "[keyring][environment]") {
   for (const char *good : {"file:/a", "env:A", "env:_", "env:a0", "env:Z9", "env::"})
     CHECK(pgc_keyring_source_ok(good) == (std::string(good) != "env::"));
-  for (const char *bad : {"", "a", "file:", "file:a", "env:", "env:0", "env:9a", "env:a b", "env:a="})
+  for (const char *bad : {"", "a", "file:", "file:a", "env:", "env:0", "env:9a", "env:-A", "env:a b", "env:a="})
     CHECK_FALSE(pgc_keyring_source_ok(bad));
 }
 
