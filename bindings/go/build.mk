@@ -8,9 +8,11 @@ GO ?= go
 GO_SOURCE ?= bindings/go
 GO_CONFORMANCE ?= $(B)/go/conformance
 GO_B = $(CURDIR)/$(B)/go
+# What Go has compiled and loaded before is where it keeps that for all projects, if it knows a place.
+go_caches = $(if $(HOME),,GOCACHE='$(GO_B)/cache' GOMODCACHE='$(GO_B)/modules' GOFLAGS=-modcacherw)
 # The library as it stands in the build folder, for the module's `#cgo pkg-config: pgcache`; a space in a path is escaped there.
 space := $(subst ,, )
-GO_ENV = GO='$(GO)' BUILD='$(CURDIR)/$(B)' GOCACHE='$(GO_B)/cache' GOMODCACHE='$(GO_B)/modules' GOFLAGS=-modcacherw GOTOOLCHAIN=local \
+GO_ENV = GO='$(GO)' BUILD='$(CURDIR)/$(B)' $(go_caches) GOTOOLCHAIN=local \
   GOWORK=off CGO_ENABLED=1 PKG_CONFIG_PATH='$(GO_B)/pkgconfig' LD_LIBRARY_PATH='$(CURDIR)/$(B)'
 
 .PHONY: golang check-golang generate-golang

@@ -12,6 +12,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,11 +153,12 @@ static size_t row_of(top_table *table, const char *name) {
 
 /* Whether an outcome is that of a call that failed: the names of outcomes are those of statuses. */
 static bool is_error(const char *outcome) {
-  char name[64] = "PGCACHE_";
-  size_t length = strlen(name);
-  for (; *outcome != '\0' && length < sizeof name - 1; outcome++)
-    name[length++] = (char)(*outcome >= 'a' && *outcome <= 'z' ? *outcome - 'a' + 'A' : *outcome);
-  name[length] = '\0';
+  char name[64];
+  snprintf(name, sizeof name, "PGCACHE_%s", outcome);
+  for (char *letter = name; *letter != '\0'; letter++) {
+    if (*letter >= 'a') /* the last one of ASCII is z; the rest is '_' */
+      *letter = (char)(*letter - 'a' + 'A');
+  }
   for (int status = -1; strcmp(pgcache_status_name((pgcache_status)status), "PGCACHE_?") != 0; status--)
     if (strcmp(pgcache_status_name((pgcache_status)status), name) == 0)
       return true;

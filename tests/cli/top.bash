@@ -86,6 +86,9 @@ for rows in 3 9 16; do
   lines=$(sed 's/\x1b\[H/\n&/g' "$out" | grep -ac 'K.$')
   [ "$lines" -le $((2 * rows)) ] || fail "$lines lines on $rows rows"
 done
+on_terminal "stty rows 0 cols 0; NO_COLOR=1 '$PGCACHE_BIN' top --interval 1s" q # it does not say how large it is
+expect_code 0
+expect_out_has "CALLS/S"
 on_terminal "NO_COLOR=1 '$PGCACHE_BIN' top --count 1 </dev/null"
 expect_code 0
 expect_out_has "CALLS/S"

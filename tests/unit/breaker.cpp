@@ -63,6 +63,7 @@ TEST_CASE("pauses are full jitter: anything up to a bound that doubles, up to a 
   CHECK(pgc_backoff_us(0, 50, 400, LONGEST) == static_cast<int64_t>(LONGEST % 50));
   CHECK(pgc_backoff_us(0, 50, 400, 49) == 49);
   CHECK(pgc_backoff_us(0, 50, 400, 50) == 0);
+  CHECK(pgc_backoff_us(3, 0, 400, 7) == 0);
   CHECK(pgc_backoff_us(1, 50, 400, 99) == 99);
   CHECK(pgc_backoff_us(3, 50, 400, 399) == 399);
   CHECK(pgc_backoff_us(4, 50, 400, 400) == 0);

@@ -129,6 +129,7 @@ TEST_CASE("an array of uuids is read back, and nothing else is one", "[codec]") 
   CHECK(count("") == SIZE_MAX);
   for (size_t length = 0; length < good.size(); length++)
     CHECK(count(good.substr(0, length)) == SIZE_MAX);
+  CHECK(count(good + "x") == SIZE_MAX); /* more than it says */
   for (size_t i = 0; i < 24; i++) {
     if ((i >= 4 && i < 8) || (i >= 16 && i < 20))
       continue; /* the hint, and the first subscript */
