@@ -422,7 +422,7 @@ check-long:
 	$(MAKE) loads LOADS=1000000
 # What mostly waits runs beside something else; what takes long begins first.
 check-all: all tests bindings orders-golang $(B)/conformance light-checks
-	ci/side-by-side -j 4 $(patsubst %,'$(MAKE) %',test-store check-python test-near test-loads check-golang test-async \
+	ci/side-by-side -j 3 $(patsubst %,'$(MAKE) %',test-store check-python test-near test-loads check-golang test-async \
 	  test-cli check-ruby test-near-store test-faults test-unit test-prometheus test-roles test-pooler test-conformance test-orders check-guides)
 	ci/check-bindings-cover
 light-checks: all

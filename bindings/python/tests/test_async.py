@@ -58,10 +58,10 @@ def test_deadlines(aio: pgcache.AsyncCache) -> None:
         async with await aio.load_begin("k"):
             began = time.monotonic()
             with pytest.raises(errors.Busy):
-                await aio.get_or_load("k", lambda: 1, deadline=0.1)
+                await aio.get_or_load("k", lambda: 1, deadline=0.5)
             with pytest.raises(errors.Timeout):
                 await aio.get("k", deadline=0)
-            assert 0.05 < time.monotonic() - began < 2
+            assert 0.05 < time.monotonic() - began < 10
 
     asyncio.run(scene())
 

@@ -326,7 +326,7 @@ def test_a72_the_cache_is_down(make_web: Any, on_error: str) -> None:
     for number in (1, 2):
         began = time.monotonic()
         answer = web.ask()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10  # far less than without a deadline, on a busy machine, too
         assert (answer.status, answer.x_cache, answer.json) == (200, "ERROR", {"calls": number})
         assert answer.cache_control == "max-age=0"
     assert web.ask(method="HEAD").status == 200
@@ -349,7 +349,7 @@ def test_a72_a_cache_that_answers_no_more_takes_no_more_than_its_deadline(make_w
     with psycopg.connect(url) as locking:
         began = time.monotonic()
         answer = web.ask()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10  # far less than without a deadline, on a busy machine, too
         assert (answer.x_cache, answer.json) == ("ERROR", "locked")
 
 
