@@ -199,7 +199,7 @@ def test_a45_a_load_that_is_late(cache: Any) -> None:
     assert cache.get_or_load("k", slow_in_loop if is_async else slow, **how) == "old"
     assert time.monotonic() - began < 2.9
     if is_async:
-        cache._loop.run_until_complete(asyncio.sleep(1.2))
+        cache._loop.run_until_complete(asyncio.sleep(3.5))
     eventually(lambda: cache.counters()["load_fills"] == 2)
 
 
