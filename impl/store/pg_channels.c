@@ -106,6 +106,8 @@ bool pgc_pg_is_troubled(pgc_store *base) {
 }
 
 void pgc_pg_waited_in_vain(pgc_store *base, const pgcache_error *why) {
+  if (why != NULL && why->status == PGCACHE_NO_MEMORY)
+    return; /* which is not the server's failure */
   pgc_pg_store *self = (pgc_pg_store *)base;
   pgc_process *here = pgc_pg_process(self);
   if (here == NULL || here->source->closed(here->source))

@@ -257,6 +257,7 @@ TEST_CASE("When the server stays away the breaker refuses what waits, long befor
   const Completion written = requests.wait(put.id), read = requests.wait(get.id);
   CHECK(written == PGCACHE_UNAVAILABLE); /* it was not sent */
   CHECK(read == PGCACHE_UNAVAILABLE);
+  CHECK(written.message().find("circuit breaker") != string::npos);
   CHECK(now_ms() - start >= 1000);
   CHECK(now_ms() - start < 30000);
   CHECK(cache.counters().breaker_opened == 1);

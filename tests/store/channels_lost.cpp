@@ -267,6 +267,10 @@ TEST_CASE("What channels meet counts for the breaker", "[channel][breaker]") {
   healed.send(PGC_OP_GET, "k");
   REQUIRE(healed.finish());
   CHECK_FALSE(raw->is_troubled(raw));
+  const pgcache_error here = {sizeof(pgcache_error), PGCACHE_NO_MEMORY, "", "no memory is left"};
+  for (int i = 0; i < 3; i++)
+    raw->waited_in_vain(raw, &here);
+  CHECK_FALSE(raw->is_troubled(raw)); /* which is not the server's failure */
   raw->waited_in_vain(raw, nullptr);
   CHECK_FALSE(raw->is_troubled(raw));
   raw->waited_in_vain(raw, nullptr);

@@ -85,6 +85,9 @@ class Kept(Transport):
                 self.spans += item.payload.json["spans"]
 
 
+# [A61]: Sentry's spans, as psycache's.
+
+
 @pytest.fixture
 def sentry() -> Iterator[Callable[[Callable[[], None]], list[dict[str, Any]]]]:
     kept = Kept()
