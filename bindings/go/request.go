@@ -235,8 +235,8 @@ func (c *core) bound(ctx context.Context, o *options, limit time.Duration, f *fr
 	}
 	if until, ok := ctx.Deadline(); ok {
 		left := time.Until(until) + slack
-		if left < 0 {
-			left = 0 // a deadline that passed is no wrong argument, also where the context does not know of it yet
+		if left < time.Millisecond {
+			left = time.Millisecond // one that passed meanwhile has passed, where none at all asks not to wait: ErrBusy
 		}
 		if left < limit {
 			limit = left
