@@ -104,8 +104,8 @@
  *                   opened by the first read, hears of every change: by any process, by the functions of the SQL interface
  *                   in any transaction, by cleanup, and by TRUNCATE; not of rows of the cache's tables that somebody updates
  *                   or deletes by hand. A forked child begins without copies. There are none with `null:`, on the
- *                   application's connections, in a process that only writes, and where a connection pooler stands between:
- *                   see the setting `listen_url`.
+ *                   application's connections, in a process that only writes, with a schema that was made with
+ *                   `coherence=off`, and where a connection pooler stands between: see the setting `listen_url`.
  *   [rule:stale]    A copy answers only if everything that was acknowledged more than `near_staleness_ms` ago, by anybody, was
  *                   heard of; usually that takes milliseconds. While that is not proven, because the server, the connection or
  *                   the process stood still, reads ask the server as if there were no copies. Time is counted on a clock

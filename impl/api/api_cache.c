@@ -172,7 +172,7 @@ pgcache_status pgcache_init_sql(pgcache_value **out, const pgcache_config *confi
   pgc_buffer script = PGC_BUFFER_INIT;
   pgc_sql_roles roles;
   pgc_settings_roles(&settings, &roles);
-  pgc_migrations_script(&script, settings.schema, settings.logged, settings.inline_values, &roles);
+  pgc_migrations_script(&script, settings.schema, settings.kind, settings.inline_values, &roles);
   *out = script.failed ? NULL : pgc_value_new(script.size);
   if (*out != NULL)
     memcpy((*out)->own, script.data, script.size);

@@ -202,6 +202,9 @@ static const setting_row table[PGC_SETTING_COUNT] = {
     [PGC_SETTING_TABLE] = TEXT("table", "PGCACHE_TABLE", "unlogged", check_table,
         "unlogged or logged",
         "How the schema is made: logged entries survive a crash of the server, unlogged ones are written much faster."),
+    [PGC_SETTING_COHERENCE] = TEXT("coherence", "PGCACHE_COHERENCE", "on", check_switch,
+        "on or off",
+        "How the schema is made. off: writes cost less, because they tell nobody of themselves; no process has a near cache then."),
     [PGC_SETTING_VALUES] = TEXT("values", "PGCACHE_VALUES", "mixed", check_values,
         "mixed or inline",
         "How init lays the table out: inline suits values of 1 to 3 KiB that are rewritten often, and takes more space."),
@@ -460,7 +463,8 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   }
   strcpy(out->schema, text_of(config, PGC_SETTING_SCHEMA)); /* their lengths were checked, too */
   strcpy(out->namespace_name, text_of(config, PGC_SETTING_NAMESPACE));
-  out->logged = strcmp(text_of(config, PGC_SETTING_TABLE), "logged") == 0;
+  out->kind.logged = strcmp(text_of(config, PGC_SETTING_TABLE), "logged") == 0;
+  out->kind.coherent = strcmp(text_of(config, PGC_SETTING_COHERENCE), "on") == 0;
   out->inline_values = strcmp(text_of(config, PGC_SETTING_VALUES), "inline") == 0;
   out->prepared = strcmp(text_of(config, PGC_SETTING_PREPARED), "on") == 0;
   strcpy(out->app_role, text_of(config, PGC_SETTING_APP_ROLE));
@@ -485,7 +489,7 @@ pgcache_status pgc_settings_load(pgc_settings *out, const pgcache_config *config
   out->cleanup_share = (int)integer_of(config, PGC_SETTING_CLEANUP_SHARE);
   out->cleanup_chance = integer_of(config, PGC_SETTING_CLEANUP_CHANCE);
   out->access_stamp_ms = integer_of(config, PGC_SETTING_ACCESS_STAMP_MS);
-  out->near_max_bytes = integer_of(config, PGC_SETTING_NEAR_MAX_BYTES);
+  out->near_max_bytes = out->kind.coherent ? integer_of(config, PGC_SETTING_NEAR_MAX_BYTES) : 0;
   out->near_max_entries = integer_of(config, PGC_SETTING_NEAR_MAX_ENTRIES);
   out->near_staleness_ms = integer_of(config, PGC_SETTING_NEAR_STALENESS_MS);
   out->near_absent_ms = integer_of(config, PGC_SETTING_NEAR_ABSENT_MS);

@@ -28,6 +28,7 @@ typedef enum pgc_setting_id {
   PGC_SETTING_SCHEMA,
   PGC_SETTING_NAMESPACE,
   PGC_SETTING_TABLE,
+  PGC_SETTING_COHERENCE,
   PGC_SETTING_VALUES,
   PGC_SETTING_PREPARED,
   PGC_SETTING_APP_ROLE,
@@ -86,8 +87,8 @@ typedef struct pgc_settings {
   char *url; /* never NULL; "" when it was not set */
   char schema[PGC_SCHEMA_MAX + 1];
   char namespace_name[PGCACHE_NAMESPACE_MAX + 1];
-  bool logged;        /* setting `table` */
-  bool inline_values; /* setting `values` */
+  pgc_schema_kind kind; /* settings `table` and `coherence` */
+  bool inline_values;   /* setting `values` */
   bool prepared;
   char app_role[PGC_ROLE_MAX + 1]; /* "": none */
   char *app_namespaces;            /* never NULL; "": all */
@@ -117,7 +118,7 @@ typedef struct pgc_settings {
   int64_t access_stamp_ms;
   bool guarded; /* setting `guard` */
   int load_threads;
-  int64_t near_max_bytes;   /* 0: no near cache */
+  int64_t near_max_bytes;   /* 0: no near cache, as without coherence */
   int64_t near_max_entries; /* 0: as many as fit */
   int64_t near_staleness_ms;
   int64_t near_absent_ms; /* 0: never */

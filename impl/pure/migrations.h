@@ -28,7 +28,7 @@ int pgc_migrations_version(pgc_migrations migrations);
 
 /* Appends one script that makes the whole schema, in one transaction. inline_values: see inline_values.sql. roles: what
    else the settings say; NULL: nothing. */
-void pgc_migrations_script(pgc_buffer *out, const char *schema, bool logged, bool inline_values,
+void pgc_migrations_script(pgc_buffer *out, const char *schema, pgc_schema_kind kind, bool inline_values,
                            const pgc_sql_roles *roles);
 
 #endif

@@ -8,8 +8,10 @@
 #include <stddef.h>
 #include <string.h>
 
-static void resolve(pgc_buffer *out, const char *text, const char *schema, bool logged, const pgc_sql_roles *roles,
-                    const char *now) {
+static const char told[] = "-- @told", told_end[] = "-- @end";
+
+static void resolve(pgc_buffer *out, const char *text, const char *schema, pgc_schema_kind kind,
+                    const pgc_sql_roles *roles, const char *now) {
   const struct {
     const char *name;
     const char *before, *middle, *after;
@@ -27,15 +29,21 @@ static void resolve(pgc_buffer *out, const char *text, const char *schema, bool 
       {":'grants'", "'", roles->grants, "'"},
       {":'owner_role'", "'", roles->owner_role, "'"},
       {":'notify_channel'", "'", roles->notify_channel, "'"},
-      {":persistence", "", logged ? "" : "UNLOGGED", ""},
-      {":logged", "", logged ? "true" : "false", ""},
+      {":persistence", "", kind.logged ? "" : "UNLOGGED", ""},
+      {":logged", "", kind.logged ? "true" : "false", ""},
+      {":coherent", "", kind.coherent ? "true" : "false", ""},
       {":now", "", now, ""},
   };
 
   for (const char *rest = text; *rest != '\0';) {
-    size_t plain = strcspn(rest, ":");
+    size_t plain = strcspn(rest, ":-");
     pgc_buffer_append(out, rest, plain);
     rest += plain;
+    if (!kind.coherent && strncmp(rest, told, sizeof told - 1) == 0) {
+      const char *end = strstr(rest, told_end);
+      rest = end != NULL ? end : rest + strlen(rest);
+      continue;
+    }
     size_t found = 0;
     for (size_t i = 0; i < sizeof variables / sizeof variables[0] && found == 0; i++) {
       size_t length = strlen(variables[i].name);
@@ -46,8 +54,8 @@ static void resolve(pgc_buffer *out, const char *text, const char *schema, bool 
       pgc_buffer_append_text(out, variables[i].after);
       found = length;
     }
-    if (found == 0 && *rest == ':') { /* a cast, or a colon in a comment */
-      found = strspn(rest, ":");
+    if (found == 0 && *rest != '\0') { /* a cast, a comment, a minus */
+      found = strspn(rest, *rest == ':' ? ":" : "-");
       pgc_buffer_append(out, rest, found);
     }
     rest += found;
@@ -56,17 +64,17 @@ static void resolve(pgc_buffer *out, const char *text, const char *schema, bool 
 
 static const pgc_sql_roles nobody = {"", "", "", "", ""};
 
-void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, bool logged) {
-  resolve(out, text, schema, logged, &nobody, "statement_timestamp()");
+void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, pgc_schema_kind kind) {
+  resolve(out, text, schema, kind, &nobody, "statement_timestamp()");
 }
 
-void pgc_sql_resolve_alone(pgc_buffer *out, const char *text, const char *schema, bool logged) {
-  resolve(out, text, schema, logged, &nobody, "now()");
+void pgc_sql_resolve_alone(pgc_buffer *out, const char *text, const char *schema, pgc_schema_kind kind) {
+  resolve(out, text, schema, kind, &nobody, "now()");
 }
 
-void pgc_sql_resolve_roles(pgc_buffer *out, const char *text, const char *schema, bool logged,
+void pgc_sql_resolve_roles(pgc_buffer *out, const char *text, const char *schema, pgc_schema_kind kind,
                            const pgc_sql_roles *roles) {
-  resolve(out, text, schema, logged, roles, "statement_timestamp()");
+  resolve(out, text, schema, kind, roles, "statement_timestamp()");
 }
 
 void pgc_sql_resolve_channel(pgc_buffer *out, const char *text, const char *channel) {

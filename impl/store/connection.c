@@ -174,12 +174,12 @@ static pgc_reply finish_exchange(pgc_connection *self, pgc_deadline deadline) {
 }
 
 bool pgc_connection_text(const pgc_connection *self, pgc_buffer *out, pgc_statement_id id, const char *schema,
-                         bool logged) {
+                         pgc_schema_kind kind) {
   const char *text = pgc_statement_get(id)->sql[self->access];
   if (self->mode == PGC_MODE_NESTED)
-    pgc_sql_resolve(out, text, schema, logged);
+    pgc_sql_resolve(out, text, schema, kind);
   else
-    pgc_sql_resolve_alone(out, text, schema, logged);
+    pgc_sql_resolve_alone(out, text, schema, kind);
   pgc_buffer_append(out, "", 1);
   if (out->failed)
     pgc_buffer_clear(out);
@@ -187,10 +187,10 @@ bool pgc_connection_text(const pgc_connection *self, pgc_buffer *out, pgc_statem
 }
 
 /* Prepares a statement. A RESULT reply is spent; any other one is the caller's answer, with nothing executed. */
-static pgc_reply prepare(pgc_connection *self, pgc_statement_id id, const char *schema, bool logged,
+static pgc_reply prepare(pgc_connection *self, pgc_statement_id id, const char *schema, pgc_schema_kind kind,
                          pgc_deadline deadline) {
   pgc_buffer sql = PGC_BUFFER_INIT;
-  if (!pgc_connection_text(self, &sql, id, schema, logged))
+  if (!pgc_connection_text(self, &sql, id, schema, kind))
     return (pgc_reply){.kind = PGC_REPLY_NO_MEMORY};
   int queued = PQsendPrepare(self->pg, pgc_statement_get(id)->name, (const char *)sql.data, 0, NULL);
   pgc_buffer_clear(&sql);
@@ -235,7 +235,7 @@ pgc_reply pgc_connection_make_impatient(pgc_connection *self, bool impatient, pg
 }
 
 static pgc_reply execute_prepared(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
-                                  const char *schema, bool logged, pgc_deadline deadline) {
+                                  const char *schema, pgc_schema_kind kind, pgc_deadline deadline) {
   const pgc_statement *statement = pgc_statement_get(id);
   if (statement->scans != self->scans_allowed) {
     pgc_reply reply = pgc_connection_allow_scans(self, statement->scans, deadline);
@@ -243,7 +243,7 @@ static pgc_reply execute_prepared(pgc_connection *self, pgc_statement_id id, con
       return reply;
   }
   if ((self->prepared & UINT64_C(1) << id) == 0) {
-    pgc_reply reply = prepare(self, id, schema, logged, deadline);
+    pgc_reply reply = prepare(self, id, schema, kind, deadline);
     if (reply.kind != PGC_REPLY_RESULT)
       return reply;
   }
@@ -291,9 +291,9 @@ bool pgc_connection_queue_settings(pgc_connection *self, bool impatient, pgc_dea
 }
 
 static pgc_reply execute_unprepared(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
-                                    const char *schema, bool logged, pgc_deadline deadline) {
+                                    const char *schema, pgc_schema_kind kind, pgc_deadline deadline) {
   pgc_buffer sql = PGC_BUFFER_INIT;
-  if (!pgc_connection_text(self, &sql, id, schema, logged))
+  if (!pgc_connection_text(self, &sql, id, schema, kind))
     return (pgc_reply){.kind = PGC_REPLY_NO_MEMORY};
   bool queued = PQenterPipelineMode(self->pg) == 1;
   if (queued && self->mode == PGC_MODE_NESTED && !self->entered)
@@ -306,8 +306,8 @@ static pgc_reply execute_unprepared(pgc_connection *self, pgc_statement_id id, c
 }
 
 pgc_reply pgc_connection_execute(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
-                                 const char *schema, bool logged, pgc_deadline deadline) {
-  return (self->mode == PGC_MODE_PREPARED ? execute_prepared : execute_unprepared)(self, id, parameters, schema, logged,
+                                 const char *schema, pgc_schema_kind kind, pgc_deadline deadline) {
+  return (self->mode == PGC_MODE_PREPARED ? execute_prepared : execute_unprepared)(self, id, parameters, schema, kind,
                                                                                    deadline);
 }
 

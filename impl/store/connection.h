@@ -13,6 +13,7 @@
 
 #include "platform/buffer.h"
 #include "platform/clock.h"
+#include "pure/sql_text.h"
 #include "store/statements.h"
 
 /* What may be left on the session between two statements. */
@@ -76,9 +77,9 @@ pgc_reply pgc_connection_leave(pgc_connection *self, bool keep, pgc_deadline dea
 bool pgc_connection_give_back(pgc_connection *self);
 
 /* Executes a statement; in mode PREPARED as a prepared one, preparing it if this connection has not yet.
-   schema, logged: see pure/sql_text.h. */
+   schema, kind: see pure/sql_text.h. */
 pgc_reply pgc_connection_execute(pgc_connection *self, pgc_statement_id id, const pgc_parameters *parameters,
-                                 const char *schema, bool logged, pgc_deadline deadline);
+                                 const char *schema, pgc_schema_kind kind, pgc_deadline deadline);
 
 /* Lets the planner read whole tables in order, or forbids it again. A RESULT reply is spent. */
 pgc_reply pgc_connection_allow_scans(pgc_connection *self, bool allowed, pgc_deadline deadline);
@@ -92,7 +93,7 @@ pgc_reply pgc_connection_make_impatient(pgc_connection *self, bool impatient, pg
    And local_settings.sql, which goes before each unprepared statement, into libpq's queue; false if libpq refused it.
    impatient: see above. */
 bool pgc_connection_text(const pgc_connection *self, pgc_buffer *out, pgc_statement_id id, const char *schema,
-                         bool logged);
+                         pgc_schema_kind kind);
 bool pgc_connection_queue_settings(pgc_connection *self, bool impatient, pgc_deadline deadline);
 
 /* Runs SQL text as it stands; several statements are one transaction. The result is the last one's. */

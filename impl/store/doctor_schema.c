@@ -86,7 +86,7 @@ static int judge_version(pgc_doctor *self, const char *sql, char persistence) {
   }
   int ours = pgc_migrations_version(pgc_migrations_list());
   int version = atoi(PQgetvalue(result, 0, 0));
-  bool logged = is_true(result, 0, 1), same_cluster = is_true(result, 0, 2);
+  bool logged = is_true(result, 0, 1), same_cluster = is_true(result, 0, 2), coherent = is_true(result, 0, 3);
   PQclear(result);
   pgc_finding finding = {PGC_SEVERITY_OK, "schema", "the schema is there and current", NULL, ""};
   if (version != ours) {
@@ -101,7 +101,7 @@ static int judge_version(pgc_doctor *self, const char *sql, char persistence) {
                           version, ours);
 
   finding = (pgc_finding){PGC_SEVERITY_OK, "table", "the table is made as the setting table says", NULL, ""};
-  if (logged != self->session->logged) {
+  if (logged != self->session->kind.logged) {
     finding.severity = PGC_SEVERITY_ERROR;
     finding.finding = "the setting table disagrees with how the schema was made";
     finding.remedy = logged ? "set table=logged, or use another schema" : "set table=unlogged, or use another schema";
@@ -112,10 +112,19 @@ static int judge_version(pgc_doctor *self, const char *sql, char persistence) {
         logged ? "ALTER TABLE ... SET LOGGED, in a quiet hour" : "ALTER TABLE ... SET UNLOGGED, in a quiet hour";
   }
   pgc_findings_add_format(&self->findings, finding, "made with table=%s, the setting is table=%s, and %s.entries is %s",
-                          logged ? "logged" : "unlogged", self->session->logged ? "logged" : "unlogged", schema,
+                          logged ? "logged" : "unlogged", self->session->kind.logged ? "logged" : "unlogged", schema,
                           persistence == '\0'  ? "missing"
                           : persistence == 'p' ? "logged"
                                                : "unlogged");
+
+  finding = (pgc_finding){PGC_SEVERITY_OK, "coherence", "the schema is made as the setting coherence says", NULL, ""};
+  if (coherent != self->session->kind.coherent) {
+    finding.severity = PGC_SEVERITY_ERROR;
+    finding.finding = "the setting coherence disagrees with how the schema was made";
+    finding.remedy = coherent ? "set coherence=on, or use another schema" : "set coherence=off, or use another schema";
+  }
+  pgc_findings_add_format(&self->findings, finding, "made with coherence=%s, the setting is coherence=%s",
+                          coherent ? "on" : "off", self->session->kind.coherent ? "on" : "off");
   return version;
 }
 

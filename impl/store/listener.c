@@ -191,7 +191,7 @@ pgc_listener *pgc_listener_new(pgc_connect_plan *plan, pgc_connect_plan *store_p
   self->error = self->state = (pgcache_error)PGCACHE_ERROR_INIT;
   pgc_fail(&self->state, PGCACHE_UNAVAILABLE, "the near cache has no connection yet");
   self->session = (pgc_session){.schema = settings->schema,
-                                .logged = settings->logged,
+                                .kind = settings->kind,
                                 .namespace_name = settings->namespace_name,
                                 .stamps = &self->stamps,
                                 .error = &self->error};

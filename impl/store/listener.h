@@ -21,7 +21,7 @@ typedef struct pgc_listener pgc_listener;
 typedef struct pgc_listener_settings {
   const char *schema; /* these two must outlive the listener */
   const char *namespace_name;
-  bool logged;
+  pgc_schema_kind kind;
   int64_t staleness_us;   /* the bound */
   int64_t audit_us;       /* how often a few entries are compared with the store, 0: never */
   pgc_flights *flights;   /* told of what may end a load; in use until the listener is freed */

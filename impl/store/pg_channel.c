@@ -121,7 +121,7 @@ static bool channel_send(pgc_channel *base, pgc_sent *sent) {
   pgc_buffer text = PGC_BUFFER_INIT;
   bool taken = pgc_question_ask(&question, &sent->op, sent->step, &sent->error) == PGCACHE_OK;
   if (taken && (connection->mode != PGC_MODE_PREPARED || (connection->prepared & UINT64_C(1) << question.id) == 0))
-    taken = pgc_connection_text(connection, &text, question.id, self->session.schema, self->session.logged);
+    taken = pgc_connection_text(connection, &text, question.id, self->session.schema, self->session.kind);
   taken = taken && queue(self, sent, &question, (const char *)text.data);
   pgc_buffer_clear(&text);
   pgc_question_clear(&question);

@@ -68,7 +68,7 @@ pgcache_status pgc_doctor_ask(pgc_doctor *self, const char *sql, PGresult **resu
   pgc_buffer text = PGC_BUFFER_INIT;
   *result = NULL;
   pgc_buffer_append_text(&text, pgc_sql_statements_doctor_begin);
-  pgc_sql_resolve(&text, sql, session->schema, session->logged);
+  pgc_sql_resolve(&text, sql, session->schema, session->kind);
   pgc_buffer_append(&text, "", 1);
   pgcache_status status = text.failed                ? pgc_fail_memory(session->error)
                           : found == PQTRANS_INTRANS ? run_nested(session, (const char *)text.data, result)

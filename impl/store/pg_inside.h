@@ -40,7 +40,7 @@ typedef struct pgc_pg_store {
   const pgc_settings *settings; /* of the handle, which outlive its store */
   _Atomic(pgc_process *) process;
   char schema[PGC_SCHEMA_MAX + 1];
-  bool logged;
+  pgc_schema_kind kind;
   int64_t max_value_bytes;
   bool inline_values;
   int64_t patience_us;

@@ -61,7 +61,7 @@ pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const ch
   }
   const pgc_listener_settings listening = {.schema = settings->schema,
                                            .namespace_name = settings->namespace_name,
-                                           .logged = settings->logged,
+                                           .kind = settings->kind,
                                            .staleness_us = settings->near_staleness_ms * 1000,
                                            .audit_us = settings->near_audit_ms * 1000,
                                            .flights = flights,

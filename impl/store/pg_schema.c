@@ -12,17 +12,23 @@
 #include "pure/error.h"
 #include "pure/sql_text.h"
 
+static pgcache_status differs(pgc_session *session, const char *setting, bool is, const char *yes, const char *no) {
+  const char *made = is ? yes : no;
+  return pgc_fail(session->error, PGCACHE_SCHEMA_DIFFERS,
+                  "schema %s was made with %s=%s and the setting is %s=%s; set %s=%s, or use another schema",
+                  session->schema, setting, made, setting, is ? no : yes, setting, made);
+}
+
 /* Compares what is there with what this library works with. */
-static pgcache_status judge(pgc_session *session, int version, bool logged, int wanted) {
+static pgcache_status judge(pgc_session *session, int version, pgc_schema_kind kind, int wanted) {
   if (version > wanted)
     return pgc_fail(session->error, PGCACHE_SCHEMA_NEWER,
                     "schema %s has version %d and this library works with %d; upgrade the library", session->schema,
                     version, wanted);
-  if (logged != session->logged)
-    return pgc_fail(session->error, PGCACHE_SCHEMA_DIFFERS,
-                    "schema %s was made with table=%s and the setting is table=%s; set table=%s, or use another schema",
-                    session->schema, logged ? "logged" : "unlogged", session->logged ? "logged" : "unlogged",
-                    logged ? "logged" : "unlogged");
+  if (kind.logged != session->kind.logged)
+    return differs(session, "table", kind.logged, "logged", "unlogged");
+  if (kind.coherent != session->kind.coherent)
+    return differs(session, "coherence", kind.coherent, "on", "off");
   if (version < wanted)
     return pgc_fail(session->error, PGCACHE_SCHEMA_OLDER,
                     "schema %s has version %d and this library works with %d; run `pgcache upgrade`", session->schema,
@@ -133,10 +139,11 @@ pgcache_status pgc_schema_check(pgc_session *session) {
                       session->schema, PQntuples(result));
   } else {
     int32_t version, access = PGC_ACCESS_TABLES;
-    bool logged, same_cluster, standby, bounded;
+    bool same_cluster, standby, bounded;
+    pgc_schema_kind kind;
     status = pgc_session_int4(session, result, 0, 0, &version);
     if (status == PGCACHE_OK)
-      status = pgc_session_bool(session, result, 0, 1, &logged);
+      status = pgc_session_bool(session, result, 0, 1, &kind.logged);
     if (status == PGCACHE_OK)
       status = pgc_session_bool(session, result, 0, 2, &same_cluster);
     if (status == PGCACHE_OK)
@@ -153,9 +160,11 @@ pgcache_status pgc_schema_check(pgc_session *session) {
     if (status == PGCACHE_OK)
       status = pgc_session_bool(session, result, 0, 6, &bounded);
     if (status == PGCACHE_OK)
+      status = pgc_session_bool(session, result, 0, 7, &kind.coherent);
+    if (status == PGCACHE_OK)
       pgc_stamps_want(session->stamps, bounded);
     if (status == PGCACHE_OK)
-      status = judge(session, version, logged, pgc_migrations_version(pgc_migrations_list()));
+      status = judge(session, version, kind, pgc_migrations_version(pgc_migrations_list()));
     if (status == PGCACHE_OK && !same_cluster)
       status = adopt_cluster(session);
     if (status == PGCACHE_OK && access >= 0 && access < PGC_ACCESS_COUNT)
@@ -170,7 +179,7 @@ pgcache_status pgc_schema_check(pgc_session *session) {
 /* Runs SQL after putting the names in. */
 static pgcache_status run_resolved(pgc_session *session, const char *sql, PGresult **result) {
   pgc_buffer text = PGC_BUFFER_INIT;
-  pgc_sql_resolve_roles(&text, sql, session->schema, session->logged, session->roles);
+  pgc_sql_resolve_roles(&text, sql, session->schema, session->kind, session->roles);
   pgc_buffer_append(&text, "", 1);
   pgcache_status status =
       text.failed ? pgc_fail_memory(session->error) : pgc_session_run(session, (const char *)text.data, result);
@@ -189,10 +198,10 @@ static pgcache_status become_owner(pgc_session *session) {
 }
 
 /* The version that is there; 0 for none. The transaction is open, and the lock held. create: roles may be made, too. */
-static pgcache_status read_version(pgc_session *session, bool create, int *version, bool *logged) {
+static pgcache_status read_version(pgc_session *session, bool create, int *version, pgc_schema_kind *kind) {
   PGresult *result;
   *version = 0;
-  *logged = session->logged;
+  *kind = session->kind;
   pgcache_status status = run_resolved(session, pgc_sql_statements_begin_migration, &result);
   if (status != PGCACHE_OK)
     return status;
@@ -212,7 +221,8 @@ static pgcache_status read_version(pgc_session *session, bool create, int *versi
                       session->schema, PQntuples(result));
   } else {
     *version = atoi(PQgetvalue(result, 0, 0));
-    *logged = strcmp(PQgetvalue(result, 0, 1), "t") == 0;
+    kind->logged = strcmp(PQgetvalue(result, 0, 1), "t") == 0;
+    kind->coherent = strcmp(PQgetvalue(result, 0, 2), "t") == 0;
   }
   PQclear(result);
   return status;
@@ -220,15 +230,15 @@ static pgcache_status read_version(pgc_session *session, bool create, int *versi
 
 static pgcache_status migrate(pgc_session *session, pgc_migrations migrations, bool create) {
   int version;
-  bool logged;
-  pgcache_status status = read_version(session, create, &version, &logged);
+  pgc_schema_kind kind;
+  pgcache_status status = read_version(session, create, &version, &kind);
   if (status != PGCACHE_OK)
     return status;
   if (version == 0 && !create)
     return missing(session);
   pgcache_status outcome = PGCACHE_OK;
   if (version != 0) {
-    status = judge(session, version, logged, pgc_migrations_version(migrations));
+    status = judge(session, version, kind, pgc_migrations_version(migrations));
     if (status == PGCACHE_OK)
       outcome = PGCACHE_EXISTS;
     else if (status != PGCACHE_SCHEMA_OLDER)

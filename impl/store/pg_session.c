@@ -144,8 +144,7 @@ pgcache_status pgc_session_execute(pgc_session *self, pgc_statement_id id, const
     if (set.kind != PGC_REPLY_RESULT)
       return pgc_session_explain(self, &set);
   }
-  pgc_reply reply =
-      pgc_connection_execute(self->connection, id, parameters, self->schema, self->logged, self->deadline);
+  pgc_reply reply = pgc_connection_execute(self->connection, id, parameters, self->schema, self->kind, self->deadline);
   return pgc_session_judge(self, id, &reply, result);
 }
 

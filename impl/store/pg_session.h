@@ -18,7 +18,7 @@
 typedef struct pgc_session {
   pgc_connection *connection;
   const char *schema;
-  bool logged;
+  pgc_schema_kind kind;
   int64_t max_value_bytes;
   bool inline_values;
   const char *namespace_name; /* the handle's */

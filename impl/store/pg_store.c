@@ -101,7 +101,7 @@ static pgc_fault fault_of_acquire(pgcache_status status, bool waited_enough) {
 
 pgc_session pgc_pg_session(pgc_pg_store *self, pgc_process *here, pgc_deadline deadline, pgcache_error *error) {
   return (pgc_session){.schema = self->schema,
-                       .logged = self->logged,
+                       .kind = self->kind,
                        .max_value_bytes = self->max_value_bytes,
                        .inline_values = self->inline_values,
                        .namespace_name = self->namespace_name,
@@ -311,7 +311,7 @@ static pgc_pg_store *store_new(const pgc_settings *settings) {
   self->base = (pgc_store){.run = pg_run, .flights = pg_flights, .shutdown = pg_shutdown, .free = pg_free};
   self->settings = settings;
   memcpy(self->schema, settings->schema, sizeof self->schema);
-  self->logged = settings->logged;
+  self->kind = settings->kind;
   self->max_value_bytes = settings->max_value_bytes;
   self->inline_values = settings->inline_values;
   pgc_settings_roles(settings, &self->roles);

@@ -41,7 +41,7 @@ const struct {
 
 std::string resolved(const char *text, const std::string &schema) {
   pgc_buffer out = {};
-  pgc_sql_resolve_alone(&out, text, schema.c_str(), false);
+  pgc_sql_resolve_alone(&out, text, schema.c_str(), {false, true});
   const std::string copy(reinterpret_cast<const char *>(out.data), out.size);
   pgc_buffer_clear(&out);
   return copy;

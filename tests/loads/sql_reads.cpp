@@ -20,7 +20,7 @@ namespace {
 
 string text_of(const Store &store, pgc_statement_id id) {
   pgc_buffer text = PGC_BUFFER_INIT;
-  pgc_sql_resolve_alone(&text, pgc_statement_get(id)->sql[PGC_ACCESS_TABLES], store.schema().c_str(), false);
+  pgc_sql_resolve_alone(&text, pgc_statement_get(id)->sql[PGC_ACCESS_TABLES], store.schema().c_str(), {false, true});
   pgc_buffer_append(&text, "", 1);
   const string out = reinterpret_cast<const char *>(text.data);
   pgc_buffer_clear(&text);

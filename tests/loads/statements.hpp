@@ -23,7 +23,7 @@ namespace statements {
 inline std::string text(pgc_statement_id id, const std::string &schema, pgc_access access,
                         const std::vector<std::string> &parameters) {
   pgc_buffer resolved = PGC_BUFFER_INIT;
-  pgc_sql_resolve(&resolved, pgc_statement_get(id)->sql[access], schema.c_str(), false);
+  pgc_sql_resolve(&resolved, pgc_statement_get(id)->sql[access], schema.c_str(), {false, true});
   std::string sql(reinterpret_cast<const char *>(resolved.data), resolved.size);
   pgc_buffer_clear(&resolved);
   for (size_t i = parameters.size(); i > 0; i--) {

@@ -131,6 +131,11 @@ TEST_CASE("More than 64 MiB are not given but said", "[cursor]") {
   CHECK(size() == std::to_string(27892 * 2406));
   fill(1);
   CHECK(size() == "NULL");
+  store.pg.exec(store.sql("DELETE FROM {s}.changes"));
+  CHECK(size() == "0");
+  store.pg.exec(store.sql("INSERT INTO {s}.changes (slot, kind, event) SELECT 0, 0, "
+                          "string_agg(convert_to(repeat('x', 65000), 'UTF8'), '') FROM generate_series(1, 1040)"));
+  CHECK(size() == "NULL");
   poller.poll();
   CHECK(poller.poll().empty());
   CHECK(poller.last[6].empty());

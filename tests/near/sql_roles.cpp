@@ -54,7 +54,7 @@ struct Scene {
 /* The library's own statement, as this role executes it, with parameters in text. */
 std::vector<Row> run(Pg &pg, pgc_statement_id id, pgc_access access, const std::vector<string> &parameters) {
   pgc_buffer text = PGC_BUFFER_INIT;
-  pgc_sql_resolve(&text, pgc_statement_get(id)->sql[access], "c", false);
+  pgc_sql_resolve(&text, pgc_statement_get(id)->sql[access], "c", {false, true});
   const string sql(reinterpret_cast<const char *>(text.data), text.size);
   pgc_buffer_clear(&text);
   return pg.query(sql, parameters);
@@ -164,9 +164,6 @@ TEST_CASE("What a role gives to the functions harms nobody but itself", "[roles]
   /* A row of the future would be read by every poll and never be trimmed. */
   CHECK(tables.sqlstate("INSERT INTO c.changes (slot, xid, kind, event) VALUES (0, '99999999999', 0, '')") == "42501");
   CHECK(tables.sqlstate("INSERT INTO c.changes_0 (slot, kind, event) VALUES (0, 0, '')") == "42501");
-  CHECK(tables.sqlstate(
-            "INSERT INTO c.changes (slot, kind, event) VALUES (0, 0, convert_to(repeat('x', 2401), 'UTF8'))") ==
-        "23514");
   CHECK(tables.sqlstate("INSERT INTO c.changes (slot, kind, event) VALUES (3, 0, '')") == "23514");
   CHECK(tables.sqlstate("UPDATE c.changes SET event = ''") == "42501");
   CHECK(tables.sqlstate("DELETE FROM c.changes") == "42501");

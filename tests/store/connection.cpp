@@ -43,7 +43,7 @@ void check_not_sent(pgc_connection *self, pgc_reply_kind expected) {
   check("text", [&] { return pgc_connection_run(self, "SELECT 1", soon); });
   check("text with a parameter", [&] { return pgc_connection_run_with(self, "SELECT $1", "x", soon); });
   const auto execute = [&](pgc_statement_id id) {
-    return pgc_connection_execute(self, id, &none, "public", false, soon);
+    return pgc_connection_execute(self, id, &none, "public", {false, true}, soon);
   };
   self->prepared = 0;
   check("preparing", [&] { return execute(PGC_STATEMENT_CHECK_SCHEMA); });

@@ -48,7 +48,7 @@ std::vector<string> expected_pieces() {
 
 string resolve(const Store &store, const char *statement) {
   pgc_buffer sql = PGC_BUFFER_INIT;
-  pgc_sql_resolve(&sql, statement, store.schema().c_str(), false);
+  pgc_sql_resolve(&sql, statement, store.schema().c_str(), {false, true});
   const string text(reinterpret_cast<const char *>(sql.data), sql.size);
   pgc_buffer_clear(&sql);
   return text;
@@ -110,9 +110,9 @@ TEST_CASE("Doctor: a schema that was just made has nothing above info, for its o
        {"version",     "pooler",  "clock",         "standby",      "schema",   "table",      "pieces",
         "connections", "grants",  "owner",         "marker",       "versions", "autovacuum", "dead-rows",
         "hot-updates", "bloat",   "expired",       "transactions", "prepared", "slots",      "notifications",
-        "durability",  "changes", "invalidations", "near"})
+        "durability",  "changes", "invalidations", "near",         "coherence"})
     CHECK(fresh.of(check).size() == 1);
-  CHECK(fresh.findings.size() == 25);
+  CHECK(fresh.findings.size() == 26);
   for (const auto &finding : fresh.findings) {
     CHECK(finding.finding.size() > 10);
     CHECK(finding.evidence.size() > 5);
@@ -257,6 +257,11 @@ TEST_CASE("Doctor: a schema that is older or newer, of another kind, or from ano
   finding = examine(store.cache).the("schema");
   CHECK(finding.severity == "info");
   CHECK(has(finding.finding, "another cluster"));
+  CHECK(examine(store.cache).the("coherence").severity == "ok");
+  finding = examine(store.open({{"coherence", "off"}})).the("coherence");
+  CHECK(finding.severity == "error");
+  CHECK(finding.evidence == "made with coherence=on, the setting is coherence=off");
+  CHECK(finding.remedy == "set coherence=on, or use another schema");
   store.pg.exec(
       store.sql("UPDATE {s}.cache SET system_identifier = (SELECT system_identifier FROM pg_control_system())"));
 
@@ -303,6 +308,18 @@ TEST_CASE("Doctor: a role follows its remedies until it lacks nothing, and then 
   CHECK(rich.stats().entries == 0);
   store.pg.exec(store.sql("DELETE FROM {s}.marker"));
   CHECK(rich.put("k", "v") == PGCACHE_OK);
+}
+
+TEST_CASE("Doctor: a role that may call functions only is told what the schema is", "[doctor][roles]") {
+  Store store;
+  Role role("LOGIN");
+  store.pg.exec(store.sql("SELECT {s}.grant_access('" + role.name() + "', NULL, 'functions')"));
+  const Report report = examine(store.open({{"url", url_with({{"user", role.name()}})}}));
+  for (const char *check : {"schema", "table", "coherence"}) {
+    INFO(report.json());
+    REQUIRE(report.of(check).size() == 1);
+    CHECK(report.the(check).severity == "ok");
+  }
 }
 
 TEST_CASE("Doctor: each privilege that a role lacks is named, with what it ends", "[doctor]") {

@@ -48,7 +48,7 @@ Answer migrate(const string &schema, const std::vector<pgc_migration> &list, boo
   pgc_session session = {};
   session.connection = connection;
   session.schema = schema.c_str();
-  session.logged = logged;
+  session.kind = {logged, true};
   session.max_value_bytes = 1000;
   session.deadline = pgc_deadline_in(30000);
   session.error = &answer.error;

@@ -28,7 +28,7 @@ struct Entry {
 /* Expiry is made certain: a life is either far longer than the test or over before the next operation. */
 class Model {
 public:
-  explicit Model(uint64_t seed) : random_(seed) {}
+  Model(uint64_t seed, const Settings &settings) : random_(seed), store_(settings) {}
   void step();
   const std::vector<string> &log() const {
     return log_;
@@ -349,7 +349,7 @@ void Model::whole(const string &name, const Options &options) {
 TEST_CASE("Random operations do what a model in memory does", "[model][property]") {
   INFO("PGCACHE_TEST_SEED=" << seed());
   for (int run = 0; run < longer(2, 20); run++) {
-    Model model(seed() + static_cast<uint64_t>(run));
+    Model model(seed() + static_cast<uint64_t>(run), {{"coherence", run % 2 == 0 ? "on" : "off"}});
     const int steps = longer(1500, 20000);
     int done = 0;
     string trouble;

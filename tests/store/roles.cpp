@@ -422,7 +422,7 @@ TEST_CASE("[A81] Every statement of the data path has its functions, with its pa
     const string own = statement->sql[PGC_ACCESS_TABLES];
     const auto prepare = [&](Pg &pg, pgc_access access) {
       pgc_buffer text = PGC_BUFFER_INIT;
-      pgc_sql_resolve(&text, statement->sql[access], "c", false);
+      pgc_sql_resolve(&text, statement->sql[access], "c", {false, true});
       const string sql(reinterpret_cast<const char *>(text.data), text.size);
       pgc_buffer_clear(&text);
       Result prepared(PQprepare(pg.raw(), "s", sql.c_str(), 0, nullptr), PQclear);

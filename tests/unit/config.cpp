@@ -76,6 +76,7 @@ TEST_CASE("every setting is described completely", "[config]") {
                                        "schema",
                                        "namespace",
                                        "table",
+                                       "coherence",
                                        "values",
                                        "prepared",
                                        "app_role",
@@ -191,6 +192,7 @@ TEST_CASE("values within the limits are taken, values beyond are refused", "[con
        {"a", "!", "~", "a/b:c", std::string(63, 'n')},
        {"", " ", "a b", "a\tb", "\x7F", "\x80", "\xC3\xA4", std::string(64, 'n'), "a\n", "\x1F"}},
       {"table", {"unlogged", "logged"}, {"", "UNLOGGED", "unlogge", "loggedx", "temporary"}},
+      {"coherence", {"on", "off"}, {"", "ON", "none", "true"}},
       {"values", {"mixed", "inline"}, {"", "MIXED", "inlinex", "3k"}},
       {"prepared", {"on", "off"}, {"", "ON", "true", "1", "no"}},
       {"app_role",
@@ -371,6 +373,7 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
                                                                      {"schema", "s"},
                                                                      {"namespace", "n"},
                                                                      {"table", "logged"},
+                                                                     {"coherence", "off"},
                                                                      {"values", "inline"},
                                                                      {"prepared", "off"},
                                                                      {"app_role", "App-1"},
@@ -462,6 +465,18 @@ TEST_CASE("the environment sets what it has", "[config][environment]") {
   }
 }
 
+TEST_CASE("without coherence there is no near cache, whatever it may take", "[config][coherence]") {
+  Config config;
+  pgc_settings settings;
+  REQUIRE(pgcache_config_set(config, "near_max_bytes", "2000000", nullptr) == PGCACHE_OK);
+  REQUIRE(pgcache_config_set(config, "coherence", "off", nullptr) == PGCACHE_OK);
+  REQUIRE(pgc_settings_load(&settings, config, nullptr) == PGCACHE_OK);
+  CHECK_FALSE(settings.kind.coherent);
+  CHECK_FALSE(settings.kind.logged);
+  CHECK(settings.near_max_bytes == 0);
+  pgc_settings_clear(&settings);
+}
+
 TEST_CASE("settings are loaded in their types", "[config]") {
   Config config;
   pgc_settings settings;
@@ -470,7 +485,8 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(std::string(settings.url).empty());
     CHECK(std::string(settings.schema) == "pgcache");
     CHECK(std::string(settings.namespace_name) == "default");
-    CHECK_FALSE(settings.logged);
+    CHECK_FALSE(settings.kind.logged);
+    CHECK(settings.kind.coherent);
     CHECK_FALSE(settings.inline_values);
     CHECK(std::string(settings.owner_role) == "pgcache_owner");
     pgc_sql_roles roles;
@@ -558,7 +574,7 @@ TEST_CASE("settings are loaded in their types", "[config]") {
     CHECK(std::string(settings.url) == "host=/tmp password=x");
     CHECK(settings.schema == schema);
     CHECK(settings.namespace_name == name);
-    CHECK(settings.logged);
+    CHECK(settings.kind.logged);
     CHECK(settings.pool_min == 3);
     CHECK(settings.pool_max == 3);
     CHECK(settings.pool_max_lifetime_ms == 0);

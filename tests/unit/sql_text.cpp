@@ -8,17 +8,17 @@
 
 namespace {
 
-std::string resolve(const char *text, const char *schema = "s", bool logged = false) {
+std::string resolve(const char *text, const char *schema = "s", bool logged = false, bool coherent = true) {
   pgc_buffer buffer = PGC_BUFFER_INIT;
-  pgc_sql_resolve(&buffer, text, schema, logged);
+  pgc_sql_resolve(&buffer, text, schema, {logged, coherent});
   std::string out(reinterpret_cast<const char *>(buffer.data), buffer.size);
   pgc_buffer_clear(&buffer);
   return out;
 }
 
-std::string script(const char *schema, bool logged, bool inline_values = false) {
+std::string script(const char *schema, bool logged, bool inline_values = false, bool coherent = true) {
   pgc_buffer buffer = PGC_BUFFER_INIT;
-  pgc_migrations_script(&buffer, schema, logged, inline_values, nullptr);
+  pgc_migrations_script(&buffer, schema, {logged, coherent}, inline_values, nullptr);
   std::string out(reinterpret_cast<const char *>(buffer.data), buffer.size);
   pgc_buffer_clear(&buffer);
   return out;
@@ -49,7 +49,7 @@ TEST_CASE("the variables of SQL files are resolved", "[sql]") {
 
 TEST_CASE("in a statement that is a transaction of its own, now is its beginning", "[sql]") {
   pgc_buffer buffer = PGC_BUFFER_INIT;
-  pgc_sql_resolve_alone(&buffer, "FROM :\"schema\".t WHERE :logged AND x > :now", "s", true);
+  pgc_sql_resolve_alone(&buffer, "FROM :\"schema\".t WHERE :logged AND x > :now", "s", {true, true});
   CHECK(std::string(reinterpret_cast<const char *>(buffer.data), buffer.size) ==
         "FROM \"s\".t WHERE true AND x > now()");
   pgc_buffer_clear(&buffer);
@@ -75,6 +75,19 @@ TEST_CASE("other colons stay as they are", "[sql]") {
   CHECK(resolve("::logged") == "::logged"); /* a cast to a type of that name */
 }
 
+TEST_CASE("what tells near caches is left out where the schema is not coherent, and nothing else", "[sql][coherence]") {
+  const char *text = "a - 1\n-- @told\n, told (:now)\n-- @end\n-- b :logged\n-- @told\n, x\n-- @end\nc --";
+  CHECK(resolve(text) ==
+        "a - 1\n-- @told\n, told (statement_timestamp())\n-- @end\n-- b false\n-- @told\n, x\n-- @end\nc --");
+  CHECK(resolve(text, "s", false, false) == "a - 1\n-- @end\n-- b false\n-- @end\nc --");
+  CHECK(resolve("VALUES (:coherent)") == "VALUES (true)");
+  CHECK(resolve("VALUES (:coherent)", "s", true, false) == "VALUES (false)");
+  /* Each statement that writes entries, and each function made of one: all of them, and none at all. */
+  CHECK(count(script("s", false), ", told AS (") == 12);
+  CHECK(count(script("s", false, false, false), ", told AS (") == 0);
+  CHECK(count(script("s", false, false, false), "-- @told") == 0);
+}
+
 TEST_CASE("the script makes a schema and leaves no variable open", "[sql]") {
   for (bool logged : {false, true}) {
     const std::string text = script("my_cache", logged);
@@ -86,7 +99,7 @@ TEST_CASE("the script makes a schema and leaves no variable open", "[sql]") {
     CHECK(test::contains(text, "'my_cache.version_seq'"));
     CHECK(test::contains(text, "CREATE UNLOGGED TABLE \"my_cache\".entries") == !logged);
     for (const char *open :
-         {":\"schema\"", ":'version_seq'", ":'entries'", ":persistence TABLE", " :logged,", "(:logged"})
+         {":\"schema\"", ":'version_seq'", ":'entries'", ":persistence TABLE", " :logged,", "(:logged", " :coherent"})
       CHECK_FALSE(test::contains(text, open));
   }
 }
@@ -94,7 +107,7 @@ TEST_CASE("the script makes a schema and leaves no variable open", "[sql]") {
 TEST_CASE("the script makes the roles first and lets the application in last", "[sql]") {
   const pgc_sql_roles roles = {"my-app", "a,b", "tables", "my.owner", "quiet"};
   pgc_buffer buffer = PGC_BUFFER_INIT;
-  pgc_migrations_script(&buffer, "s", false, false, &roles);
+  pgc_migrations_script(&buffer, "s", {false, true}, false, &roles);
   const std::string text(reinterpret_cast<const char *>(buffer.data), buffer.size);
   pgc_buffer_clear(&buffer);
   CHECK(text.find("'my.owner'") < text.find("CREATE UNLOGGED TABLE"));

@@ -81,6 +81,7 @@ BEGIN
   VALUES (raised, gen_random_uuid(),
           (SELECT array_agg(x.xid) FROM pg_snapshot_xip(pg_current_snapshot()) x(xid)
             WHERE x.xid::xid IN (SELECT p.transaction FROM pg_prepared_xacts p)));
+  ANALYZE :"schema".marker; -- as when it was made
   RETURN raised;
 END $$;
 
@@ -244,14 +245,14 @@ CREATE TRIGGER change_nonce AFTER TRUNCATE ON :"schema".changes
 -- What a connection asks first, whoever it is. $1 its namespace. See check_schema.sql.
 CREATE FUNCTION :"schema".check_schema(text)
 RETURNS TABLE (schema_version integer, logged boolean, same_cluster boolean, keyed_digests boolean, standby boolean,
-               bounded boolean)
+               bounded boolean, coherent boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
   SELECT c.schema_version, c.logged, c.system_identifier = (SELECT s.system_identifier FROM pg_control_system() s),
          EXISTS (SELECT FROM :"schema".namespaces n WHERE n.name = $1 AND n.settings ->> 'digests' = 'keyed'),
-         pg_is_in_recovery(), :"schema".is_bounded()
+         pg_is_in_recovery(), :"schema".is_bounded(), c.coherent
     FROM :"schema".cache c;
 END $$;
 

@@ -27,8 +27,11 @@ WITH m AS MATERIALIZED (
                   WHERE i.digest = ANY (e.dependencies) AND i.xid >= e.asof
                     AND (e.snapshot IS NULL OR NOT pg_visible_in_snapshot(i.xid, e.snapshot)))
   RETURNING e.version
-), told AS (
+)
+-- @told
+, told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
   SELECT m.slot, 0, uuid_send($1::uuid) || int8send(w.version) FROM m CROSS JOIN written w
 )
+-- @end
 SELECT w.version FROM m LEFT JOIN written w ON true

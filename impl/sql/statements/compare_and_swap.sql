@@ -21,8 +21,11 @@ WITH written AS (
                       WHERE i.digest = ANY (e.dependencies) AND i.xid >= e.asof
                         AND (e.snapshot IS NULL OR NOT pg_visible_in_snapshot(i.xid, e.snapshot)) OFFSET 0)
   RETURNING e.version, m.slot
-), told AS (
+)
+-- @told
+, told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
   SELECT w.slot, 0, uuid_send($1::uuid) || int8send(w.version) FROM written w
 )
+-- @end
 SELECT w.version FROM :"schema".marker m LEFT JOIN written w ON true

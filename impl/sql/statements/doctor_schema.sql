@@ -8,4 +8,4 @@ SELECT n.oid IS NOT NULL, c.oid IS NOT NULL, e.relpersistence, pg_is_in_recovery
   LEFT JOIN pg_namespace n ON n.nspname = :'schema'
   LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'cache' AND c.relkind = 'r'
   LEFT JOIN pg_class e ON e.relnamespace = n.oid AND e.relname = 'entries' AND e.relkind IN ('r', 'p')
-  LEFT JOIN pg_proc f ON f.pronamespace = n.oid AND f.proname = 'check_schema' AND f.pronargs = 0
+  LEFT JOIN pg_proc f ON f.pronamespace = n.oid AND f.proname = 'check_schema' AND f.pronargs = 1

@@ -21,8 +21,11 @@ WITH standing_in AS MATERIALIZED (
   RETURNING 1
 ), ended AS (
   SELECT FROM failed UNION ALL SELECT FROM gone
-), told AS (
+)
+-- @told
+, told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
   SELECT coalesce((SELECT m.slot FROM :"schema".marker m), 0), 3, uuid_send($1::uuid) FROM ended
 )
+-- @end
 SELECT EXISTS (SELECT FROM ended)

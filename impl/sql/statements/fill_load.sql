@@ -40,11 +40,14 @@ WITH m AS MATERIALIZED (
          dependencies = EXCLUDED.dependencies, value = EXCLUDED.value
    WHERE e.version = (SELECT j.version FROM judged j)
   RETURNING e.version
-), told AS (
+)
+-- @told
+, told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
   SELECT m.slot, CASE WHEN w.version IS NULL THEN 3 ELSE 0 END,
          CASE WHEN w.version IS NULL THEN uuid_send($1::uuid) ELSE uuid_send($1::uuid) || int8send(w.version) END
     FROM m CROSS JOIN judged j LEFT JOIN written w ON true
 )
+-- @end
 SELECT w.version, (CASE WHEN w.version IS NULL THEN coalesce(j.reason, 1) ELSE 0 END)::smallint
   FROM m LEFT JOIN judged j ON true LEFT JOIN written w ON true

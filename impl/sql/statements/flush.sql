@@ -26,7 +26,9 @@ WITH loading AS MATERIALIZED (
   RETURNING e.digest,
             coalesce((SELECT m.epoch FROM :"schema".marker m)::bigint << 47 | nextval(:'version_seq'),
                      9223372036854775807) AS version
-), told AS (
+)
+-- @told
+, told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
   SELECT coalesce((SELECT m.slot FROM :"schema".marker m), 0), g.kind, string_agg(g.event, '')
     FROM (SELECT 0 AS kind, uuid_send(n.digest) || int8send(n.version) AS event, row_number() OVER () - 1 AS number FROM gone n
@@ -34,6 +36,7 @@ WITH loading AS MATERIALIZED (
           SELECT 3, uuid_send(n.digest), row_number() OVER () - 1 FROM ended n) g
    GROUP BY g.kind, g.number / 100
 )
+-- @end
 SELECT CASE WHEN $1::uuid = '00000000-0000-0000-0000-000000000000' THEN $3::int ELSE (SELECT count(*) FROM found) END,
        (SELECT count(*) FROM gone),
        CASE WHEN $1::uuid = '00000000-0000-0000-0000-000000000000' THEN '00000000-0000-0000-0000-000000000001'

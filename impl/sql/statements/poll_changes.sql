@@ -28,7 +28,8 @@ SELECT pg_current_snapshot()::text,
   FROM :"schema".marker m CROSS JOIN :"schema".cache c
  CROSS JOIN LATERAL (
    SELECT max(f.bytes) AS bytes, string_agg(f.frame, '') FILTER (WHERE f.bytes <= 67108864) AS frames
-     FROM (SELECT int2send(n.kind) || int4send(octet_length(n.event)) || n.event AS frame,
+     FROM (SELECT CASE WHEN octet_length(n.event) <= 67108864 -- a longer one is not even read
+                       THEN int2send(n.kind) || int4send(octet_length(n.event)) || n.event END AS frame,
                   sum(6 + octet_length(n.event)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes
              FROM (
                SELECT s.kind, s.event FROM :"schema".changes s

@@ -29,8 +29,11 @@ WITH m AS MATERIALIZED (
          namespace = EXCLUDED.namespace, key = EXCLUDED.key, snapshot = EXCLUDED.snapshot,
          dependencies = EXCLUDED.dependencies, value = EXCLUDED.value
   RETURNING e.version
-), told AS (
+)
+-- @told
+, told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
   SELECT m.slot, 0, uuid_send($1::uuid) || int8send(w.version) FROM m CROSS JOIN written w
 )
+-- @end
 SELECT w.version FROM written w

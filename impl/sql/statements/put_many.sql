@@ -30,10 +30,13 @@ WITH m AS MATERIALIZED (
          namespace = EXCLUDED.namespace, key = EXCLUDED.key, snapshot = EXCLUDED.snapshot,
          dependencies = EXCLUDED.dependencies, value = EXCLUDED.value
   RETURNING e.digest, e.version
-), told AS (
+)
+-- @told
+, told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
   SELECT m.slot, 0, string_agg(uuid_send(w.digest) || int8send(w.version), '')
     FROM m CROSS JOIN (SELECT n.*, row_number() OVER () - 1 AS number FROM written n) w
    GROUP BY m.slot, w.number / 100
 )
+-- @end
 SELECT w.digest, w.version FROM written w

@@ -1,1 +1,1 @@
-SELECT c.schema_version, c.logged FROM :"schema".cache c
+SELECT c.schema_version, c.logged, c.coherent FROM :"schema".cache c

@@ -24,8 +24,11 @@ WITH loading AS MATERIALIZED (
   SELECT g.alive, g.version FROM gone g
   UNION ALL
   SELECT r.alive, r.version FROM loading l CROSS JOIN LATERAL :"schema".remove_loading(ARRAY[l.digest]) r
-), told AS (
+)
+-- @told
+, told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
   SELECT coalesce((SELECT m.slot FROM :"schema".marker m), 0), 0, uuid_send($1::uuid) || int8send(r.version) FROM removed r
 )
+-- @end
 SELECT r.alive FROM removed r

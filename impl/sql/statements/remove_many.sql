@@ -24,11 +24,14 @@ WITH loading AS MATERIALIZED (
   SELECT g.* FROM gone g
   UNION ALL
   SELECT r.* FROM loading l CROSS JOIN LATERAL :"schema".remove_loading(CASE WHEN l.found THEN $1::uuid[] END) r
-), told AS (
+)
+-- @told
+, told AS (
   INSERT INTO :"schema".changes (slot, kind, event)
   SELECT coalesce((SELECT m.slot FROM :"schema".marker m), 0), 0,
          string_agg(uuid_send(g.digest) || int8send(g.version), '')
     FROM (SELECT n.*, row_number() OVER () - 1 AS number FROM removed n) g
    GROUP BY g.number / 100
 )
+-- @end
 SELECT g.digest, g.alive FROM removed g
