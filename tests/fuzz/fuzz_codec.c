@@ -63,7 +63,7 @@ static void resolve(const uint8_t *data, size_t size) {
   memcpy(text, data, size);
   text[size] = '\0';
   pgc_buffer out = PGC_BUFFER_INIT;
-  pgc_sql_resolve(&out, text, "schema", true);
+  pgc_sql_resolve(&out, text, "schema", (pgc_schema_kind){true, false});
   REQUIRE(!out.failed);
   if (strchr(text, ':') == NULL)
     REQUIRE(out.size == strlen(text) && (out.size == 0 || memcmp(out.data, text, out.size) == 0));
