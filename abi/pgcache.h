@@ -764,9 +764,10 @@ typedef enum pgcache_flush_scope {
 PGCACHE_API pgcache_status pgcache_flush(pgcache *self, int64_t *removed, pgcache_flush_scope scope,
                                          const pgcache_options *options, pgcache_error *error);
 
-/* Walks the whole table now, without pauses, in many short statements: deletes expired rows of all namespaces (an entry
-   that is refreshed meanwhile stays), and evicts what is above the limits, see pgcache_set_limits(). While a janitor is at
-   work, it may only delete expired rows, beside it, and leave the limits to the janitor.
+/* Walks the whole table now, in many short statements: deletes expired rows of all namespaces (an entry that is refreshed
+   meanwhile stays), and evicts what is above the limits, see pgcache_set_limits(). Takes 15% of one of the server's
+   cores, or what the setting `cleanup_share` allows if that is more; in the second half of its deadline, all it can. While a
+   janitor is at work, it may only delete expired rows, beside it, and leave the limits to the janitor.
    Out: removed (optional), how many expired rows, also after an error; with those that were evicted see
    pgcache_cleanup_some().
    Returns PGCACHE_OK or a common status: after an error there may be more to delete. Since 1.0. */

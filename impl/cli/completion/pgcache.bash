@@ -7,7 +7,7 @@ _pgcache() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
   local commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats top import doctor init upgrade keygen local version help'
   local local_commands='start stop status url psql'
-  local settings='--url --schema --namespace --table --values --prepared --app-role --app-namespaces
+  local settings='--url --schema --namespace --table --coherence --values --prepared --app-role --app-namespaces
     --grants --owner-role --pool-min --pool-max --pool-max-lifetime-ms
     --pool-idle-ms --async-connections --async-requests-max --async-bytes-max
     --breaker-failures --breaker-pause-ms --on-error --timeout-ms --maintenance-timeout-ms --default-ttl-ms --max-value-bytes
@@ -65,7 +65,7 @@ _pgcache() {
       mapfile -t COMPREPLY < <(compgen -W 'mixed inline' -- "$current")
       return
       ;;
-    --prepared | --guard | --log-keys)
+    --coherence | --prepared | --guard | --log-keys)
       mapfile -t COMPREPLY < <(compgen -W 'on off' -- "$current")
       return
       ;;
