@@ -317,7 +317,7 @@ typedef enum pgcache_status {
   PGCACHE_SCHEMA_OLDER = -15,         /* the schema is older than the library: call pgcache_upgrade() */
   PGCACHE_SCHEMA_NEWER = -16,         /* the schema is newer than the library: upgrade the library */
   PGCACHE_SCHEMA_CHANGED = -17,       /* something in the schema was changed or dropped by hand */
-  PGCACHE_SCHEMA_DIFFERS = -18,       /* the setting `table` or `digests` disagrees with the schema */
+  PGCACHE_SCHEMA_DIFFERS = -18,       /* the setting `table`, `coherence` or `digests` disagrees with the schema */
   PGCACHE_NOT_A_COUNTER = -19,        /* increment: the entry does not hold a decimal 64-bit integer */
   PGCACHE_OVERFLOW = -20,             /* increment: the result does not fit 64 bits; the entry is unchanged */
   PGCACHE_CONFLICT = -21,             /* the server gave up a conflict (deadlock, lock) repeatedly; nothing was changed */
@@ -766,8 +766,9 @@ PGCACHE_API pgcache_status pgcache_flush(pgcache *self, int64_t *removed, pgcach
 
 /* Walks the whole table now, in many short statements: deletes expired rows of all namespaces (an entry that is refreshed
    meanwhile stays), and evicts what is above the limits, see pgcache_set_limits(). Takes 15% of one of the server's
-   cores, or what the setting `cleanup_share` allows if that is more; in the second half of its deadline, all it can. While a
-   janitor is at work, it may only delete expired rows, beside it, and leave the limits to the janitor.
+   cores, or what the setting `cleanup_share` allows if that is more; in the second half of its deadline, all it can: a walk
+   that needs more time ends with PGCACHE_TIMEOUT. While a janitor is at work, it may only delete expired rows, beside it and
+   without pauses, and leave the limits to the janitor.
    Out: removed (optional), how many expired rows, also after an error; with those that were evicted see
    pgcache_cleanup_some().
    Returns PGCACHE_OK or a common status: after an error there may be more to delete. Since 1.0. */

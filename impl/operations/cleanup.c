@@ -18,6 +18,7 @@
 /* The share of a core, in percent, that cleanup takes on demand, unless the setting cleanup_share is higher: without pauses the
    p99 of who reads meanwhile doubled, with this it grew by at most half (`ci/bench --only latency`). */
 #define DEMAND_SHARE 15
+#define PAUSE_MAX_US 100000 /* nobody wakes who pauses */
 
 /* The same for a slice on a writer's way. Nobody is kept from going on with the walk. What it may cost the writer at the
    worst, when the server is slow, is its deadline; and a walk begins this way at most so often. */
@@ -45,12 +46,15 @@ pgcache_status pgc_clean_slice(pgc_call *call, bool anew, int64_t due_ms) {
 /* A pause after a slice that left something to do, if it is not too late for one. */
 static void make_way(const pgc_call *call, pgc_deadline latest) {
   int64_t setting = call->cache->settings.cleanup_share, share = setting > DEMAND_SHARE ? setting : DEMAND_SHARE;
-  int64_t pause_us = call->op.u.slice.spent_us * (100 - share) / share, left_us = latest - pgc_monotonic_us();
-  if (call->op.u.slice.finished || left_us <= 0)
-    return;
+  int64_t spent_us = call->op.u.slice.spent_us, left_us = latest - pgc_monotonic_us();
+  if (call->op.u.slice.finished || call->cache->borrows || spent_us <= 0 || left_us <= 0)
+    return; /* in the application's transaction rows are locked until its end */
+  int64_t pause_us = (spent_us < PAUSE_MAX_US ? spent_us : PAUSE_MAX_US) * (100 - share) / share;
+  if (pause_us > PAUSE_MAX_US)
+    pause_us = PAUSE_MAX_US;
   if (pause_us > left_us)
     pause_us = left_us;
-  const struct timespec pause = {pause_us / 1000000, pause_us % 1000000 * 1000};
+  const struct timespec pause = {0, pause_us * 1000};
   nanosleep(&pause, NULL);
 }
 

@@ -271,7 +271,7 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "file:/path, env:NAME, or nothing",
         "Where the secret keys are, never the keys themselves; `pgcache keygen` makes one."),
     [PGC_SETTING_CLEANUP_SHARE] = INTEGER("cleanup_share", "PGCACHE_CLEANUP_SHARE", "10", 1, 100,
-        "How much of one of the server's processor cores a janitor takes while it walks the table, in percent."),
+        "How much of one of the server's processor cores a janitor takes while it walks the table, in percent; cleanup on demand: 15 at least."),
     [PGC_SETTING_CLEANUP_CHANCE] = INTEGER("cleanup_chance", "PGCACHE_CLEANUP_CHANCE", "0", 0, 1000000,
         "For processes that live too briefly for a janitor: one of so many writes does a slice of cleanup; 0 is never."),
     [PGC_SETTING_ACCESS_STAMP_MS] = INTEGER("access_stamp_ms", "PGCACHE_ACCESS_STAMP_MS", "60000", 1, 86400000,

@@ -8,8 +8,6 @@
 #include <stddef.h>
 #include <string.h>
 
-static const char told[] = "-- @told", told_end[] = "-- @end";
-
 static void resolve(pgc_buffer *out, const char *text, const char *schema, pgc_schema_kind kind,
                     const pgc_sql_roles *roles, const char *now) {
   const struct {
@@ -35,12 +33,13 @@ static void resolve(pgc_buffer *out, const char *text, const char *schema, pgc_s
       {":now", "", now, ""},
   };
 
+  const char *other = kind.coherent ? "-- @untold" : "-- @told";
   for (const char *rest = text; *rest != '\0';) {
     size_t plain = strcspn(rest, ":-");
     pgc_buffer_append(out, rest, plain);
     rest += plain;
-    if (!kind.coherent && strncmp(rest, told, sizeof told - 1) == 0) {
-      const char *end = strstr(rest, told_end);
+    if (strncmp(rest, other, strlen(other)) == 0) {
+      const char *end = strstr(rest, "-- @end");
       rest = end != NULL ? end : rest + strlen(rest);
       continue;
     }

@@ -23,7 +23,8 @@ typedef struct pgc_schema_kind {
      :persistence    UNLOGGED, or nothing for a logged table
      :logged, :coherent  true or false
      :now            the beginning of the statement, statement_timestamp()
-   A part between the lines "-- @told" and "-- @end" is left out where the schema is not coherent.
+   A part between the lines "-- @told" and "-- @end" is left out where the schema is not coherent, one between "-- @untold" and
+   "-- @end" where it is.
    The schema has been checked to be a plain lower-case identifier. */
 void pgc_sql_resolve(pgc_buffer *out, const char *text, const char *schema, pgc_schema_kind kind);
 

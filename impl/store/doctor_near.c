@@ -57,7 +57,7 @@ void pgc_doctor_near(pgc_doctor *self) {
   bool elsewhere = self->op->u.doctor.listens_elsewhere;
   if (max_bytes == 0)
     pgc_findings_add(&self->findings, (pgc_finding){PGC_SEVERITY_OK, "near", "the near cache is switched off",
-                                                    "near_max_bytes is 0", ""});
+                                                    "near_max_bytes is 0, or coherence=off", ""});
   else if (self->op->u.doctor.listener != NULL)
     judge_listener(self);
   else if (self->pooler && !elsewhere)

@@ -138,12 +138,11 @@ pgcache_status pgc_schema_check(pgc_session *session) {
     status = pgc_fail(session->error, PGCACHE_SCHEMA_CHANGED, "table %s.cache must have one row; it has %d",
                       session->schema, PQntuples(result));
   } else {
-    int32_t version, access = PGC_ACCESS_TABLES;
+    int32_t version, made, access = PGC_ACCESS_TABLES;
     bool same_cluster, standby, bounded;
-    pgc_schema_kind kind;
     status = pgc_session_int4(session, result, 0, 0, &version);
     if (status == PGCACHE_OK)
-      status = pgc_session_bool(session, result, 0, 1, &kind.logged);
+      status = pgc_session_int4(session, result, 0, 1, &made);
     if (status == PGCACHE_OK)
       status = pgc_session_bool(session, result, 0, 2, &same_cluster);
     if (status == PGCACHE_OK)
@@ -160,11 +159,10 @@ pgcache_status pgc_schema_check(pgc_session *session) {
     if (status == PGCACHE_OK)
       status = pgc_session_bool(session, result, 0, 6, &bounded);
     if (status == PGCACHE_OK)
-      status = pgc_session_bool(session, result, 0, 7, &kind.coherent);
-    if (status == PGCACHE_OK)
       pgc_stamps_want(session->stamps, bounded);
     if (status == PGCACHE_OK)
-      status = judge(session, version, kind, pgc_migrations_version(pgc_migrations_list()));
+      status = judge(session, version, (pgc_schema_kind){.logged = (made & 1) != 0, .coherent = (made & 2) != 0},
+                     pgc_migrations_version(pgc_migrations_list()));
     if (status == PGCACHE_OK && !same_cluster)
       status = adopt_cluster(session);
     if (status == PGCACHE_OK && access >= 0 && access < PGC_ACCESS_COUNT)

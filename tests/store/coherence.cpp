@@ -132,3 +132,49 @@ TEST_CASE("A handle and a schema that disagree on coherence do not come together
     CHECK(store.cache.init() == PGCACHE_EXISTS);
   }
 }
+
+namespace {
+
+/* Makes the schema anew, with other settings. */
+void make_anew(Store &store, const Settings &settings) {
+  store.pg.exec(store.sql("DROP SCHEMA {s} CASCADE"));
+  REQUIRE(store.open(settings).init() == PGCACHE_OK);
+}
+
+} // namespace
+
+TEST_CASE("Another schema in the place of one without coherence: no write goes there without an event",
+          "[coherence][changed]") {
+  for (const char *prepared : {"on", "off"}) {
+    INFO(prepared);
+    Store store(Settings{{"coherence", "off"}, {"prepared", prepared}});
+    REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+    make_anew(store, {{"coherence", "on"}, {"prepared", prepared}});
+    const Answer first = store.cache.put("k", "w"), second = store.cache.put("k", "w");
+    INFO(first << second);
+    CHECK((first == PGCACHE_SCHEMA_CHANGED || first == PGCACHE_SCHEMA_DIFFERS));
+    CHECK(second == PGCACHE_SCHEMA_DIFFERS);
+    CHECK(store.pg.one(store.sql("SELECT count(*) FROM {s}.entries")) == "0");
+  }
+}
+
+TEST_CASE("Another schema, without coherence, in the place of one: near caches give nothing of the old one",
+          "[coherence][changed]") {
+  Store store(Settings{{"near_max_bytes", "16777216"}});
+  REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
+  REQUIRE(eventually([&] {
+    store.cache.get("k");
+    return store.cache.counters().near_hits > 0;
+  }));
+  make_anew(store, OFF);
+  REQUIRE(store.open(OFF).put("k", "new") == PGCACHE_OK);
+  sleep_ms(2500); /* the bound and more */
+  const int64_t hits = store.cache.counters().near_hits;
+  for (int i = 0; i < 20; i++) {
+    const Answer got = store.cache.get("k");
+    INFO(got);
+    CHECK((got.status < 0 || got.bytes() == "new"));
+    sleep_ms(10);
+  }
+  CHECK(store.cache.counters().near_hits == hits);
+}

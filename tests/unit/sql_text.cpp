@@ -76,16 +76,18 @@ TEST_CASE("other colons stay as they are", "[sql]") {
 }
 
 TEST_CASE("what tells near caches is left out where the schema is not coherent, and nothing else", "[sql][coherence]") {
-  const char *text = "a - 1\n-- @told\n, told (:now)\n-- @end\n-- b :logged\n-- @told\n, x\n-- @end\nc --";
-  CHECK(resolve(text) ==
-        "a - 1\n-- @told\n, told (statement_timestamp())\n-- @end\n-- b false\n-- @told\n, x\n-- @end\nc --");
-  CHECK(resolve(text, "s", false, false) == "a - 1\n-- @end\n-- b false\n-- @end\nc --");
+  const char *text = "a - 1\n-- @told\n, told (:now)\n-- @end\n-- b :logged\n-- @untold\n, x :now\n-- @end\nc --";
+  CHECK(resolve(text) == "a - 1\n-- @told\n, told (statement_timestamp())\n-- @end\n-- b false\n-- @end\nc --");
+  CHECK(resolve(text, "s", false, false) ==
+        "a - 1\n-- @end\n-- b false\n-- @untold\n, x statement_timestamp()\n-- @end\nc --");
   CHECK(resolve("VALUES (:coherent)") == "VALUES (true)");
   CHECK(resolve("VALUES (:coherent)", "s", true, false) == "VALUES (false)");
   /* Each statement that writes entries, and each function made of one: all of them, and none at all. */
   CHECK(count(script("s", false), ", told AS (") == 12);
   CHECK(count(script("s", false, false, false), ", told AS (") == 0);
   CHECK(count(script("s", false, false, false), "-- @told") == 0);
+  CHECK(count(script("s", false), "untold") == 0);
+  CHECK(count(script("s", false, false, false), ", untold AS (") == 12);
 }
 
 TEST_CASE("the script makes a schema and leaves no variable open", "[sql]") {

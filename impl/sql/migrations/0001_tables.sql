@@ -24,6 +24,11 @@ CREATE TABLE :"schema".cache (
   created_at        timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- @untold
+-- Statements that leave no events name it, and fail where it is not.
+ALTER TABLE :"schema".cache ADD COLUMN untold boolean;
+-- @end
+
 -- Present only while the unlogged tables are intact: a crash or a fail-over empties it, and nothing is written before
 -- new_epoch() has raised the logged epoch and put the row back. So a version never repeats, although the sequence does.
 CREATE UNLOGGED TABLE :"schema".marker (

@@ -28,4 +28,7 @@ WITH written AS (
   SELECT w.slot, 0, uuid_send($1::uuid) || int8send(w.version) FROM written w
 )
 -- @end
+-- @untold
+, untold AS (SELECT c.untold FROM :"schema".cache c)
+-- @end
 SELECT w.version FROM :"schema".marker m LEFT JOIN written w ON true

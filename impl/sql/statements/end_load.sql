@@ -28,4 +28,7 @@ WITH standing_in AS MATERIALIZED (
   SELECT coalesce((SELECT m.slot FROM :"schema".marker m), 0), 3, uuid_send($1::uuid) FROM ended
 )
 -- @end
+-- @untold
+, untold AS (SELECT c.untold FROM :"schema".cache c)
+-- @end
 SELECT EXISTS (SELECT FROM ended)

@@ -49,5 +49,8 @@ WITH m AS MATERIALIZED (
     FROM m CROSS JOIN judged j LEFT JOIN written w ON true
 )
 -- @end
+-- @untold
+, untold AS (SELECT c.untold FROM :"schema".cache c)
+-- @end
 SELECT w.version, (CASE WHEN w.version IS NULL THEN coalesce(j.reason, 1) ELSE 0 END)::smallint
   FROM m LEFT JOIN judged j ON true LEFT JOIN written w ON true

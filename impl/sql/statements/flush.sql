@@ -37,6 +37,9 @@ WITH loading AS MATERIALIZED (
    GROUP BY g.kind, g.number / 100
 )
 -- @end
+-- @untold
+, untold AS (SELECT c.untold FROM :"schema".cache c)
+-- @end
 SELECT CASE WHEN $1::uuid = '00000000-0000-0000-0000-000000000000' THEN $3::int ELSE (SELECT count(*) FROM found) END,
        (SELECT count(*) FROM gone),
        CASE WHEN $1::uuid = '00000000-0000-0000-0000-000000000000' THEN '00000000-0000-0000-0000-000000000001'

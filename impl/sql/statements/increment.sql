@@ -48,4 +48,7 @@ WITH m AS MATERIALIZED (
   SELECT m.slot, 0, uuid_send($1::uuid) || int8send(w.version) FROM m CROSS JOIN written w
 )
 -- @end
+-- @untold
+, untold AS (SELECT c.untold FROM :"schema".cache c)
+-- @end
 SELECT w.number, w.version FROM m LEFT JOIN written w ON true

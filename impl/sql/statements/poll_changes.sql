@@ -1,7 +1,7 @@
 -- What has changed since a snapshot. $1 the cursor, a snapshot's text; '': there is none yet, so no events.
 -- One row: the snapshot to go on from; the stream's nonce: with another one than before the cursor means nothing; the floor:
 -- a cursor whose position is below it has missed events; whether nobody is the relay; whether the queue of notifications is
--- so full that nothing should be sent; the channel; the events as frames, see pure/changes.h: NULL when they have more than
+-- so full that nothing should be sent; the channel, '': there is no stream; the events as frames, see pure/changes.h: NULL when they have more than
 -- 64 MiB; whether there may be roles that are kept to some namespaces, and so are not to be believed about others. No row: the marker is gone, and nothing can be said before new_epoch().
 -- A row of `changes` was not seen by the cursor exactly if its transaction is not below the snapshot's xmax, or is one of
 -- those that were in progress. Compared with the lowest in progress alone, a long transaction of anybody would have all read
@@ -23,14 +23,14 @@ SELECT pg_current_snapshot()::text,
        m.floor,
        NOT EXISTS (SELECT FROM :"schema".relay r WHERE r.until > (SELECT clock_timestamp()) -- by the index
                                                     AND r.until <= (SELECT clock_timestamp()) + interval '1 minute'),
-       pg_notification_queue_usage() > 0.01, c.notify_channel,
+       pg_notification_queue_usage() > 0.01, CASE WHEN c.coherent THEN c.notify_channel ELSE '' END,
        CASE WHEN u.bytes > 67108864 THEN NULL ELSE coalesce(u.frames, '') END, c.restricted
   FROM :"schema".marker m CROSS JOIN :"schema".cache c
  CROSS JOIN LATERAL (
-   SELECT max(f.bytes) AS bytes, string_agg(f.frame, '') FILTER (WHERE f.bytes <= 67108864) AS frames
-     FROM (SELECT CASE WHEN octet_length(n.event) <= 67108864 -- a longer one is not even read
-                       THEN int2send(n.kind) || int4send(octet_length(n.event)) || n.event END AS frame,
-                  sum(6 + octet_length(n.event)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes
+   SELECT max(f.bytes) AS bytes,
+            string_agg(int2send(f.kind) || int4send(octet_length(f.event)) || f.event, '') -- what is too much is not even read
+              FILTER (WHERE f.bytes <= 67108864) AS frames
+     FROM (SELECT n.kind, n.event, sum(6 + octet_length(n.event)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes
              FROM (
                SELECT s.kind, s.event FROM :"schema".changes s
                 WHERE s.xid >= pg_snapshot_xmax(nullif($1::text, '')::pg_snapshot)

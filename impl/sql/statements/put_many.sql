@@ -39,4 +39,7 @@ WITH m AS MATERIALIZED (
    GROUP BY m.slot, w.number / 100
 )
 -- @end
+-- @untold
+, untold AS (SELECT c.untold FROM :"schema".cache c)
+-- @end
 SELECT w.digest, w.version FROM written w

@@ -31,4 +31,7 @@ WITH loading AS MATERIALIZED (
   SELECT coalesce((SELECT m.slot FROM :"schema".marker m), 0), 0, uuid_send($1::uuid) || int8send(r.version) FROM removed r
 )
 -- @end
+-- @untold
+, untold AS (SELECT c.untold FROM :"schema".cache c)
+-- @end
 SELECT r.alive FROM removed r

@@ -34,4 +34,7 @@ WITH loading AS MATERIALIZED (
    GROUP BY g.number / 100
 )
 -- @end
+-- @untold
+, untold AS (SELECT c.untold FROM :"schema".cache c)
+-- @end
 SELECT g.digest, g.alive FROM removed g
