@@ -765,10 +765,11 @@ PGCACHE_API pgcache_status pgcache_flush(pgcache *self, int64_t *removed, pgcach
                                          const pgcache_options *options, pgcache_error *error);
 
 /* Walks the whole table now, in many short statements: deletes expired rows of all namespaces (an entry that is refreshed
-   meanwhile stays), and evicts what is above the limits, see pgcache_set_limits(). Takes 15% of one of the server's
+   meanwhile stays), and evicts what is above the limits, see pgcache_set_limits(). Takes about 15% of one of the server's
    cores, or what the setting `cleanup_share` allows if that is more; in the second half of its deadline, all it can: a walk
-   that needs more time ends with PGCACHE_TIMEOUT. While a janitor is at work, it may only delete expired rows, beside it and
-   without pauses, and leave the limits to the janitor.
+   that needs more time ends with PGCACHE_TIMEOUT. On the application's connections, and for a role that is kept to namespaces,
+   it makes no pauses. While a janitor is at work, it may only delete expired rows, beside it and without pauses, and leave the
+   limits to the janitor.
    Out: removed (optional), how many expired rows, also after an error; with those that were evicted see
    pgcache_cleanup_some().
    Returns PGCACHE_OK or a common status: after an error there may be more to delete. Since 1.0. */
@@ -792,7 +793,8 @@ typedef struct pgcache_cleanup_progress {
 
 /* Does a part of what pgcache_cleanup() does: goes on with the walk that it or anybody else left unfinished, or begins one.
    One janitor of a schema is at work at a time; it has the walk to itself until it has been silent for five seconds.
-   Call it with the same progress until finished or busy. progress may be the caller's own, on any thread.
+   Call it with the same progress until finished or busy. progress may be the caller's own, on any thread. Makes the pauses of
+   pgcache_cleanup() throughout.
    Out: progress, also after an error. In: budget_ms, 0 to PGCACHE_JANITOR_INTERVAL_MAX: no further statement is begun after
    so many milliseconds; one takes two or three, more only to delete a value of many megabytes.
    Returns PGCACHE_OK or a common status; PGCACHE_DENIED also to a role that is kept to namespaces, which has

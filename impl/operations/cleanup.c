@@ -6,6 +6,7 @@
  */
 #include "operations/cleanup.h"
 
+#include <pthread.h>
 #include <time.h>
 
 #include "platform/sync.h"
@@ -55,7 +56,10 @@ static void make_way(const pgc_call *call, pgc_deadline latest) {
   if (pause_us > left_us)
     pause_us = left_us;
   const struct timespec pause = {0, pause_us * 1000};
+  int cancellable; /* it would be a cancellation point */
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
   nanosleep(&pause, NULL);
+  pthread_setcancelstate(cancellable, NULL);
 }
 
 /* Another janitor is at work, and may have passed what has expired since. A second walk beside it is safe, because both
@@ -112,7 +116,7 @@ pgcache_status pgc_clean_some(pgc_call *call, pgcache_cleanup_progress *progress
     progress->blocks = call->op.u.slice.blocks;
     anew = false;
     if (!progress->busy)
-      make_way(call, end);
+      make_way(call, end < call->op.deadline ? end : call->op.deadline);
   } while (!progress->busy && !progress->finished && pgc_deadline_poll_ms(end) != 0);
   return PGCACHE_OK;
 }

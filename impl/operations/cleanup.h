@@ -16,7 +16,7 @@ pgcache_status pgc_clean_slice(pgc_call *call, bool anew, int64_t due_ms);
 /* A whole walk, with pauses for others in the first half of its time; call: begun with PGC_OP_CLEAN_SLICE. Adds to *removed, also before an error. */
 pgcache_status pgc_clean_whole(pgc_call *call, int64_t *removed);
 
-/* Slices, with such pauses, for budget_ms. Adds to what is counted in progress. */
+/* Slices, with pauses for others between them, for budget_ms. Adds to what is counted in progress. */
 pgcache_status pgc_clean_some(pgc_call *call, pgcache_cleanup_progress *progress, int64_t budget_ms);
 
 /* After a write: whether the setting cleanup_chance has drawn it for a short slice; and the slice, whose failure is

@@ -81,7 +81,7 @@ struct Writer {
 
 } // namespace
 
-TEST_CASE("Without coherence no write leaves an event, and with it each does", "[coherence]") {
+TEST_CASE("Without coherence no write leaves an event, and with it each does", "[coherence][direct]") {
   for (const char *prepared : {"on", "off"}) {
     for (const bool coherent : {true, false}) {
       Store store(Settings{{"coherence", coherent ? "on" : "off"}, {"prepared", prepared}});
@@ -144,7 +144,7 @@ void make_anew(Store &store, const Settings &settings) {
 } // namespace
 
 TEST_CASE("Another schema in the place of one without coherence: no write goes there without an event",
-          "[coherence][changed]") {
+          "[coherence][direct]") {
   for (const char *prepared : {"on", "off"}) {
     INFO(prepared);
     Store store(Settings{{"coherence", "off"}, {"prepared", prepared}});
@@ -159,7 +159,7 @@ TEST_CASE("Another schema in the place of one without coherence: no write goes t
 }
 
 TEST_CASE("Another schema, without coherence, in the place of one: near caches give nothing of the old one",
-          "[coherence][changed]") {
+          "[coherence][direct]") {
   Store store(Settings{{"near_max_bytes", "16777216"}});
   REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
   REQUIRE(eventually([&] {

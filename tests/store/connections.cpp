@@ -242,6 +242,37 @@ struct Waiting {
 
 } // namespace
 
+TEST_CASE("A thread that is cancelled between two slices of cleanup finishes the call first", "[rule:signals]") {
+  struct Cleaning {
+    Store store;
+    std::atomic<int> status{1000};
+    static void *body(void *argument) {
+      auto *self = static_cast<Cleaning *>(argument);
+      self->status = pgcache_cleanup(self->store.cache.raw(), nullptr, nullptr, nullptr);
+      pthread_testcancel();
+      return nullptr;
+    }
+  } cleaning;
+  const string value(500, 'v');
+  for (int page = 0; page < 20; page++) {
+    std::vector<string> keys;
+    for (int i = 0; i < 1000; i++)
+      keys.push_back(std::to_string(page * 1000 + i));
+    Items items;
+    for (const auto &key : keys)
+      items.add(key, value);
+    REQUIRE(pgcache_put_many(cleaning.store.cache.raw(), items.data(), items.size(), nullptr, nullptr) == PGCACHE_OK);
+  }
+  pthread_t thread;
+  REQUIRE(pthread_create(&thread, nullptr, Cleaning::body, &cleaning) == 0);
+  sleep_ms(30);
+  CHECK(pthread_cancel(thread) == 0);
+  void *result = nullptr;
+  REQUIRE(pthread_join(thread, &result) == 0);
+  CHECK(result == PTHREAD_CANCELED);
+  CHECK(cleaning.status == PGCACHE_OK);
+}
+
 TEST_CASE("A thread that is cancelled while it waits in a call finishes the call first", "[rule:signals]") {
   Store store;
   REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);

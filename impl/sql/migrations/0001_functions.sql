@@ -81,7 +81,7 @@ BEGIN
   VALUES (raised, gen_random_uuid(),
           (SELECT array_agg(x.xid) FROM pg_snapshot_xip(pg_current_snapshot()) x(xid)
             WHERE x.xid::xid IN (SELECT p.transaction FROM pg_prepared_xacts p)));
-  IF (SELECT c.reltuples < 0 FROM pg_class c WHERE c.oid = (SELECT m.tableoid FROM :"schema".marker m)) THEN
+  IF (SELECT c.reltuples <= 0 FROM pg_class c WHERE c.oid = (SELECT m.tableoid FROM :"schema".marker m)) THEN
     ANALYZE :"schema".marker; -- it was truncated, and is as when it was made
   END IF;
   RETURN raised;

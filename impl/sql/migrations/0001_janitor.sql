@@ -67,8 +67,8 @@ END $$;
 
 CREATE FUNCTION :"schema".changes_size(slot integer) RETURNS bigint
 LANGUAGE sql VOLATILE
-RETURN (SELECT pg_relation_size(c.oid) + coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0) -- nobody needs long events, and
-          FROM pg_class c WHERE c.oid = format('%I.changes_%s', :'schema', slot)::regclass);         -- somebody may write them
+RETURN (SELECT pg_relation_size(c.oid) + coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0) -- where long events are
+          FROM pg_class c WHERE c.oid = format('%I.changes_%s', :'schema', slot)::regclass);
 
 -- Truncates a partition if the snapshot sees all that is in it.
 CREATE FUNCTION :"schema".truncate_changes(slot integer, seen pg_snapshot) RETURNS boolean
