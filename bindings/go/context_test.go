@@ -76,6 +76,14 @@ func TestContextCancelsWhatWaits(t *testing.T) {
 	put(t, c, "other", "v") // the cache goes on
 }
 
+// unaware is a context that does not tell when its deadline has passed, as one whose timer is late.
+type unaware struct {
+	context.Context
+	until time.Time
+}
+
+func (u unaware) Deadline() (time.Time, bool) { return u.until, true }
+
 // What a context ended with is what the error is, whichever way a call takes, and an error that has nothing to do with the context is
 // none of its.
 func TestContextsOfBothWays(t *testing.T) {
@@ -96,6 +104,10 @@ func TestContextsOfBothWays(t *testing.T) {
 		if !errors.Is(err, pgcache.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 			errors.Is(err, pgcache.ErrCancelled) {
 			t.Errorf("%s: after a deadline: %v", name, err)
+		}
+		_, err = c.GetOrLoad(unaware{ctx, time.Now()}, name, gives("v"))
+		if !errors.Is(err, pgcache.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: after a deadline that the context does not know to be over: %v", name, err)
 		}
 		cancelled, cancel := context.WithCancel(ctx)
 		time.AfterFunc(100*time.Millisecond, cancel)

@@ -30,12 +30,17 @@ func (e *Error) Error() string {
 	return "pgcache: " + e.Message
 }
 
+// endOf is what a context has ended with: nil, if it has not.
+func endOf(ctx context.Context) error {
+	if until, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(until) {
+		return context.DeadlineExceeded // it only has not had the time to say so
+	}
+	return ctx.Err()
+}
+
 // blame says what a context that ended, if it did, has to do with the error. A deadline is given to the library as a cancellation, too.
 func (e *Error) blame(ctx context.Context) {
-	cause := ctx.Err()
-	if until, ok := ctx.Deadline(); ok && cause == nil && !time.Now().Before(until) {
-		cause = context.DeadlineExceeded // the context only has not had the time to say so
-	}
+	cause := endOf(ctx)
 	switch e.Status {
 	case ErrCancelled:
 		if cause == context.DeadlineExceeded {

@@ -76,6 +76,9 @@ func (c *Cache) beginLoad(ctx context.Context, key string, o *options) (*Entry, 
 		runtime.SetFinalizer(load, (*Load).collected)
 	}
 	if entry == nil && load == nil {
+		if end := endOf(ctx); end != nil && Status(r.status) == ErrBusy {
+			return nil, nil, ended(end) // the library's wait was over just before
+		}
 		return nil, nil, outcome(r.status)
 	}
 	return entry, load, nil

@@ -8,6 +8,9 @@
  * found: an entry remembers the sum of its tags' generations, and each hit compares. A read learns of the tags from its answer
  * alone, so what was heard of them since it was sent is looked up among the last invalidations.
  *
+ * A proof is worth something only if it is of the server that the store is on. Each server that takes over begins a new epoch, which is in
+ * the versions of all that it gives: what is of a later one than the last proof makes an end to all, until there is a proof of that one.
+ *
  * Generations are shared by the digests that fall on one place: a fill may be refused, or an entry with tags given up, for
  * nothing. Without tags exactly the entry that was named goes.
  *
@@ -105,12 +108,44 @@ pgc_near_answer pgc_near_peek_plain(pgc_near *self, const pgc_near_key *key, int
   return find(self, key, now_us, out, true, true);
 }
 
-void pgc_near_prove(pgc_near *self, int64_t sent_us) {
+static void disprove(pgc_near *self) {
+  __atomic_store_n(&self->valid_until_us, INT64_MIN, __ATOMIC_SEQ_CST);
+}
+
+/* Whether the server of this epoch is the store's, as far as is known. */
+static bool is_of_the_store(const pgc_near *self, int32_t epoch) {
+  return epoch >= __atomic_load_n(&self->epoch_seen, __ATOMIC_SEQ_CST);
+}
+
+bool pgc_near_prove(pgc_near *self, int64_t sent_us, int32_t epoch) {
+  __atomic_store_n(&self->epoch_proven, epoch, __ATOMIC_SEQ_CST);
+  if (!is_of_the_store(self, epoch))
+    return false;
   int64_t until = sent_us > INT64_MAX - self->staleness_us ? INT64_MAX : sent_us + self->staleness_us;
   int64_t before = pgc_near_valid_until(self);
   while (before < until &&
-         !__atomic_compare_exchange_n(&self->valid_until_us, &before, until, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+         !__atomic_compare_exchange_n(&self->valid_until_us, &before, until, true, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
     ;
+  if (is_of_the_store(self, epoch))
+    return true;
+  disprove(self); /* who has seen the later one meanwhile may have done so before our proof stood there */
+  return false;
+}
+
+/* What has this version was read or written. */
+static void heed_epoch(pgc_near *self, int64_t version) {
+  int32_t epoch = (int32_t)(version >> 47); /* see the sequence version_seq */
+  int32_t seen = __atomic_load_n(&self->epoch_seen, __ATOMIC_RELAXED);
+  do {
+    if (epoch <= seen)
+      return;
+  } while (
+      !__atomic_compare_exchange_n(&self->epoch_seen, &seen, epoch, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+  int32_t proven = __atomic_load_n(&self->epoch_proven, __ATOMIC_SEQ_CST);
+  if (proven != 0 && proven < epoch) {
+    disprove(self);
+    pgc_near_flush(self, PGC_NEAR_FLUSH_EPOCH);
+  }
 }
 
 int64_t pgc_near_valid_until(const pgc_near *self) {
@@ -368,6 +403,8 @@ bool pgc_near_fill(pgc_near *self, const pgc_near_key *key, const pgc_digest *di
   uint16_t places[PGC_NEAR_TAGS_MAX];
   newcomer what = {.key = key, .digest = digest, .place = pgc_near_place(self, digest), .tags = places};
   pgc_near_shard *shard = pgc_near_shard_of(self, what.place);
+  if (value != NULL)
+    heed_epoch(self, value->version);
   if (is_too_large(shard, value) || tag_count > PGC_NEAR_TAGS_MAX || (value == NULL && self->absent_us == 0))
     return false;
   if (value != NULL && (what.value = own_copy(value)) == NULL)
@@ -409,6 +446,7 @@ void pgc_near_written(pgc_near *self, const pgc_near_key *key, const pgc_digest 
   uint16_t places[PGC_NEAR_TAGS_MAX];
   newcomer what = {.key = key, .digest = digest, .place = pgc_near_place(self, digest), .tags = places};
   pgc_near_shard *shard = pgc_near_shard_of(self, what.place);
+  heed_epoch(self, version);
   if (value != NULL && !is_too_large(shard, value) && tag_count <= PGC_NEAR_TAGS_MAX) {
     what.value = own_copy(value);
     what.tag_count = (uint32_t)tag_count;

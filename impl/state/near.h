@@ -123,14 +123,19 @@ void pgc_near_invalidated(pgc_near *self, const pgc_digest *digest);
 /* Forgets everything, and refuses what is on its way. */
 void pgc_near_flush(pgc_near *self, pgc_near_flush_reason reason);
 
-/* All that was acknowledged before sent_us has been applied: hits are good until sent_us + the bound. */
-void pgc_near_prove(pgc_near *self, int64_t sent_us);
+/* All that was acknowledged before sent_us has been applied: hits are good until sent_us + the bound. epoch: of the server that said so.
+   False, and nothing is proven: what was read or written here is of a later epoch, so that the store is on another server by now. */
+bool pgc_near_prove(pgc_near *self, int64_t sent_us, int32_t epoch);
 
 /* Until when hits are good; INT64_MIN before the first proof. */
 int64_t pgc_near_valid_until(const pgc_near *self);
 
 /* A few entries that could be hits, chosen at random, for the auditor: their digests and versions, into arrays of `most`. How many. */
 size_t pgc_near_sample(pgc_near *self, pgc_digest *digests, int64_t *versions, size_t most);
+
+/* Entries that were hit since they were given here last, into an array of `most`; how many. It goes through all of them part by part, from
+   call to call, and begins anew no sooner than round_us after it did. For who keeps account of the store's use. */
+size_t pgc_near_used(pgc_near *self, pgc_digest *digests, size_t most, int64_t now_us, int64_t round_us);
 
 /* Whether the entry is held in just this version, and could be a hit; counts nothing. */
 bool pgc_near_holds(pgc_near *self, const pgc_digest *digest, int64_t version);

@@ -24,13 +24,15 @@
 /* ---- Slots: near_slots.c --------------------------------------------------------------------------------------------- */
 
 /* The state, from the lowest bit: how many of the prepaid references were taken; how often it was hit, up to 3; the kind;
-   which queue; the number of the slot's use. A hit changes the first two in one step, and only if it is the same use. */
+   which queue; whether it was hit since pgc_near_used() asked last; the number of the slot's use. A hit changes what is a hit's in one
+   step, and only if it is the same use. */
 #define PGC_NEAR_TAKEN ((UINT64_C(1) << 22) - 1)
 #define PGC_NEAR_HITS_ONE (UINT64_C(1) << 22)
 #define PGC_NEAR_HITS (UINT64_C(3) << 22)
 #define PGC_NEAR_KIND (UINT64_C(3) << 24)
 #define PGC_NEAR_IN_MAIN (UINT64_C(1) << 26)
-#define PGC_NEAR_USE_ONE (UINT64_C(1) << 27)
+#define PGC_NEAR_WAS_HIT (UINT64_C(1) << 27)
+#define PGC_NEAR_USE_ONE (UINT64_C(1) << 28)
 #define PGC_NEAR_USE (~(PGC_NEAR_USE_ONE - 1))
 
 #define PGC_NEAR_FREE UINT64_C(0)
@@ -154,6 +156,8 @@ typedef struct pgc_near_stripe {
 
 struct pgc_near {
   int64_t valid_until_us;
+  int32_t epoch_seen;   /* the latest of what was read or written */
+  int32_t epoch_proven; /* that of the last proof; 0: there was none */
   uint64_t flushes;
   uint64_t secret[2];
   const char *home; /* NULL: none was set */
@@ -163,6 +167,9 @@ struct pgc_near {
   pgc_near_shard *shards;
   pgc_near_stripe *stripes;
   uint64_t *generations;
+  pthread_mutex_t used_lock; /* guards what pgc_near_used() goes on from: a shard, one of its chains, when to begin anew */
+  uint32_t used_shard, used_chain;
+  int64_t used_next_us;
   pthread_mutex_t recent_lock;
   uint64_t invalidated;             /* digests, in all; written with that lock held, as is */
   uint16_t recent[PGC_NEAR_RECENT]; /* the places of the last ones */

@@ -142,7 +142,7 @@ static inline bool take(pgc_near_slot *slot, uint64_t *state, uint64_t reference
     bool counted = (now & PGC_NEAR_HITS) == PGC_NEAR_HITS;
     if (counted && references == 0)
       return is_same(*state, pgc_near_state(slot));
-    then = now + references + (counted ? 0 : PGC_NEAR_HITS_ONE);
+    then = (now + references + (counted ? 0 : PGC_NEAR_HITS_ONE)) | PGC_NEAR_WAS_HIT;
   } while (!__atomic_compare_exchange_n(&slot->state, &now, then, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
   *state = then;
   return true;

@@ -56,6 +56,7 @@ pgc_near *pgc_near_new(int64_t max_bytes, int64_t max_entries, int64_t staleness
     return NULL;
   uint32_t shards = shards_for(max_bytes, max_entries);
   pthread_mutex_init(&self->recent_lock, NULL);
+  pthread_mutex_init(&self->used_lock, NULL);
   self->valid_until_us = INT64_MIN;
   self->staleness_us = staleness_us;
   self->absent_us = absent_us;
@@ -114,10 +115,11 @@ void pgc_near_free(pgc_near *self) {
   lines_free(self->maps);
   lines_free(self->shards);
   pthread_mutex_destroy(&self->recent_lock);
+  pthread_mutex_destroy(&self->used_lock);
   pgc_free(self);
 }
 
-/* ---- For the auditor and the counters ---------------------------------------------------------------------------------- */
+/* ---- For the auditor, stamps of use and the counters -------------------------------------------------------------------- */
 
 static bool is_among(const pgc_digest *digests, size_t count, const pgc_digest *digest) {
   for (size_t i = 0; i < count; i++) {
@@ -159,6 +161,56 @@ size_t pgc_near_sample(pgc_near *self, pgc_digest *digests, int64_t *versions, s
     }
     pthread_mutex_unlock(&shard->lock);
   }
+  return count;
+}
+
+/* Chains that are looked at under one hold of a shard's lock, and in one call: a millisecond of somebody's time. */
+#define USED_CHAINS 256
+#define USED_CHAINS_MAX 16384
+
+/* Adds what was hit of a chain, while there is room. False: there is none for what may be left. */
+static bool add_used(const pgc_near *self, uint32_t handle, pgc_digest *digests, size_t most, size_t *count) {
+  for (; handle != 0; handle = pgc_near_slot_at(self, handle)->u.digest_next) {
+    pgc_near_slot *slot = pgc_near_slot_at(self, handle);
+    if ((pgc_near_state(slot) & PGC_NEAR_WAS_HIT) == 0)
+      continue;
+    if (*count == most)
+      return false;
+    __atomic_fetch_and(&slot->state, ~PGC_NEAR_WAS_HIT, __ATOMIC_ACQ_REL);
+    digests[(*count)++] = slot->is.entry.digest;
+  }
+  return true;
+}
+
+/* Goes on through some chains of the shard that it is at. False: there is no more room. */
+static bool go_through(pgc_near *self, pgc_digest *digests, size_t most, size_t *count) {
+  pgc_near_shard *shard = &self->shards[self->used_shard];
+  bool room = true;
+  pthread_mutex_lock(&shard->lock);
+  for (int i = 0; room && i < USED_CHAINS && self->used_chain <= shard->by_digest.mask; i++) {
+    room = add_used(self, *pgc_near_index_head(&shard->by_digest, self->used_chain), digests, most, count);
+    self->used_chain += room;
+  }
+  if (self->used_chain > shard->by_digest.mask) {
+    self->used_shard++;
+    self->used_chain = 0;
+  }
+  pthread_mutex_unlock(&shard->lock);
+  return room;
+}
+
+size_t pgc_near_used(pgc_near *self, pgc_digest *digests, size_t most, int64_t now_us, int64_t round_us) {
+  size_t count = 0;
+  pthread_mutex_lock(&self->used_lock);
+  if (self->used_shard == self->shard_count && now_us >= self->used_next_us)
+    self->used_shard = 0;
+  if (self->used_shard == 0 && self->used_chain == 0)
+    self->used_next_us = now_us > INT64_MAX - round_us ? INT64_MAX : now_us + round_us;
+  for (int i = 0; i < USED_CHAINS_MAX / USED_CHAINS && self->used_shard < self->shard_count; i++) {
+    if (!go_through(self, digests, most, &count))
+      break;
+  }
+  pthread_mutex_unlock(&self->used_lock);
   return count;
 }
 

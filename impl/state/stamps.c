@@ -60,28 +60,24 @@ void pgc_stamps_note(pgc_stamps *self, const pgc_digest *digest, int64_t age_us)
   pthread_mutex_unlock(&self->lock);
 }
 
-static int compare(const void *left, const void *right) {
-  return pgc_digest_compare(left, right);
-}
-
-size_t pgc_stamps_take(pgc_stamps *self, pgc_digest *digests, bool attending) {
-  size_t count = 0;
+bool pgc_stamps_take(pgc_stamps *self, pgc_digest *digests, size_t *count, bool attending) {
+  *count = 0;
   pthread_mutex_lock(&self->lock);
   int64_t now = pgc_monotonic_us();
   if (attending)
     self->attended_until_us = now + ATTENDED_US;
-  if (now >= self->not_before_us && self->count > 0) {
+  bool now_is_good = __atomic_load_n(&self->wanted, __ATOMIC_RELAXED) && now >= self->not_before_us;
+  if (now_is_good && self->count > 0) {
     for (size_t i = 0; i < SLOTS; i++) {
       if (pgc_digest_compare(&self->slots[i], &free_slot) != 0)
-        digests[count++] = self->slots[i];
+        digests[(*count)++] = self->slots[i];
     }
     memset(self->slots, 0, sizeof self->slots);
     self->count = 0;
   }
   __atomic_store_n(&self->due, false, __ATOMIC_RELAXED);
   pthread_mutex_unlock(&self->lock);
-  qsort(digests, count, sizeof *digests, compare);
-  return count;
+  return now_is_good;
 }
 
 void pgc_stamps_spent(pgc_stamps *self, int64_t spent_us, int share) {

@@ -49,8 +49,9 @@ static inline bool pgc_stamps_due(const pgc_stamps *self) {
   return __atomic_load_n(&self->due, __ATOMIC_RELAXED);
 }
 
-/* Empties the set into digests, an array of PGC_STAMPS_MAX, sorted. attending: a janitor does, and will again. How many. */
-size_t pgc_stamps_take(pgc_stamps *self, pgc_digest *digests, bool attending);
+/* Empties the set into digests, an array of PGC_STAMPS_MAX, in no order. attending: a janitor does, and will again. False: nothing
+   is wanted, or not yet. */
+bool pgc_stamps_take(pgc_stamps *self, pgc_digest *digests, size_t *count, bool attending);
 
 /* Noting took so long: it is not done again before it has taken a share (in percent) of the time that passed. */
 void pgc_stamps_spent(pgc_stamps *self, int64_t spent_us, int share);

@@ -16,7 +16,7 @@ typedef struct sample {
   size_t count;
   pgc_digest digests[SAMPLE];
   int64_t versions[SAMPLE]; /* that the near cache has */
-  int64_t stored[SAMPLE];   /* that the store has; 0: no such entry */
+  int64_t stored[SAMPLE];   /* that the store has; 0: no such entry, or one that was invalidated */
 } sample;
 
 /* A row of versions.sql, for the entry that it is of. */
@@ -65,8 +65,6 @@ bool pgc_listener_audit(pgc_listener *self) {
   if (!pgc_listener_poll(self))   /* now what the store had said is applied here, too */
     return false;
   for (size_t i = 0; i < some.count; i++) {
-    if (some.stored[i] == 0)
-      continue; /* expired or evicted, which nobody is told */
     pgc_count(&self->counters->near_audited);
     if (some.stored[i] != some.versions[i] && pgc_near_holds(self->near, &some.digests[i], some.versions[i]))
       pgc_count(&self->counters->near_disagreements);

@@ -81,6 +81,7 @@ struct pgc_listener {
   pgc_stamps stamps;    /* none are noted; looking at the schema wants some */
   pgcache_error error;  /* of the session */
   int failures;         /* attempts in a row */
+  bool aged;            /* the last connection was given up for its age alone */
   const char *told_as;  /* the state that the audience was told of last; NULL: none yet */
   int64_t opened_at_us; /* when its connection was; this and the next on pgc_monotonic_us()'s clock */
   pgc_stream stream;
@@ -139,7 +140,8 @@ enum {
   PGC_POLL_BUSY,
   PGC_POLL_CHANNEL,
   PGC_POLL_FRAMES,
-  PGC_POLL_RESTRICTED
+  PGC_POLL_RESTRICTED,
+  PGC_POLL_EPOCH
 };
 
 /* One poll, with all that follows: the near cache is up to date and proven, or it is flushed. False: the connection is to

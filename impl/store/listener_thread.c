@@ -157,13 +157,18 @@ static void tell(pgc_listener *self, const char *state) {
                        self->error.message);
 }
 
+static bool is_too_old(const pgc_listener *self, int64_t now_us) {
+  return self->settings.lifetime_us > 0 && now_us - self->opened_at_us >= self->settings.lifetime_us;
+}
+
 /* Polls when it is time, for as long as the connection is good. */
 static void serve(pgc_listener *self) {
   self->poll_at_us = self->relay.ask_at_us = pgc_monotonic_us();
   self->audit_at_us = pgc_monotonic_us() + self->settings.audit_us;
   for (;;) {
     int64_t now = pgc_monotonic_us();
-    if (atomic_load(&self->closed)) {
+    self->aged = is_too_old(self, now);
+    if (self->aged || atomic_load(&self->closed)) {
       pgc_listener_resign(self);
       return;
     }
@@ -234,6 +239,8 @@ void *pgc_listener_run(void *argument) {
     close_connection(self);
     if (atomic_load(&self->closed))
       break;
+    if (opened && self->aged)
+      continue; /* nothing was lost, and the proofs last until the next one */
     tell(self, self->error.status == PGCACHE_BAD_SETTING ? "off" : "lost");
     if (opened && pgc_monotonic_us() - self->opened_at_us > LASTED_US)
       replace_at_once(self);

@@ -64,6 +64,7 @@ pgcache_status pgc_pg_near_make(pgc_pg_near *out, const char *conninfo, const ch
                                            .kind = settings->kind,
                                            .staleness_us = settings->near_staleness_ms * 1000,
                                            .audit_us = settings->near_audit_ms * 1000,
+                                           .lifetime_us = settings->pool_max_lifetime_ms * 1000,
                                            .flights = flights,
                                            .audience = store->audience};
   if (flights != NULL)

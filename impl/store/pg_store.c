@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -199,13 +200,22 @@ static pgc_deadline sooner(pgc_deadline left, pgc_deadline right) {
   return left < right ? left : right;
 }
 
-/* Notes in the store which entries were read. What fails is not tried again: hot entries are read again. */
+static int compare_digests(const void *left, const void *right) {
+  return pgc_digest_compare(left, right);
+}
+
+/* Notes in the store which entries were read, from it or from copies. What fails is not tried again: hot entries are read again. */
 static pgcache_status hand_stamps_over(pgc_pg_store *self, pgc_process *here, pgc_deadline deadline, bool attending,
                                        pgcache_error *error) {
   pgc_digest digests[PGC_STAMPS_MAX];
-  size_t count = pgc_stamps_take(&here->stamps, digests, attending);
+  size_t count;
+  if (!pgc_stamps_take(&here->stamps, digests, &count, attending))
+    return PGCACHE_OK;
+  if (here->near.near != NULL)
+    count += pgc_near_used(here->near.near, digests + count, PGC_STAMPS_MAX - count, pgc_now_us(), here->stamps.stamp_us);
   if (count == 0)
     return PGCACHE_OK;
+  qsort(digests, count, sizeof *digests, compare_digests); /* see stamp.sql */
   pgc_op op = {.kind = PGC_OP_STAMP, .deadline = deadline, .u.stamp = {.digests = digests, .count = count}};
   pgcache_error failure = PGCACHE_ERROR_INIT;
   pgc_fault fault = PGC_FAULT_NONE;

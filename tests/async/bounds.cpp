@@ -195,13 +195,15 @@ TEST_CASE("100,000 requests in flight: memory is bounded, and all complete", "[r
   const auto all = requests.collect(static_cast<size_t>(count), 600000);
   const int64_t complete = resident() - before;
   REQUIRE(all.size() == static_cast<size_t>(count));
-  int failed = 0;
+  std::map<string, int> failures;
   for (const uint64_t id : ids) {
     const auto found = all.find(id);
     REQUIRE(found != all.end());
-    failed += found->second.status() < 0;
+    if (found->second.status() < 0)
+      failures[found->second.message()]++;
   }
-  CHECK(failed == 0);
+  for (const auto &failure : failures)
+    FAIL_CHECK(failure.second << " failed: " << failure.first);
   WARN("100,000 in flight took " << in_flight / 1000000 << " MB, their completions " << complete / 1000000 << " MB");
   if (memory_is_our_own) {
     CHECK(in_flight < 100 * 1000 * 1000); /* 1 kB each */

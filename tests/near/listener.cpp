@@ -337,7 +337,15 @@ TEST_CASE("The auditor finds nothing while the stream is true, and what does not
   CHECK(eventually([&] { return audited() > 20; }));
   CHECK(pgc_counted(&reader.counters().near_disagreements) == 0);
 
-  /* A hand that writes past the stream. */
-  store.pg.exec(store.sql("UPDATE {s}.entries SET version = version + 1"));
+  /* What the stream did not tell of. */
+  SECTION("written") {
+    store.pg.exec(store.sql("UPDATE {s}.entries SET version = version + 1"));
+  }
+  SECTION("removed") {
+    store.pg.exec(store.sql("DELETE FROM {s}.entries"));
+  }
+  SECTION("invalidated") {
+    store.pg.exec(store.sql("INSERT INTO {s}.invalidations SELECT digest FROM {s}.entries"));
+  }
   CHECK(eventually([&] { return pgc_counted(&reader.counters().near_disagreements) > 0; }));
 }

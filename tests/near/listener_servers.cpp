@@ -113,6 +113,42 @@ TEST_CASE("[A36] A standby takes over: what was held from the old primary is not
   CHECK(watch.stale == 0);
 }
 
+TEST_CASE("[A36] The address comes to lead to another server while the old one lives: the first answer from there ends its proofs",
+          "[A36][failover]") {
+  PrivateServer primary;
+  const string link = primary.socket_folder() + "/address";
+  REQUIRE(symlink(primary.socket_folder().c_str(), link.c_str()) == 0);
+  const string address = "host=" + link + " port=5432 user=postgres dbname=postgres";
+  {
+    Config config;
+    Cache cache(config.set("url", primary.conninfo()).set("near_max_bytes", "0"));
+    REQUIRE(cache.init() == PGCACHE_OK);
+    REQUIRE(cache.put("k", "old", PGCACHE_TTL_NEVER) == PGCACHE_OK);
+    REQUIRE(cache.put("other", "old", PGCACHE_TTL_NEVER) == PGCACHE_OK);
+  }
+  PrivateServer standby(&primary);
+  Config config;
+  Reader reader{Cache(config.set("url", address).set("near_max_bytes", "8388608").set("near_staleness_ms", "2000"))};
+  REQUIRE(reader.keep("k"));
+  standby.promote();
+  REQUIRE(unlink(link.c_str()) == 0);
+  REQUIRE(symlink(standby.socket_folder().c_str(), link.c_str()) == 0);
+  Config config_of_writer;
+  Cache writer(config_of_writer.set("url", address).set("near_max_bytes", "0"));
+  for (const char *key : {"k", "other"})
+    REQUIRE(eventually([&] { return writer.put(key, "new", PGCACHE_TTL_NEVER) == PGCACHE_OK; }));
+  REQUIRE(reader.fence() == PGCACHE_OK); /* by the old server, which knows of nothing */
+  CHECK(reader.held("k") == "old");
+  Pg old(primary.conninfo());
+  old.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgcache' "
+           "AND query !~* 'pg_current_snapshot|relay|listen '"); /* the pool's, of the reader */
+  CHECK(eventually([&] { return reader.cache.get("other").bytes() == "new"; }));
+  CHECK(reader.held("k") == "-");
+  CHECK(reader.flushes(PGC_NEAR_FLUSH_EPOCH) >= 1);
+  CHECK(reader.keep("k"));
+  CHECK(reader.held("k") == "new");
+}
+
 TEST_CASE("[A36] A listen_url that leads to another database, a copy even, is refused, and says so",
           "[A36][listen_url]") {
   PrivateServer server;

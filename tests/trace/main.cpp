@@ -180,7 +180,7 @@ pgc_near *near_or_exit(int64_t room, bool in_bytes) {
     std::fputs("trace: out of memory\n", stderr);
     exit(1);
   }
-  pgc_near_prove(near, 0);
+  pgc_near_prove(near, 0, 0);
   return near;
 }
 

@@ -6,6 +6,8 @@
  */
 #include "near.hpp"
 
+#include <set>
+
 using test::digest_of;
 using test::Near;
 
@@ -93,11 +95,11 @@ TEST_CASE("before the first proof and past the bound nothing is a hit: lapses", 
   CHECK(near.find("c", Near::bound_us).answer == PGC_NEAR_NOTHING); /* was not there anyway */
   CHECK(near.counts().lapses == 2);
   CHECK(near.counts().misses == 3);
-  pgc_near_prove(near.self, near.now - 5); /* an older proof takes nothing back */
+  pgc_near_prove(near.self, near.now - 5, 0); /* an older proof takes nothing back */
   CHECK(pgc_near_valid_until(near.self) == near.now + Near::bound_us);
-  pgc_near_prove(near.self, near.now + 1);
+  pgc_near_prove(near.self, near.now + 1, 0);
   CHECK(near.find("a", Near::bound_us).answer == PGC_NEAR_HIT);
-  pgc_near_prove(near.self, INT64_MAX - 1);
+  pgc_near_prove(near.self, INT64_MAX - 1, 0);
   CHECK(pgc_near_valid_until(near.self) == INT64_MAX);
 }
 
@@ -246,7 +248,7 @@ TEST_CASE("what is absent is remembered for a while, until it is heard of", "[ne
     CHECK(near.find("a").answer == PGC_NEAR_NOTHING); /* the store is asked again */
   }
   SECTION("time") {
-    pgc_near_prove(near.self, near.now + Near::absent_us);
+    pgc_near_prove(near.self, near.now + Near::absent_us, 0);
     CHECK(near.find("a", Near::absent_us - 1).answer == PGC_NEAR_ABSENT);
     CHECK(near.find("a", Near::absent_us).answer == PGC_NEAR_NOTHING);
     near.now += Near::absent_us;
@@ -351,6 +353,75 @@ TEST_CASE("a sample names entries that are there, each once", "[near][sample]") 
     for (size_t j = 0; j < i; j++)
       CHECK(pgc_digest_compare(&digests[i], &digests[j]) != 0);
   }
+}
+
+TEST_CASE("what was hit is named once a round, part by part, and the rest not", "[near][used]") {
+  const Near near;
+  const auto used = [&](size_t most, int64_t now_us, int64_t round_us = 1000) {
+    std::vector<pgc_digest> digests(most);
+    digests.resize(pgc_near_used(near.self, digests.data(), most, now_us, round_us));
+    std::set<std::string> names;
+    for (const pgc_digest &one : digests)
+      names.emplace(reinterpret_cast<const char *>(one.bytes), sizeof one.bytes);
+    CHECK(names.size() == digests.size());
+    return names;
+  };
+  const auto named = [](const pgc_digest &one) {
+    return std::string(reinterpret_cast<const char *>(one.bytes), sizeof one.bytes);
+  };
+  const int many = 3000, hit = 100;
+  for (int i = 0; i < many; i++)
+    REQUIRE(near.fill("k" + std::to_string(i), i + 1));
+  CHECK(used(10, 0).empty()); /* to be let in is no use */
+  std::set<std::string> expected;
+  for (int i = 0; i < hit; i++) {
+    REQUIRE(near.find("k" + std::to_string(i)).answer == PGC_NEAR_HIT);
+    expected.insert(named(digest_of("k" + std::to_string(i))));
+  }
+  CHECK(used(many, 999).empty()); /* the first round began at 0 */
+  std::set<std::string> found;
+  for (int part = 0; part < 4; part++) {
+    const auto some = used(30, 1000);
+    CHECK(some.size() == (part < 3 ? 30 : 10));
+    found.insert(some.begin(), some.end());
+  }
+  CHECK(found == expected);
+  REQUIRE(near.find("k7").answer == PGC_NEAR_HIT);
+  CHECK(used(many, 1999).empty());
+  CHECK(used(many, 2000) == std::set<std::string>{named(digest_of("k7"))});
+  CHECK(used(many, 3000).empty());
+  CHECK(used(many, INT64_MAX - 1, INT64_MAX).empty());
+}
+
+TEST_CASE("what is of a later epoch than the proof makes an end to it, until that epoch is proven", "[near][epoch]") {
+  const Near near;
+  const auto of_epoch = [](int64_t epoch) { return epoch << 47 | 5; };
+  CHECK(pgc_near_prove(near.self, near.now, 2));
+  REQUIRE(near.fill("old", of_epoch(1))); /* logged entries outlive epochs */
+  REQUIRE(near.fill("k", of_epoch(2)));
+  CHECK(near.find("k").answer == PGC_NEAR_HIT);
+
+  SECTION("read") {
+    CHECK_FALSE(near.fill("other", of_epoch(3)));
+  }
+  SECTION("read, and too large to be held") {
+    const std::string large(pgc_near_largest(near.self) + 1, 'x');
+    CHECK_FALSE(near.fill("other", of_epoch(3), large));
+  }
+  SECTION("written") {
+    near.written("other", near.begin("other"), of_epoch(3), nullptr);
+  }
+  for (const char *name : {"old", "k", "other"})
+    CHECK(near.find(name).answer == PGC_NEAR_NOTHING);
+  pgc_near_counts counts;
+  pgc_near_count(near.self, &counts);
+  CHECK(counts.flushes[PGC_NEAR_FLUSH_EPOCH] == 1);
+  CHECK_FALSE(pgc_near_prove(near.self, near.now + 1, 2)); /* the old server goes on */
+  (void)near.fill("k", of_epoch(2));
+  CHECK(near.find("k").answer == PGC_NEAR_NOTHING);
+  CHECK(pgc_near_prove(near.self, near.now + 1, 3));
+  REQUIRE(near.fill("other", of_epoch(3)));
+  CHECK(near.find("other").answer == PGC_NEAR_HIT);
 }
 
 TEST_CASE("what could be no hit is no sample, and is not held", "[near][sample]") {

@@ -41,7 +41,7 @@ public:
   explicit Near(int64_t bytes = 8 << 20, int64_t entries = 0, int64_t absent = absent_us)
       : self(pgc_near_new(bytes, entries, bound_us, absent)) {
     if (self != nullptr)
-      pgc_near_prove(self, now);
+      pgc_near_prove(self, now, 0);
   }
   Near(const Near &) = delete;
   Near &operator=(const Near &) = delete;

@@ -129,7 +129,7 @@ public:
     pgc_digest digests[8];
     int64_t versions[8];
     pgc_near_sample(near_.self, digests, versions, 8);
-    pgc_near_prove(near_.self, near_.now);
+    pgc_near_prove(near_.self, near_.now, 0);
   }
 
   std::atomic<int64_t> hits{0}, wrong{0};

@@ -7,6 +7,7 @@
 #include "unit.hpp"
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 extern "C" {
@@ -40,14 +41,17 @@ struct Stamps {
     pgc_stamps_note(&self, &one, age_us);
   }
   size_t take(bool attending = false) {
+    size_t count;
     taken.resize(PGC_STAMPS_MAX);
-    taken.resize(pgc_stamps_take(&self, taken.data(), attending));
-    return taken.size();
+    may = pgc_stamps_take(&self, taken.data(), &count, attending);
+    taken.resize(count);
+    return count;
   }
   bool due() const {
     return pgc_stamps_due(&self);
   }
   std::vector<pgc_digest> taken;
+  bool may = false;
 };
 
 } // namespace
@@ -66,7 +70,7 @@ TEST_CASE("only what is old is noted, only while it is wanted, and once", "[stam
   CHECK(stamps.take() == 0);
 }
 
-TEST_CASE("digests that fall on one place are all kept, and come out in order", "[stamps]") {
+TEST_CASE("digests that fall on one place are all kept", "[stamps]") {
   Stamps stamps;
   const int many = 20;
   for (unsigned char i = many; i > 0; i--) {
@@ -74,8 +78,10 @@ TEST_CASE("digests that fall on one place are all kept, and come out in order", 
     stamps.note(digest(7, i));
   }
   REQUIRE(stamps.take() == many);
-  for (unsigned char i = 0; i < many; i++)
-    CHECK(stamps.taken[i].bytes[15] == i + 1);
+  std::set<int> last_bytes;
+  for (const pgc_digest &one : stamps.taken)
+    last_bytes.insert(one.bytes[15]);
+  CHECK(last_bytes.size() == many);
 }
 
 TEST_CASE("a full set takes no more, and is due at once", "[stamps]") {

@@ -456,10 +456,10 @@ BEGIN
   RETURN FOUND;
 END $$;
 
--- The change stream is told nothing of it: what others hold is the last value there was. Likewise expired entries: whoever
--- holds one knows when it ends.
 -- Evicts, in a range of blocks, what plan_eviction() found too much. How cold an entry is, is looked at again while the row
 -- is locked: one that was used meanwhile stays, and so do all that came after the walk began. more: as above.
+-- The change stream is told, because a removal of what is not there any more tells nobody. Of expired entries it is not: whoever
+-- holds one knows when it ends.
 CREATE FUNCTION :"schema".evict_part(first bigint, behind bigint, began timestamptz, for_all boolean,
                                 OUT deleted bigint, OUT more boolean)
 LANGUAGE plpgsql AS $$
@@ -490,7 +490,15 @@ BEGIN
     DELETE FROM :"schema".entries e
      USING chosen c
      WHERE e.ctid = c.place AND c.part_before < 1048576
-    RETURNING c.namespace, c.age, c.bytes, c.scope, c.certain
+    RETURNING c.namespace, c.age, c.bytes, c.scope, c.certain, e.digest, e.version
+-- @told
+  ), told AS ( -- that it has changed into what comes next, whatever that will be
+    INSERT INTO :"schema".changes (slot, kind, event)
+    SELECT coalesce((SELECT m.slot FROM :"schema".marker m), 0), 0,
+           string_agg(uuid_send(n.digest) || int8send(least(n.version, 9223372036854775806) + 1), '')
+      FROM (SELECT g.*, row_number() OVER () - 1 AS number FROM gone g) n
+     GROUP BY n.number / 80
+-- @end
   ), spent AS (
     UPDATE :"schema".eviction o SET entries = o.entries - s.entries, bytes = o.bytes - s.bytes
       FROM (SELECT g.scope, count(*) AS entries, sum(g.bytes) AS bytes FROM gone g WHERE NOT g.certain GROUP BY 1) s

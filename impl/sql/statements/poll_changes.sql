@@ -2,7 +2,7 @@
 -- One row: the snapshot to go on from; the stream's nonce: with another one than before the cursor means nothing; the floor:
 -- a cursor whose position is below it has missed events; whether nobody is the relay; whether the queue of notifications is
 -- so full that nothing should be sent; the channel, '': there is no stream; the events as frames, see pure/changes.h: NULL when they have more than
--- 64 MiB; whether there may be roles that are kept to some namespaces, and so are not to be believed about others. No row: the marker is gone, and nothing can be said before new_epoch().
+-- 64 MiB; whether there may be roles that are kept to some namespaces, and so are not to be believed about others; the epoch. No row: the marker is gone, and nothing can be said before new_epoch().
 -- A row of `changes` was not seen by the cursor exactly if its transaction is not below the snapshot's xmax, or is one of
 -- those that were in progress. Compared with the lowest in progress alone, a long transaction of anybody would have all read
 -- again and again what came after it; compared with the highest seen, its own rows would be missed. One statement has one
@@ -12,7 +12,7 @@
 -- transactions that were prepared before a crash have not ended: the crash has emptied the unlogged table of what they had said, and
 -- when one is committed there is no other sign of what it has invalidated.
 -- @takes text
--- @gives snapshot text, nonce uuid, floor bigint, relay_free boolean, busy boolean, channel text, frames bytea, restricted boolean
+-- @gives snapshot text, nonce uuid, floor bigint, relay_free boolean, busy boolean, channel text, frames bytea, restricted boolean, epoch integer
 SELECT pg_current_snapshot()::text,
        encode(substring(sha256(uuid_send(m.nonce) || oidsend(m.tableoid)
                                || (SELECT oidsend(d.oid) FROM pg_database d WHERE d.datname = current_database())
@@ -24,7 +24,8 @@ SELECT pg_current_snapshot()::text,
        NOT EXISTS (SELECT FROM :"schema".relay r WHERE r.until > (SELECT clock_timestamp()) -- by the index
                                                     AND r.until <= (SELECT clock_timestamp()) + interval '1 minute'),
        pg_notification_queue_usage() > 0.01, CASE WHEN c.coherent THEN c.notify_channel ELSE '' END,
-       CASE WHEN u.bytes > 67108864 THEN NULL ELSE coalesce(u.frames, '') END, c.restricted
+       CASE WHEN u.bytes > 67108864 THEN NULL ELSE coalesce(u.frames, '') END, c.restricted,
+       m.epoch
   FROM :"schema".marker m CROSS JOIN :"schema".cache c
  CROSS JOIN LATERAL (
    SELECT max(f.bytes) AS bytes,
