@@ -30,6 +30,7 @@ struct pgcache {
   pgc_loaders *loaders;     /* NULL until one was needed */
   pgc_measuring *measuring; /* NULL until something was */
   pgc_publisher *publisher; /* NULL until there was a call, and without publish_ms */
+  int64_t own_walk_block, own_walk_due_us; /* see pgc_clean_short_slice(); through __atomic functions */
   pgc_settings settings;
   pgc_encoding encoding;
   pgc_audience audience; /* who is told of events */

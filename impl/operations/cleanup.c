@@ -62,14 +62,28 @@ static void make_way(const pgc_call *call, pgc_deadline latest) {
   pthread_setcancelstate(cancellable, NULL);
 }
 
+pgcache_status pgc_clean_part(pgc_call *call, int64_t next_block) {
+  call->op.kind = PGC_OP_CLEANUP;
+  call->op.u.part.next_block = next_block;
+  call->op.u.part.removed = 0;
+  return pgc_call_run(call);
+}
+
 /* Another janitor is at work, and may have passed what has expired since. A second walk beside it is safe, because both
    pass locked rows by; counting and evicting is left to the other one. */
 static pgcache_status walk_alone(pgc_call *call, int64_t *removed) {
-  call->op.kind = PGC_OP_CLEANUP;
-  call->op.u.removed = 0;
-  pgcache_status status = pgc_call_run(call);
-  *removed += call->op.u.removed;
-  return status;
+  int64_t next = 0;
+  for (;;) {
+    pgcache_status status = pgc_clean_part(call, next);
+    if (status != PGCACHE_OK)
+      return status;
+    *removed += call->op.u.part.removed;
+    next = call->op.u.part.next_block;
+    if (call->op.u.part.finished)
+      return PGCACHE_OK;
+    if (pgc_deadline_poll_ms(call->op.deadline) == 0)
+      return pgc_fail(call->error, PGCACHE_TIMEOUT, "the deadline passed before the whole table was looked at");
+  }
 }
 
 pgcache_status pgc_clean_whole(pgc_call *call, int64_t *removed) {
@@ -84,7 +98,7 @@ pgcache_status pgc_clean_whole(pgc_call *call, int64_t *removed) {
     call->error = &failure;
     status = pgc_clean_slice(call, anew, 0);
     call->error = error;
-    /* A role that is kept to some namespaces, or has grants on the tables alone, may not walk for all. */
+    /* A role that is kept to some namespaces may not walk for all. */
     if (status == PGCACHE_DENIED || (status == PGCACHE_OK && call->op.u.slice.busy))
       return walk_alone(call, removed);
     if (status == PGCACHE_OK) {
@@ -127,6 +141,22 @@ bool pgc_clean_is_drawn(const pgcache *cache, pgc_op_kind written) {
          pgc_random_u64() % (uint64_t)chance == 0;
 }
 
+/* For a role that may not walk for all: the next part of a walk of the handle's own. Two threads may do the same one. */
+static pgcache_status short_part(pgc_call *call) {
+  pgcache *cache = call->cache;
+  int64_t now_us = pgc_monotonic_us();
+  if (now_us < __atomic_load_n(&cache->own_walk_due_us, __ATOMIC_RELAXED))
+    return PGCACHE_OK;
+  pgcache_status status = pgc_clean_part(call, __atomic_load_n(&cache->own_walk_block, __ATOMIC_RELAXED));
+  if (status != PGCACHE_OK)
+    return status;
+  bool finished = call->op.u.part.finished;
+  __atomic_store_n(&cache->own_walk_block, finished ? 0 : call->op.u.part.next_block, __ATOMIC_RELAXED);
+  if (finished)
+    __atomic_store_n(&cache->own_walk_due_us, now_us + CHANCE_INTERVAL_MS * 1000, __ATOMIC_RELAXED);
+  return PGCACHE_OK;
+}
+
 void pgc_clean_short_slice(pgcache *cache, const char *namespace_name, pgc_deadline latest) {
   pgc_deadline deadline = pgc_deadline_in(CHANCE_DEADLINE_MS);
   pgc_call call = {
@@ -135,6 +165,9 @@ void pgc_clean_short_slice(pgcache *cache, const char *namespace_name, pgc_deadl
              .deadline = deadline < latest ? deadline : latest,
              .namespace_name = namespace_name,
              .u.slice = {.due_ms = CHANCE_INTERVAL_MS, .budget_us = CHANCE_SLICE_US, .lease_ms = CHANCE_LEASE_MS}}};
-  if (run_slice(&call) < 0)
+  pgcache_status status = run_slice(&call);
+  if (status == PGCACHE_DENIED)
+    status = short_part(&call);
+  if (status < 0)
     pgc_count(&cache->store->counters.cleanup_failures);
 }

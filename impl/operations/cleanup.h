@@ -13,6 +13,10 @@
    call->op.u.slice. */
 pgcache_status pgc_clean_slice(pgc_call *call, bool anew, int64_t due_ms);
 
+/* A part of a walk of one's own, from this block on, for who may not walk for all; call: begun with PGC_OP_CLEANUP. The answer is in
+   call->op.u.part. */
+pgcache_status pgc_clean_part(pgc_call *call, int64_t next_block);
+
 /* A whole walk, with pauses for others in the first half of its time; call: begun with PGC_OP_CLEAN_SLICE. Adds to *removed, also before an error. */
 pgcache_status pgc_clean_whole(pgc_call *call, int64_t *removed);
 
@@ -20,7 +24,7 @@ pgcache_status pgc_clean_whole(pgc_call *call, int64_t *removed);
 pgcache_status pgc_clean_some(pgc_call *call, pgcache_cleanup_progress *progress, int64_t budget_ms);
 
 /* After a write: whether the setting cleanup_chance has drawn it for a short slice; and the slice, whose failure is
-   nobody's. */
+   nobody's. Of a role that may not walk for all: a part of a walk of its own. */
 bool pgc_clean_is_drawn(const pgcache *cache, pgc_op_kind written);
 void pgc_clean_short_slice(pgcache *cache, const char *namespace_name, pgc_deadline latest);
 

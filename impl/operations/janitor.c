@@ -176,9 +176,38 @@ static pgcache_status hand_stamps_over(pgcache_janitor *self, pgc_deadline *next
   return status == PGCACHE_OK ? pgc_call_run(&call) : status;
 }
 
+/* Leaves the server to others after so much work, by the setting cleanup_share. False when the janitor is to end. */
+static bool make_way(pgcache_janitor *self, int64_t spent_us) {
+  int share = self->cache->settings.cleanup_share;
+  int64_t pause_us = spent_us * (100 - share) / share;
+  if (pause_us > PAUSE_MAX_US)
+    pause_us = PAUSE_MAX_US;
+  return pause_us <= 0 || sleep_until(self, pgc_monotonic_us() + pause_us);
+}
+
+/* The walk of a role that may not walk for all: what has expired of its own namespaces. */
+static pgcache_status walk_alone(pgcache_janitor *self, outcome *out) {
+  int64_t next = 0;
+  out->busy = out->bounded = false;
+  out->error = (pgcache_error)PGCACHE_ERROR_INIT;
+  for (;;) {
+    pgc_call call;
+    pgcache_status status = begin(self, &call, PGC_OP_CLEANUP, &out->error);
+    if (status == PGCACHE_OK)
+      status = pgc_clean_part(&call, next);
+    if (status != PGCACHE_OK)
+      return status;
+    out->slices++;
+    out->removed += call.op.u.part.removed;
+    out->expired = out->removed;
+    next = call.op.u.part.next_block;
+    if (call.op.u.part.finished || !sleep_until(self, 0) || !make_way(self, call.op.u.part.spent_us))
+      return PGCACHE_OK;
+  }
+}
+
 /* One walk, if one is due or under way, at the pace of the setting cleanup_share. */
 static pgcache_status walk(pgcache_janitor *self, int64_t due_ms, pgc_deadline *next_stamps, outcome *out) {
-  int share = self->cache->settings.cleanup_share;
   out->slices = 0;
   out->removed = out->expired = 0;
   out->error = (pgcache_error)PGCACHE_ERROR_INIT;
@@ -187,6 +216,8 @@ static pgcache_status walk(pgcache_janitor *self, int64_t due_ms, pgc_deadline *
     pgcache_status status = begin(self, &call, PGC_OP_CLEAN_SLICE, &out->error);
     if (status == PGCACHE_OK)
       status = pgc_clean_slice(&call, false, due_ms);
+    if (status == PGCACHE_DENIED)
+      return walk_alone(self, out);
     if (status != PGCACHE_OK)
       return status;
     out->bounded = call.op.u.slice.bounded;
@@ -200,10 +231,7 @@ static pgcache_status walk(pgcache_janitor *self, int64_t due_ms, pgc_deadline *
       status = hand_stamps_over(self, next_stamps, &out->error);
     if (status != PGCACHE_OK || out->busy || call.op.u.slice.finished)
       return status;
-    int64_t pause_us = call.op.u.slice.spent_us * (100 - share) / share;
-    if (pause_us > PAUSE_MAX_US)
-      pause_us = PAUSE_MAX_US;
-    if (pause_us > 0 && !sleep_until(self, pgc_monotonic_us() + pause_us))
+    if (!make_way(self, call.op.u.slice.spent_us))
       return PGCACHE_OK;
   }
 }

@@ -11,35 +11,30 @@
 #include "pure/error.h"
 #include "pure/sizes.h"
 
-/* How many blocks one statement of a walk of one's own looks at: it takes about a millisecond, so that nobody waits. */
+/* How many blocks a part of a walk of one's own looks at: it takes about a millisecond, so that nobody waits. */
 #define CLEANUP_BLOCKS 128
 
 pgcache_status pgc_pg_cleanup(pgc_session *session, pgc_op *op) {
-  int64_t blocks = 1;
-  int64_t first = 0;
-  while (first < blocks) {
-    bool more = false;
-    pgc_parameters parameters = {0};
-    PGresult *result;
-    int64_t removed = 0;
-    pgc_parameters_add_tid(&parameters, (uint32_t)first, 0);
-    pgc_parameters_add_tid(&parameters, (uint32_t)(first + CLEANUP_BLOCKS), 0);
-    pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_CLEANUP, &parameters, &result);
-    if (status == PGCACHE_OK)
-      status = pgc_session_int8(session, result, 0, 0, &removed);
-    if (status == PGCACHE_OK)
-      status = pgc_session_int8(session, result, 0, 1, &blocks);
-    if (status == PGCACHE_OK)
-      status = pgc_session_bool(session, result, 0, 2, &more);
-    PQclear(result);
-    op->u.removed += removed;
-    if (!more)
-      first += CLEANUP_BLOCKS;
-    if (status == PGCACHE_OK && pgc_deadline_poll_ms(session->deadline) == 0 && first < blocks)
-      status = pgc_fail(session->error, PGCACHE_TIMEOUT, "the deadline passed before the whole table was looked at");
-    if (status != PGCACHE_OK)
-      return status;
-  }
+  int64_t first = op->u.part.next_block, blocks = 0, began_us = pgc_monotonic_us();
+  bool more = false;
+  pgc_parameters parameters = {0};
+  PGresult *result;
+  pgc_parameters_add_tid(&parameters, (uint32_t)first, 0);
+  pgc_parameters_add_tid(&parameters, (uint32_t)(first + CLEANUP_BLOCKS), 0);
+  pgcache_status status = pgc_session_execute(session, PGC_STATEMENT_CLEANUP, &parameters, &result);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 0, &op->u.part.removed);
+  if (status == PGCACHE_OK)
+    status = pgc_session_int8(session, result, 0, 1, &blocks);
+  if (status == PGCACHE_OK)
+    status = pgc_session_bool(session, result, 0, 2, &more);
+  PQclear(result);
+  if (status != PGCACHE_OK)
+    return status;
+  if (!more)
+    op->u.part.next_block += CLEANUP_BLOCKS;
+  op->u.part.finished = op->u.part.next_block >= blocks;
+  op->u.part.spent_us = pgc_monotonic_us() - began_us;
   return PGCACHE_OK;
 }
 
@@ -54,6 +49,8 @@ static pgcache_status read_int8s(pgc_session *session, const PGresult *result, i
 
 pgcache_status pgc_pg_clean_slice(pgc_session *session, pgc_op *op) {
   enum { BUSY, FINISHED, REMOVED, EVICTED, STAGE, DONE, BLOCKS, SPENT, BOUNDED };
+  if (session->connection->access == PGC_ACCESS_RESTRICTED)
+    return pgc_fail(session->error, PGCACHE_DENIED, "a role that is kept to some namespaces may not walk for all of them");
   pgc_parameters parameters = {0};
   PGresult *result;
   pgc_parameters_add_bytes(&parameters, session->walker, PGC_DIGEST_SIZE);

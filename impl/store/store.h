@@ -45,7 +45,7 @@ typedef enum pgc_op_kind {
   PGC_OP_INVALIDATE,
   PGC_OP_FLUSH_NAMESPACE,
   PGC_OP_FLUSH_ALL,
-  PGC_OP_CLEANUP,     /* a walk of its own, which deletes what has expired and nothing else */
+  PGC_OP_CLEANUP,     /* part of a walk of its own, which deletes what has expired and nothing else */
   PGC_OP_CLEAN_SLICE, /* the next slice of the walk that all janitors share */
   PGC_OP_STAMP,       /* notes in the store which entries were read; its digests are the store's own */
   PGC_OP_SET_LIMITS,
@@ -174,7 +174,12 @@ struct pgc_op {
       size_t limit, count;   /* count: out */
     } list;
     pgcache_store_stats *stats; /* out; struct_size is left alone */
-    int64_t removed;            /* out: flush, cleanup */
+    int64_t removed;            /* out: flush */
+    struct {                    /* CLEANUP: one part of the table */
+      int64_t next_block;       /* where it begins; out: and the next one */
+      bool finished;            /* out: there is no next one */
+      int64_t removed, spent_us; /* out */
+    } part;
     pgc_op_load load;
     struct {
       const pgc_digest *digests; /* of keys and tags, sorted, without duplicates */

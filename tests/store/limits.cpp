@@ -378,3 +378,56 @@ TEST_CASE("[A81] An application role sets no limits; one that is kept to namespa
   }
   CHECK(owner.usage().at(2).max_entries == 1);
 }
+
+TEST_CASE("A role that is kept to some namespaces has janitors, too: they clean its own", "[janitor][roles][A50]") {
+  PrivateServer server;
+  Pg admin(server.conninfo());
+  const auto config = [&](const string &user, const Settings &more = {}) {
+    Config out;
+    out.set("url", server.conninfo(user)).set("schema", "c");
+    for (const auto &[name, value] : more)
+      out.set(name, value);
+    return out;
+  };
+  Cache owner(config("postgres"));
+  REQUIRE(owner.init() == PGCACHE_OK);
+  for (const string grants : {"functions", "tables"}) {
+    INFO(grants);
+    const string role = "kept_with_" + grants;
+    admin.exec("CREATE ROLE " + role + " LOGIN");
+    REQUIRE(Cache(config("postgres", {{"app_role", role}, {"grants", grants}, {"app_namespaces", "mine"}})).init().status >= 0);
+    const string count = "SELECT count(*) FROM c.entries WHERE namespace = ";
+    const auto put_all = [&] {
+      for (int i = 0; i < 50; i++) {
+        for (const char *name : {"mine", "other"})
+          REQUIRE(owner.put(std::to_string(i), "v", in_namespace(name)) == PGCACHE_OK);
+      }
+      admin.exec("UPDATE c.entries SET fresh_until = now() - interval '1 minute', expires_at = now() - interval '1 minute'");
+    };
+    const auto mine_are_gone = [&] { return admin.one(count + "'mine'") == "0"; };
+    {
+      put_all();
+      Cache cache(config(role, {{"cleanup_share", "100"}}));
+      Janitor janitor(cache, 10);
+      CHECK(eventually(mine_are_gone));
+      CHECK(admin.one(count + "'other'") == "50");
+      put_all();
+      CHECK(eventually(mine_are_gone));
+      CHECK(cache.counters().cleanup_failures == 0);
+    }
+    /* Nor are writes by chance without effect. */
+    put_all();
+    Cache writer(config(role, {{"cleanup_chance", "1"}}));
+    REQUIRE(writer.put("written", "v", in_namespace("mine")) == PGCACHE_OK);
+    CHECK(admin.one(count + "'mine'") == "1");
+    CHECK(admin.one(count + "'other'") == "50");
+    CHECK(writer.counters().cleanup_failures == 0);
+    put_all();
+    REQUIRE(writer.put("again", "v", in_namespace("mine")) == PGCACHE_OK);
+    CHECK(admin.one(count + "'mine' AND expires_at < now()") != "0"); /* a minute must pass before the next walk */
+    int64_t removed = 0;
+    REQUIRE(pgcache_cleanup(writer.raw(), &removed, nullptr, nullptr) == PGCACHE_OK);
+    CHECK(removed >= 50);
+    admin.exec("DELETE FROM c.entries");
+  }
+}
