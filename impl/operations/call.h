@@ -21,15 +21,15 @@ typedef struct pgc_publisher pgc_publisher; /* see publisher.c */
 
 struct pgcache {
   pgc_store *store;
-  pgc_store *lent;          /* see lent.h; NULL until it was needed */
-  bool borrows;             /* the application's connections */
-  bool closed;              /* was shut down; this and the next two through __atomic functions */
-  bool single;              /* works on the one connection that the application gave it */
-  pgc_office *office;       /* NULL until there was a janitor */
-  pgc_room *room;           /* NULL until there was a request */
-  pgc_loaders *loaders;     /* NULL until one was needed */
-  pgc_measuring *measuring; /* NULL until something was */
-  pgc_publisher *publisher; /* NULL until there was a call, and without publish_ms */
+  pgc_store *lent;                         /* see lent.h; NULL until it was needed */
+  bool borrows;                            /* the application's connections */
+  bool closed;                             /* was shut down; this and the next two through __atomic functions */
+  bool single;                             /* works on the one connection that the application gave it */
+  pgc_office *office;                      /* NULL until there was a janitor */
+  pgc_room *room;                          /* NULL until there was a request */
+  pgc_loaders *loaders;                    /* NULL until one was needed */
+  pgc_measuring *measuring;                /* NULL until something was */
+  pgc_publisher *publisher;                /* NULL until there was a call, and without publish_ms */
   int64_t own_walk_block, own_walk_due_us; /* see pgc_clean_short_slice(); through __atomic functions */
   pgc_settings settings;
   pgc_encoding encoding;

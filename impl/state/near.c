@@ -139,8 +139,7 @@ static void heed_epoch(pgc_near *self, int64_t version) {
   do {
     if (epoch <= seen)
       return;
-  } while (
-      !__atomic_compare_exchange_n(&self->epoch_seen, &seen, epoch, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+  } while (!__atomic_compare_exchange_n(&self->epoch_seen, &seen, epoch, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
   int32_t proven = __atomic_load_n(&self->epoch_proven, __ATOMIC_SEQ_CST);
   if (proven != 0 && proven < epoch) {
     disprove(self);

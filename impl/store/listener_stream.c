@@ -101,8 +101,8 @@ static bool read_answer(pgc_listener *self, const PGresult *result, answer *out)
       pgc_session_bool(session, result, 0, PGC_POLL_RELAY_FREE, &self->relay.free) == PGCACHE_OK &&
       pgc_session_bool(session, result, 0, PGC_POLL_BUSY, &self->relay.busy) == PGCACHE_OK &&
       pgc_session_bool(session, result, 0, PGC_POLL_RESTRICTED, &out->restricted) == PGCACHE_OK &&
-      pgc_session_int4(session, result, 0, PGC_POLL_EPOCH, &out->epoch) == PGCACHE_OK &&
-      PQntuples(result) == 1 && PQgetlength(result, 0, PGC_POLL_NONCE) == PGC_NONCE_SIZE &&
+      pgc_session_int4(session, result, 0, PGC_POLL_EPOCH, &out->epoch) == PGCACHE_OK && PQntuples(result) == 1 &&
+      PQgetlength(result, 0, PGC_POLL_NONCE) == PGC_NONCE_SIZE &&
       is_channel(out->channel, (size_t)PQgetlength(result, 0, PGC_POLL_CHANNEL)) &&
       (out->too_long || pgc_snapshot_parse(&out->snapshot, PQgetvalue(result, 0, PGC_POLL_SNAPSHOT), size)))
     return true;
@@ -205,7 +205,8 @@ static bool take_answer(pgc_listener *self, const PGresult *result, bool asked, 
   stream->proven_us = sent_us;
   if (!pgc_near_prove(self->near, sent_us, got.epoch)) {
     pgc_fail(&self->error, PGCACHE_UNAVAILABLE,
-             "the server whose changes are heard is not, or is no longer, the one that entries come from: this was of epoch %d, and "
+             "the server whose changes are heard is not, or is no longer, the one that entries come from: this was of "
+             "epoch %d, and "
              "later ones were seen; a new connection is made",
              (int)got.epoch);
     return false;

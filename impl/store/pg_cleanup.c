@@ -50,7 +50,8 @@ static pgcache_status read_int8s(pgc_session *session, const PGresult *result, i
 pgcache_status pgc_pg_clean_slice(pgc_session *session, pgc_op *op) {
   enum { BUSY, FINISHED, REMOVED, EVICTED, STAGE, DONE, BLOCKS, SPENT, BOUNDED };
   if (session->connection->access == PGC_ACCESS_RESTRICTED)
-    return pgc_fail(session->error, PGCACHE_DENIED, "a role that is kept to some namespaces may not walk for all of them");
+    return pgc_fail(session->error, PGCACHE_DENIED,
+                    "a role that is kept to some namespaces may not walk for all of them");
   pgc_parameters parameters = {0};
   PGresult *result;
   pgc_parameters_add_bytes(&parameters, session->walker, PGC_DIGEST_SIZE);

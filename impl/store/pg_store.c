@@ -212,7 +212,8 @@ static pgcache_status hand_stamps_over(pgc_pg_store *self, pgc_process *here, pg
   if (!pgc_stamps_take(&here->stamps, digests, &count, attending))
     return PGCACHE_OK;
   if (here->near.near != NULL)
-    count += pgc_near_used(here->near.near, digests + count, PGC_STAMPS_MAX - count, pgc_now_us(), here->stamps.stamp_us);
+    count +=
+        pgc_near_used(here->near.near, digests + count, PGC_STAMPS_MAX - count, pgc_now_us(), here->stamps.stamp_us);
   if (count == 0)
     return PGCACHE_OK;
   qsort(digests, count, sizeof *digests, compare_digests); /* see stamp.sql */

@@ -173,11 +173,11 @@ struct pgc_op {
       pgcache_value **found; /* out */
       size_t limit, count;   /* count: out */
     } list;
-    pgcache_store_stats *stats; /* out; struct_size is left alone */
-    int64_t removed;            /* out: flush */
-    struct {                    /* CLEANUP: one part of the table */
-      int64_t next_block;       /* where it begins; out: and the next one */
-      bool finished;            /* out: there is no next one */
+    pgcache_store_stats *stats;  /* out; struct_size is left alone */
+    int64_t removed;             /* out: flush */
+    struct {                     /* CLEANUP: one part of the table */
+      int64_t next_block;        /* where it begins; out: and the next one */
+      bool finished;             /* out: there is no next one */
       int64_t removed, spent_us; /* out */
     } part;
     pgc_op_load load;

@@ -422,9 +422,9 @@ int loads(Command command) {
       const LoadFigures &is = outcome.block->loads;
       const bool struck = fault == "none" || outcome.struck > 0, loaded = is.fills > 0 && is.refused > 0;
       if (!struck)
-        printf("  WRONG: %s never found anything to strike\n", fault.c_str());
+        printf("  TOO LITTLE: %s never found anything to strike\n", fault.c_str());
       if (!loaded)
-        printf("  WRONG: %s were never any\n", is.fills > 0 ? "fills that were refused" : "fills");
+        printf("  TOO LITTLE: %s were never any\n", is.fills > 0 ? "fills that were refused" : "fills");
       struck &&loaded &&outcome.findings.empty() ? passed++ : failed++;
       all += is.fills + is.refused;
     }
@@ -452,7 +452,7 @@ int staleness(const Command &command) {
     print_staleness(fault, outcome);
     const bool struck = fault == "none" || outcome.struck > 0;
     if (!struck)
-      printf("  WRONG: %s never found anything to strike\n", fault.c_str());
+      printf("  TOO LITTLE: %s never found anything to strike\n", fault.c_str());
     struck &&outcome.findings.empty() ? passed++ : failed++;
   }
   printf("harness: staleness with seed %llu, %d passed, %d failed\n",

@@ -131,8 +131,9 @@ TEST_CASE(
   CHECK(gaps() == before);
 }
 
-TEST_CASE("What the auditor is told in another shape counts as nothing, an entry that is gone does, and the next one is made",
-          "[answers][audit]") {
+TEST_CASE(
+    "What the auditor is told in another shape counts as nothing, an entry that is gone does, and the next one is made",
+    "[answers][audit]") {
   Scene scene(Settings{{"near_audit_ms", "20"}});
   const auto audited = [&] { return pgc_counted(&scene.reader.counters().near_audited); };
   const auto wrong = [&] { return pgc_counted(&scene.reader.counters().near_disagreements); };

@@ -45,7 +45,8 @@ TEST_CASE("Hits in copies are use, too: what is read from them alone is not evic
   const auto all_noted = [&] {
     for (int i = 0; i < hot; i++)
       REQUIRE(copy_of(cache, key(i)) == "v");
-    return store.pg.one(store.sql("SELECT count(*) FROM {s}.entries WHERE accessed_at > now() - interval '30 minutes'")) ==
+    return store.pg.one(
+               store.sql("SELECT count(*) FROM {s}.entries WHERE accessed_at > now() - interval '30 minutes'")) ==
            std::to_string(hot);
   };
   {

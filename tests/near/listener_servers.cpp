@@ -113,7 +113,8 @@ TEST_CASE("[A36] A standby takes over: what was held from the old primary is not
   CHECK(watch.stale == 0);
 }
 
-TEST_CASE("[A36] The address comes to lead to another server while the old one lives: the first answer from there ends its proofs",
+TEST_CASE("[A36] The address comes to lead to another server while the old one lives: the first answer from there ends "
+          "its proofs",
           "[A36][failover]") {
   PrivateServer primary;
   const string link = primary.socket_folder() + "/address";

@@ -11,12 +11,15 @@
 #include <cstdlib>
 #include <cstring>
 #include <libpq-fe.h>
+#include <thread>
 #include <unistd.h>
 
 namespace soak {
 
 /* How much earlier than its deadline a call may say that the time is up: rounding, and our own reading of the clock. */
 static const int64_t EARLY_US = 2000;
+/* The longest that the circuit breaker's refusals last, which begin with deadlines that passed. */
+static const int64_t BREAKER_US = 20000000;
 
 const Plant plants[PLANTS] = {
     {"none", ""},
@@ -33,6 +36,8 @@ const Plant plants[PLANTS] = {
     {"descriptor", "descriptors"},
     {"memory", "memory"},
     {"connection", "connections"},
+    {"thread", "threads left"},
+    {"bloat", "the tables grew"},
     {"outage", "though nothing strikes"},
 };
 
@@ -96,8 +101,10 @@ test::Answer Calls::planted(Op op, const std::string &key, test::Options options
     abort();
   if (plant == PLANT_MEMORY && strikes(10))
     memset(malloc(65536), 1, 65536);
-  if (plant == PLANT_CONNECTION && strikes(500))
+  if (plant == PLANT_CONNECTION && strikes(100))
     PQconnectdb(block_.address[process_]);
+  if (plant == PLANT_THREAD && strikes(500))
+    std::thread(pause).detach();
   return answer;
 }
 
@@ -127,9 +134,14 @@ Called Calls::run(Op op, const std::string &key, int64_t deadline_ms,
 void Calls::check_status(Op op, const test::Answer &answer, int64_t deadline_ms, int64_t took_us, uint32_t faults) {
   count_item(answer.status);
   bool expected = answer.status >= 0 || answer == PGCACHE_NOT_A_COUNTER || faults_explain(faults, answer.status);
-  /* Whatever happens, a deadline may pass. */
+  /* Whatever happens, a deadline may pass; and where some did, the circuit breaker may refuse calls for a while. */
   if ((answer == PGCACHE_TIMEOUT || (answer == PGCACHE_UNKNOWN && op_writes(op))) &&
-      (took_us >= deadline_ms * 1000 - EARLY_US || answer.error.sqlstate[0] != '\0'))
+      (took_us >= deadline_ms * 1000 - EARLY_US || answer.error.sqlstate[0] != '\0')) {
+    expected = true;
+    block_.late_us[process_] = now_us();
+  }
+  if (answer == PGCACHE_UNAVAILABLE && now_us() - block_.late_us[process_] < BREAKER_US &&
+      answer.error.text().find("circuit breaker") != std::string::npos)
     expected = true;
   /* A read changes nothing, so that it is never in doubt. */
   if (answer == PGCACHE_UNKNOWN && !op_writes(op))

@@ -95,6 +95,10 @@ void prepare(Block &block, test::PrivateServer &server) {
   const test::Answer made = cache.init();
   if (made != PGCACHE_OK)
     throw std::runtime_error(string("init: ") + made.error.message);
+  if (block.plant == PLANT_BLOAT)
+    pg.exec("CREATE UNLOGGED TABLE " + name + ".bloat (filler text); ALTER TABLE " + name +
+            ".bloat ALTER filler SET STORAGE PLAIN; INSERT INTO " + name +
+            ".bloat SELECT repeat('x', 8000) FROM generate_series(1, 70000)");
 }
 
 /* The workers' connections that the server still has when they should all be gone. */

@@ -83,6 +83,7 @@ struct Block {
       operations[static_cast<int>(Op::COUNT)];
   std::atomic<int64_t> worst_over_us; /* the longest time that a call went on past its deadline */
   std::atomic<int> worst_over_op;
+  std::atomic<int64_t> late_us[PROCESSES];    /* when a deadline passed last in each process */
   std::atomic<int64_t> heap_bytes[PROCESSES]; /* in use in each process, of what malloc() gave */
   std::atomic<int64_t> left_heap_bytes[PROCESSES];
   std::atomic<int64_t> left_descriptors[PROCESSES], left_threads[PROCESSES]; /* after the handle was freed */

@@ -80,9 +80,9 @@ void Watch::ask_server(Sample *sample) {
     if (!pg_)
       pg_ = std::make_unique<test::Pg>(admin_ + " connect_timeout=2 options='-c statement_timeout=900'");
     const auto row = pg_->query("SELECT (SELECT count(*) FROM pg_stat_activity WHERE usename = '" + string(role) +
-                                "'), pg_total_relation_size(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = "
-                                "c.relnamespace WHERE n.nspname = '" +
-                                block_.schema + "' AND c.relname = 'entries'");
+                                "'), sum(pg_total_relation_size(c.oid)) FROM pg_class c WHERE c.relkind = 'r' "
+                                "AND c.relnamespace = to_regnamespace('" +
+                                block_.schema + "')");
     if (!row.empty()) {
       sample->connections = std::stoll(row[0][0]);
       sample->relation_bytes = row[0][1] == "NULL" ? 0 : std::stoll(row[0][1]);
@@ -195,7 +195,7 @@ std::vector<string> Watch::judge(int64_t connections_left) const {
   for (const auto &sample : samples_)
     relation_most = std::max(relation_most, sample.relation_bytes);
   if (relation_most > RELATION_MOST) {
-    snprintf(text, sizeof text, "the relation grew to %.1f MiB, more than %.1f MiB",
+    snprintf(text, sizeof text, "the tables grew to %.1f MiB, more than %.1f MiB",
              mib(static_cast<double>(relation_most)), mib(static_cast<double>(RELATION_MOST)));
     findings.emplace_back(text);
   }

@@ -395,14 +395,17 @@ TEST_CASE("A role that is kept to some namespaces has janitors, too: they clean 
     INFO(grants);
     const string role = "kept_with_" + grants;
     admin.exec("CREATE ROLE " + role + " LOGIN");
-    REQUIRE(Cache(config("postgres", {{"app_role", role}, {"grants", grants}, {"app_namespaces", "mine"}})).init().status >= 0);
+    REQUIRE(
+        Cache(config("postgres", {{"app_role", role}, {"grants", grants}, {"app_namespaces", "mine"}})).init().status >=
+        0);
     const string count = "SELECT count(*) FROM c.entries WHERE namespace = ";
     const auto put_all = [&] {
       for (int i = 0; i < 50; i++) {
         for (const char *name : {"mine", "other"})
           REQUIRE(owner.put(std::to_string(i), "v", in_namespace(name)) == PGCACHE_OK);
       }
-      admin.exec("UPDATE c.entries SET fresh_until = now() - interval '1 minute', expires_at = now() - interval '1 minute'");
+      admin.exec(
+          "UPDATE c.entries SET fresh_until = now() - interval '1 minute', expires_at = now() - interval '1 minute'");
     };
     const auto mine_are_gone = [&] { return admin.one(count + "'mine'") == "0"; };
     {
