@@ -102,7 +102,7 @@
  *                   all overhead included: 64 MiB unless set, and with 0 none. get, get_into, exists, get_many and their
  *                   requests are answered from there where they can be, without asking the server. A connection of its own,
  *                   opened by the first read, hears of every change: by any process, by the functions of the SQL interface
- *                   in any transaction, by cleanup, and by TRUNCATE; not of rows of the cache's tables that somebody updates
+ *                   in any transaction, by eviction, and by TRUNCATE; not of rows of the cache's tables that somebody updates
  *                   or deletes by hand. A forked child begins without copies. There are none with `null:`, on the
  *                   application's connections, in a process that only writes, with a schema that was made with
  *                   `coherence=off`, and where a connection pooler stands between: see the setting `listen_url`.
@@ -117,7 +117,7 @@
  *                   gone, and reads ask the server. The older copy also never answers again after a read that found no entry.
  *                   Writes by another handle, or by SQL, of the same process are like those of another process.
  *   [rule:read_mode] PGCACHE_READ_STORE asks the server, and what it finds replaces the copy. A copy lives no longer than its
- *                   entry. An answer from a copy does not count as use of the entry, see pgcache_set_limits(). With
+ *                   entry. An answer from a copy counts as use of the entry, see pgcache_set_limits(). With
  *                   `near_absent_ms` above 0 misses are kept as copies, too, for so long.
  *   [rule:fence]    After pgcache_fence() returned PGCACHE_OK, reads on this handle see everything that was acknowledged to
  *                   anybody before it was called.
@@ -813,8 +813,8 @@ typedef struct pgcache_janitor pgcache_janitor;
 /* Starts a janitor: it walks at once, and then whenever the last walk of any janitor of the schema ended interval_ms ago;
    with a limit also when much was written since. It takes the share of a core that the setting `cleanup_share` allows,
    survives failures (they are counted as cleanup_failures, and tried again after growing pauses), and ends with
-   pgcache_janitor_stop() or when the handle is shut down. To a role that is kept to namespaces it is no use: each of its
-   walks fails, as pgcache_cleanup_some(). A forked child has no janitor, but may start one.
+   pgcache_janitor_stop() or when the handle is shut down. That of a role that is kept to namespaces walks by itself, at the same
+   pace, deletes what has expired in them, and keeps no limits. A forked child has no janitor, but may start one.
    Out: out, owned by the caller, to be given to pgcache_janitor_free(), before or after the handle is freed.
    In: cache, not one of pgcache_new_on_connection(); interval_ms, 1 to PGCACHE_JANITOR_INTERVAL_MAX. A binding that takes seconds gives 0 for what is no number,
    not finite or out of range.
@@ -847,8 +847,10 @@ typedef enum pgcache_limit_scope {
 /* Limits how much the cache holds. The limits are stored in the database, for all processes. They are kept by janitors
    and by pgcache_cleanup(), not by writes, which cost what they cost without: at the end of a walk what it found holds no
    more than the limit, and until the next walk it may grow beyond. What has expired goes first, then what was not
-   used for the longest time; reads that ask the server count as use, to the accuracy of the setting `access_stamp_ms`. A handle learns of the
-   first limit when it sets it, opens a connection or does a part of a walk: until then its reads are not counted.
+   used for the longest time. Reads count as use to the accuracy of the setting `access_stamp_ms`; those that the near cache answers
+   to twice that, and are told to the server by the handle's janitor or beside a read that asks the server. A handle learns of the
+   first limit when it sets it, opens a connection or does a part of a walk: until then its reads are not counted. Walks of a role
+   that is kept to some namespaces keep no limits.
    In: scope; max_entries; max_bytes, of keys and values as they are stored: > 0, or PGCACHE_LIMIT_NONE, PGCACHE_LIMIT_KEEP.
    Returns PGCACHE_OK or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_set_limits(pgcache *self, pgcache_limit_scope scope, int64_t max_entries,

@@ -1,7 +1,7 @@
 /*
  * listener_place.c - with listen_url the listener and the store have addresses of their own: whether both lead to the same
  * table of the same database of the same server. Asked before the first hit, and again when the nonce is another one; it is
- * mixed with the identities of database and table, and two servers that were copied from one have different ones.
+ * mixed with the identities of database and table. What a copy of the files has in common with its original cannot be told apart.
  *
  * Must never: let a hit be given that another database's stream has proven.
  *
