@@ -177,6 +177,23 @@ expect_code 0
 p flush --yes --namespace bounded
 p limit --namespace bounded --max-entries none --max-bytes none
 
+begin "cleanup of a large table is done in parts, which delete what has expired and then evict"
+p put large value --namespace large
+sql "INSERT INTO $schema.entries
+     SELECT gen_random_uuid(), e.version, t.ends, t.ends, now() - interval '1 hour', e.asof, e.format, e.flags, e.load_ms, e.namespace,
+            int4send(i), e.snapshot, e.dependencies, e.value
+       FROM $schema.entries e, generate_series(1, 20000) i,
+            LATERAL (SELECT CASE WHEN i % 2 = 0 THEN now() - interval '1 minute' ELSE now() + interval '1 day' END AS ends) t
+      WHERE e.namespace = 'large'" >/dev/null
+p limit --namespace large --max-entries 10
+on_terminal "'$PGCACHE_BIN' cleanup"
+expect_out_has "10000 removed"
+expect_out_has "9991 evicted"
+p exists large --namespace large
+expect_code 0
+p flush --yes --namespace large
+p limit --namespace large --max-entries none
+
 begin "cleanup beside a janitor that is at work walks alone, and says what it removed"
 p put stays v
 sql "SELECT $schema.clean_slice(gen_random_uuid(), 1, 30000, 0, true)" >/dev/null
