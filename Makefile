@@ -430,6 +430,7 @@ light-checks: all
 	$(if $(PROMETHEUS_ALL),ci/check-symbols --prometheus)
 	ci/check-header
 	ci/check-layers
+	ci/check-citations
 	ci/check-workplace
 	ci/check-settings-doc
 	ci/check-metrics-doc

@@ -59,9 +59,9 @@
  *                   shortened to it.
  *   [rule:deadline] `deadline_ms` of the options bounds the whole call: waiting for a connection, connecting (name
  *                   look-up included), sending, and the answer. PGCACHE_DEADLINE_DEFAULT: the setting `timeout_ms`, for
- *                   flush, cleanup, stats, usage, dependents, keys, doctor, init and upgrade `maintenance_timeout_ms`. 0: do
- *                   not wait at all; whatever would ask the server gives PGCACHE_TIMEOUT; what the near cache answers does
- *                   not.
+ *                   flush, cleanup, stats, read_usage, dependents, keys, read_published, doctor, init and upgrade
+ *                   `maintenance_timeout_ms`. 0: do not wait at all; whatever would ask the server gives PGCACHE_TIMEOUT;
+ *                   what the near cache answers does not.
  *
  * RESULTS
  *   [rule:linear]   Operations on one key are linearizable: each takes effect at one moment between call and return; but
@@ -76,8 +76,8 @@
  *                   once, until one that is let through succeeds: as soon as a connection can be had again, or, where
  *                   the server accepts connections and does not answer, after a pause of up to `breaker_pause_ms`. A
  *                   deadline below a second and `timeout_ms` is the caller's, and waiting for another thread's connection
- *                   is not the server's failure; they do not count. flush, cleanup, stats, keys, doctor, init and upgrade
- *                   always go through.
+ *                   is not the server's failure; they do not count. flush, cleanup, stats, read_usage, dependents, keys,
+ *                   read_published, doctor, init and upgrade always go through.
  *   [rule:on_error] With the setting `on_error` at `miss`, a get, get_into, get_many or exists that the store fails
  *                   gives PGCACHE_MISS (an item of get_many: this item) and leaves the error alone; the counter
  *                   `reads_failed` (of get_many: one for each round trip) tells. Wrong arguments, PGCACHE_TOO_LARGE,
@@ -478,8 +478,9 @@ PGCACHE_API pgcache_status pgcache_upgrade(pgcache *self, const pgcache_options 
 /* What a read found: immutable, reference-counted; all functions on it may be called from any thread. Since 1.0. */
 typedef struct pgcache_value pgcache_value;
 
-/* The SQL that pgcache_init() would run for the settings `schema`, `table` and `values`, to be run by an administrator in
-   one go on a database that has no such schema. Asks no server; the url need not be set.
+/* The SQL that pgcache_init() would run for the settings `schema`, `table`, `coherence`, `values`, `app_role`,
+   `app_namespaces`, `grants` and `owner_role`, to be run by an administrator in one go on a database that has no such schema.
+   Asks no server; the url need not be set.
    In: config. Out: out, the SQL as a value in UTF-8, owned by the caller, to be given to pgcache_value_free().
    Returns PGCACHE_OK, PGCACHE_INVALID, PGCACHE_BAD_SETTING (settings contradict each other), PGCACHE_NO_MEMORY.
    Since 1.0. */
@@ -860,7 +861,7 @@ PGCACHE_API pgcache_status pgcache_set_limits(pgcache *self, pgcache_limit_scope
 typedef struct pgcache_usage {
   size_t struct_size;      /* in: sizeof(pgcache_usage) */
   char namespace_name[64]; /* "": all namespaces together */
-  int64_t entries;         /* entries that have not expired */
+  int64_t entries;         /* entries that have not expired, counted as pgcache_stats() counts them */
   int64_t bytes;           /* their keys and values, as they are stored */
   int64_t expired;         /* rows that have expired and wait for cleanup */
   int64_t max_entries;     /* the limits, or PGCACHE_LIMIT_NONE */
@@ -870,7 +871,8 @@ typedef struct pgcache_usage {
 #define PGCACHE_USAGE_INIT { sizeof(pgcache_usage), { 0 }, 0, 0, 0, 0, 0 }
 
 /* Counts what each namespace holds, a page at a time in the order of their names, first of all "" for all together; reads
-   the whole table, so it is for people and monitors. With `null:` there is nothing.
+   the whole table, so it is for people and monitors. An entry is what pgcache_stats() counts as one. With `null:` there is
+   nothing.
    Out: out, an array of out_len elements (1 to PGCACHE_BATCH_MAX), each with the same struct_size set [rule:sizes]; count,
    how many were set, fewer than out_len on the last page. In: after, only namespaces behind this one (NULL: from the beginning).
    Returns PGCACHE_OK or a common status. Since 1.0. */
@@ -896,7 +898,9 @@ typedef struct pgcache_store_stats {
 
 #define PGCACHE_STORE_STATS_INIT { sizeof(pgcache_store_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
-/* Counts what the store holds; reads the whole table, so it is for people and monitors, not for the request path.
+/* Counts what the store holds; reads the whole table, so it is for people and monitors, not for the request path. What has
+   not expired takes room and is counted as an entry, though all reads but loads miss some of it: what is stale
+   ([rule:freshness]), what was invalidated ([rule:invalidate]), and what load_fill_absent() stored.
    Out: out. With `null:` all figures are 0.
    Returns PGCACHE_OK or a common status. Since 1.0. */
 PGCACHE_API pgcache_status pgcache_stats(pgcache *self, pgcache_store_stats *out, const pgcache_options *options,
@@ -971,7 +975,9 @@ typedef struct pgcache_counters {
 PGCACHE_API pgcache_status pgcache_read_counters(pgcache *self, pgcache_counters *out, pgcache_error *error);
 
 /* Lists the keys of a namespace in the order of their bytes, a page at a time; reads the whole table, so it is for
-   people, not for the request path.
+   people, not for the request path. Listed is what is stored and has not expired, also what get and exists miss because it
+   is stale ([rule:freshness]; pgcache_value_is_stale() tells, and the TTL is until its end) or was invalidated
+   ([rule:invalidate], which nothing here tells); what load_fill_absent() stored is not.
    Out: keys, an array of keys_len elements (1 to PGCACHE_BATCH_MAX): each a value whose bytes are the key and whose
    version, format and TTL are the entry's, owned by the caller; count, how many were set, fewer than keys_len on the
    last page.

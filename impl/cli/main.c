@@ -61,7 +61,8 @@ const cli_command cli_commands[] = {
      KEY, 0, PGCACHE_BATCH_MAX, true, command_tags},
     {"keys", "[PREFIX]", "list the keys of the namespace",
      "One key a line, in the order of their bytes, with control characters, invalid UTF-8 and the backslash written\n"
-     "as \\n, \\t, \\r, \\\\ and \\xNN. Reads the whole table.",
+     "as \\n, \\t, \\r, \\\\ and \\xNN. Lists what is stored and has not expired, also what get misses because it is stale\n"
+     "or was invalidated. Reads the whole table.",
      KEY | PAGING, 0, 1, true, command_keys},
     {"flush", "", "remove every entry of the namespace, or of all",
      "Asks first if a person can answer. Exit 3: the answer was no.",
@@ -74,10 +75,12 @@ const cli_command cli_commands[] = {
      OPTION_BIT(OPTION_ALL) | OPTION_BIT(OPTION_MAX_ENTRIES) | OPTION_BIT(OPTION_MAX_BYTES), 0, 0, true, command_limit},
     {"usage", "", "show what each namespace holds, and its limits",
      "One line each: namespace, entries, bytes, expired rows, and the limits (0: none), with tabs between them; the first\n"
-     "line, without a name, is for all together. Reads the whole table.",
+     "line, without a name, is for all together. Entries are rows that have not expired, also stale and invalidated ones\n"
+     "and the knowledge that there is no value. Reads the whole table.",
      0, 0, 0, true, command_usage},
     {"stats", "", "show figures of the store",
-     "Reads the whole table. With --prometheus for a scraper, and with what processes publish, see the setting publish_ms.",
+     "Entries are counted as usage counts them. Reads the whole table. With --prometheus for a scraper, and with what\n"
+     "processes publish, see the setting publish_ms.",
      OPTION_BIT(OPTION_PROMETHEUS), 0, 0, true, command_stats},
     {"top", "", "watch what all processes do with the cache",
      "On a terminal a screen, until q is pressed; else lines: a word, and what it stands for, with tabs in between, and an\n"

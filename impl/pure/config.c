@@ -250,7 +250,8 @@ static const setting_row table[PGC_SETTING_COUNT] = {
         "The deadline of a call that sets none, in milliseconds."),
     [PGC_SETTING_MAINTENANCE_TIMEOUT_MS] = INTEGER("maintenance_timeout_ms", "PGCACHE_MAINTENANCE_TIMEOUT_MS",
         "300000", 1, 86400000,
-        "The same for flush, cleanup, stats, usage, keys, init and upgrade, in milliseconds."),
+        "The same for flush, cleanup, stats, read_usage, dependents, keys, read_published, doctor, init and upgrade, in "
+        "milliseconds."),
     [PGC_SETTING_DEFAULT_TTL_MS] = TTL("default_ttl_ms", "PGCACHE_DEFAULT_TTL_MS", "300000", 1, 315360000000,
         "How long an entry lives when its write does not say, in milliseconds."),
     [PGC_SETTING_MAX_VALUE_BYTES] = INTEGER("max_value_bytes", "PGCACHE_MAX_VALUE_BYTES", "16777216", 1, 268435456,

@@ -250,3 +250,26 @@ expect_out_has "table on disk"
 head -c 3000000 /dev/zero | PGCACHE_URL=$PGCACHE_TEST_URL "$PGCACHE_BIN" put c4 >/dev/null
 on_terminal "'$PGCACHE_BIN' stats"
 expect_out_has " 2.9 MiB"
+
+begin "keys, stats and usage tell of what is stored, also of stale and invalidated entries, which get misses"
+p flush --all --yes
+p put fresh v
+p put invalidated v --tag gone --ttl never
+p invalidate --tag gone
+p load stale --ttl 1ms --stale 1h -- printf v
+expect_code 0
+is_missing() { p get "$1"; [ "$code" = 3 ]; }
+wait_until 60 is_missing stale || fail "the entry is not stale"
+is_missing invalidated || fail "the entry is not invalidated"
+p keys
+expect_out $'fresh\ninvalidated\nstale'
+p stats
+grep -qE $'^entries\t3$' "$out" || fail "no line for three entries: $(cat "$out")"
+p usage
+grep -qE $'^\t3\t' "$out" || fail "no line for three entries: $(cat "$out")"
+bare help keys
+expect_out_has "also what get misses because it is stale"
+bare help usage
+expect_out_has "Entries are rows that have not expired, also stale and invalidated ones"
+bare help stats
+expect_out_has "Entries are counted as usage counts them."

@@ -4,7 +4,7 @@
 # What is set here is read in support.bash, and the other way round.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats top import doctor init upgrade local version help'
+commands='get put remove exists touch incr load invalidate tags keys flush cleanup limit usage stats top import doctor init upgrade local keygen version help'
 
 begin "help lists every command and every setting, and needs no server"
 bare help

@@ -1,6 +1,6 @@
 /*
- * fuzz_config.c - settings of any name and any value. Input: lines "name=value"; a name may be a setting's number, as
- * one digit. Each setting keeps its last good value, and all good values together load.
+ * fuzz_config.c - settings of any name and any value. Input: lines "name=value"; a name of one byte is a setting's
+ * number, modulo how many there are. Each setting keeps its last good value, and all good values together load.
  *
  * SPDX-License-Identifier: MIT
  * Copyright (c) 2026 the pgcache authors
@@ -9,10 +9,18 @@
 
 #include "pure/config.h"
 
+static size_t count_settings(void) {
+  static size_t count;
+  pgcache_setting setting = PGCACHE_SETTING_INIT;
+  while (pgcache_config_describe(&setting, count, NULL) == PGCACHE_OK)
+    count++;
+  return count;
+}
+
 static void set(pgcache_config *config, const char *name, const char *value) {
   pgcache_setting setting = PGCACHE_SETTING_INIT;
-  if (name[0] >= '0' && name[0] <= '9' && name[1] == '\0') {
-    REQUIRE(pgcache_config_describe(&setting, (size_t)(name[0] - '0'), NULL) == PGCACHE_OK);
+  if (name[0] != '\0' && name[1] == '\0') {
+    REQUIRE(pgcache_config_describe(&setting, (unsigned char)name[0] % count_settings(), NULL) == PGCACHE_OK);
     name = setting.name;
   }
   const char *before = pgcache_config_get(config, name);

@@ -1,6 +1,6 @@
 /*
  * main.cpp - writes histories of operations on the cache, one file for each kind of fault that strikes meanwhile: threads
- * with calls and with requests, over two handles, on few keys. check/ says whether they are linearizable.
+ * with calls and with requests, over two handles, on few keys. check/ says whether they are linearizable, [rule:linear].
  *
  * Owns the options, the server and the faults. Judges nothing.
  *

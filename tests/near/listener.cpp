@@ -37,7 +37,7 @@ string nonce_of(const Store &store) {
 
 } // namespace
 
-TEST_CASE("A fence applies all that was acknowledged before it, whoever wrote it", "[fence]") {
+TEST_CASE("A fence applies all that was acknowledged before it, whoever wrote it", "[fence][rule:fence]") {
   Store store;
   Reader reader(store);
   put(store.pg, store, "k", "0");
@@ -243,7 +243,8 @@ TEST_CASE("Notifications that lie cost polls, but only so many", "[A32]") {
   CHECK(reader.held("k") == "v");
 }
 
-TEST_CASE("Fences of many threads while others write: what was acknowledged before is applied", "[fence][threads]") {
+TEST_CASE("Fences of many threads while others write: what was acknowledged before is applied",
+          "[fence][threads][rule:fence]") {
   Store store;
   Reader reader(store); /* half of its bound is a poll's time */
   put(store.pg, store, "k", "0");

@@ -416,6 +416,22 @@ TEST_CASE("Writes inside of a transaction come with its commit and go with its r
   CHECK(store.cache.get("k") == PGCACHE_MISS);
 }
 
+TEST_CASE("Outside of a transaction each operation is one of its own, done when it returns", "[rule:outside]") {
+  Store store;
+  Pg pg(url());
+  Cache cache = on_connection(store, pg.raw());
+  REQUIRE(cache.put("one", "v") == PGCACHE_OK);
+  CHECK(store.cache.get("one").bytes() == "v"); /* there for others at once, with nothing to commit */
+  REQUIRE(cache.put("two", "v") == PGCACHE_OK);
+  CHECK(cache.increment("two") == PGCACHE_NOT_A_COUNTER); /* takes nothing of the others back */
+  REQUIRE(cache.put("three", "v") == PGCACHE_OK);
+  CHECK(PQtransactionStatus(pg.raw()) == PQTRANS_IDLE);
+  CHECK(store.pg.one(store.sql("SELECT count(DISTINCT xmin::text) FROM {s}.entries")) == "3");
+  CHECK(store.cache.get("two").bytes() == "v");
+  REQUIRE(cache.remove("one") == PGCACHE_OK);
+  CHECK(store.cache.get("one") == PGCACHE_MISS);
+}
+
 TEST_CASE("How a role may work with the cache is known from the first call on its connection on", "[A52][A81]") {
   Store store;
   Role role("LOGIN");

@@ -254,8 +254,41 @@ TEST_CASE("Maintenance passes an open breaker, and closes it when it succeeds", 
   /* Its failure neither counts nor is it refused. */
   CHECK(cache.cleanup(deadline(300)).status != PGCACHE_OK);
   CHECK_FALSE(refused(cache.cleanup(deadline(300))));
+  const Options short_one = deadline(100);
+  pgcache_store_stats stats = PGCACHE_STORE_STATS_INIT;
+  pgcache_usage usage = PGCACHE_USAGE_INIT;
+  pgcache_value *value = nullptr;
+  pgcache_snapshot *published = nullptr;
+  size_t count = 0;
+  int64_t removed = 0;
+  using Call = std::function<pgcache_status(Error &)>;
+  const std::vector<std::pair<const char *, Call>> calls = {
+      {"flush",
+       [&](Error &e) { return pgcache_flush(cache.raw(), &removed, PGCACHE_FLUSH_NAMESPACE, &short_one, &e); }},
+      {"stats", [&](Error &e) { return pgcache_stats(cache.raw(), &stats, &short_one, &e); }},
+      {"read_usage",
+       [&](Error &e) { return pgcache_read_usage(cache.raw(), &usage, 1, &count, nullptr, &short_one, &e); }},
+      {"dependents", [&](Error &e) { return pgcache_dependents(cache.raw(), &value, nullptr, 0, &short_one, &e); }},
+      {"keys",
+       [&](Error &e) { return pgcache_keys(cache.raw(), &value, 1, &count, nullptr, 0, nullptr, 0, &short_one, &e); }},
+      {"read_published",
+       [&](Error &e) { return pgcache_read_published(cache.raw(), &published, 1, &count, nullptr, &short_one, &e); }},
+      {"doctor", [&](Error &e) { return pgcache_doctor(cache.raw(), &value, &short_one, &e); }},
+      {"init", [&](Error &e) { return pgcache_init(cache.raw(), &short_one, &e); }},
+      {"upgrade", [&](Error &e) { return pgcache_upgrade(cache.raw(), &short_one, &e); }},
+  };
+  for (const auto &call : calls) {
+    Answer answer;
+    answer.status = call.second(answer.error);
+    INFO(call.first << ": " << answer);
+    CHECK(answer != PGCACHE_OK);
+    CHECK_FALSE(refused(answer));
+    pgcache_value_free(value);
+    value = nullptr;
+  }
   proxy.hold_answers(false);
-  if (refused(cache.get("k"))) { /* the pause is random, and may be over */
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK); /* in place of what the flush may have removed */
+  if (refused(cache.get("k"))) {                    /* the pause is random, and may be over */
     CHECK(eventually([&] { return cache.cleanup(deadline(2000)) == PGCACHE_OK; }));
     CHECK(cache.get("k", deadline(5000)) == PGCACHE_OK);
   }

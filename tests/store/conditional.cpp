@@ -298,7 +298,7 @@ TEST_CASE("[A14] No compare_and_swap is lost between 16 threads", "[A14][cas][th
   CHECK(store.cache.get("n").bytes() == std::to_string(16 * each));
 }
 
-TEST_CASE("[A14] Of the writers of one key the later has the higher version", "[version][threads]") {
+TEST_CASE("[A14] Of the writers of one key the later has the higher version", "[A14][version][threads]") {
   Store store;
   std::atomic<int> wrong{0};
   in_threads(8, [&](int thread) {

@@ -11,6 +11,7 @@
 #include "support/requests.hpp"
 #include "support/proxy.hpp"
 #include "support/server.hpp"
+#include "support/variable.hpp"
 
 #include <atomic>
 #include <csignal>
@@ -140,10 +141,8 @@ bool make_certificate(const string &name) {
 
 TEST_CASE("TLS works as in any client of libpq: required, verified, and refused with a reason", "[tls]") {
   const string file = scratch_folder() + "/tls";
-  if (!make_certificate(file) || !make_certificate(file + "-other")) {
-    WARN("SKIPPED: openssl is not there, so no certificate could be made");
-    return;
-  }
+  INFO("openssl makes the certificates; ci/setup check installs it");
+  REQUIRE((make_certificate(file) && make_certificate(file + "-other")));
   const string port = std::to_string(free_port());
   PrivateServer server({"listen_addresses = '127.0.0.1'", "port = " + port, "ssl = on",
                         "ssl_cert_file = '" + file + ".crt'", "ssl_key_file = '" + file + ".key'",
@@ -207,6 +206,42 @@ TEST_CASE("TLS works as in any client of libpq: required, verified, and refused 
   INFO(plain);
   CHECK(plain == PGCACHE_DENIED);
   CHECK(string(plain.error.sqlstate) == "28000");
+}
+
+TEST_CASE("A service of pg_service.conf and a password file give the address, as in any client of libpq", "[service]") {
+  PrivateServer server({}, {"local all keeper scram-sha-256"});
+  Pg pg(server.conninfo());
+  pg.exec("CREATE ROLE keeper LOGIN PASSWORD 'a \\ : secret'; GRANT CREATE ON DATABASE postgres TO keeper");
+  const string services = scratch_folder() + "/pg_service.conf", passwords = scratch_folder() + "/pgpass";
+  std::ofstream(services) << "[pgcache_test]\nhost=" << server.socket_folder()
+                          << "\nuser=keeper\ndbname=postgres\napplication_name=of the service\n";
+  const auto write_passwords = [&](const string &password) {
+    std::ofstream(passwords) << server.socket_folder() << ":5432:postgres:keeper:" << password << "\n";
+    REQUIRE(chmod(passwords.c_str(), 0600) == 0);
+  };
+  const Variable service_file("PGSERVICEFILE", services.c_str()), password_file("PGPASSFILE", passwords.c_str());
+  const Variable no_password("PGPASSWORD", nullptr);
+  write_passwords("a \\\\ \\: secret"); /* with the file's own escapes */
+  const Answer made = Cache(on("service=pgcache_test")).init();
+  INFO(made);
+  REQUIRE(made == PGCACHE_OK);
+  for (const string address : {"service=pgcache_test", "postgresql:///?service=pgcache_test"}) {
+    INFO(address);
+    Cache cache(on(address));
+    CHECK(cache.put("k", "v") == PGCACHE_OK);
+    CHECK(cache.get("k").bytes() == "v");
+    CHECK(pg.one("SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = 'keeper' "
+                 "AND application_name = 'of the service'") == "t");
+  }
+  write_passwords("another");
+  const Answer wrong = Cache(on("service=pgcache_test")).get("k");
+  CHECK(wrong == PGCACHE_DENIED);
+  CHECK(string(wrong.error.sqlstate) == "28P01");
+  CHECK(unlink(passwords.c_str()) == 0);
+  const Answer without = Cache(on("service=pgcache_test")).get("k");
+  INFO(without);
+  CHECK(without.status < 0);
+  CHECK(Cache(on("service=no_such_service")).get("k") != PGCACHE_OK);
 }
 
 namespace {

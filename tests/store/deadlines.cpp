@@ -9,11 +9,10 @@
 #include "support/interpose.hpp"
 #include "support/proxy.hpp"
 #include "support/server.hpp"
+#include "support/snapshot.hpp"
 
-#include <algorithm>
 #include <atomic>
 #include <functional>
-#include <mutex>
 #include <thread>
 
 using namespace test;
@@ -201,36 +200,62 @@ TEST_CASE("A row that another transaction holds: the write ends in time, and TIM
 }
 
 TEST_CASE("Waiting for a connection of a busy pool ends by the deadline, in turn, and by shutdown",
-          "[rule:deadline][pool]") {
+          "[rule:deadline][rule:shutdown][pool]") {
   Store store;
   Cache cache = store.open({{"pool_max", "1"}});
   REQUIRE(cache.put("k", "v") == PGCACHE_OK);
-  store.pg.exec("BEGIN");
-  store.pg.exec(store.sql("UPDATE {s}.entries SET accessed_at = accessed_at"));
-  std::thread holder([&] { cache.put("k", "w", deadline(60000)); });
-  CHECK(somebody_waits(store.pg));
+  REQUIRE(cache.increment("turn", 0) == PGCACHE_OK); /* its row is there, and the statement prepared */
+  const auto hold = [&] {
+    store.pg.exec("BEGIN");
+    store.pg.exec(store.sql("UPDATE {s}.entries SET accessed_at = accessed_at WHERE key = 'k'"));
+    std::thread holder([&] { cache.put("k", "w", deadline(60000)); });
+    CHECK(somebody_waits(store.pg));
+    return holder;
+  };
+  /* Begins the calls one after the other, each when those before it stand in line. */
+  const auto line_up = [&](int n, const std::function<void(int)> &call) {
+    std::vector<std::thread> waiters;
+    for (int i = 0; i < n; i++) {
+      waiters.emplace_back(call, i);
+      CHECK(eventually([&] { return Snapshot(cache).value("pgcache_pool_waiting") == i + 1; }));
+    }
+    return waiters;
+  };
+
+  std::thread holder = hold();
   const Answer late = soon([&] { return cache.get("k", deadline(200)); });
   INFO(late);
   CHECK(late == PGCACHE_TIMEOUT);
   CHECK(soon([&] { return cache.get("k", deadline(0)); }) == PGCACHE_TIMEOUT);
 
-  std::mutex mutex;
-  std::vector<int> order;
-  std::vector<std::thread> waiters;
-  for (int i = 0; i < 4; i++) {
-    waiters.emplace_back([&, i] {
-      const Answer answer = cache.get("k", deadline(60000));
-      std::lock_guard<std::mutex> lock(mutex);
-      order.push_back(answer == PGCACHE_OK ? i : -1);
-    });
-    sleep_ms(60); /* they come one after the other, and are served so */
-  }
+  std::vector<int64_t> turns(6, -1); /* the server gives each its number when it is served */
+  std::vector<std::thread> waiters = line_up(6, [&](int i) {
+    turns[static_cast<size_t>(i)] = cache.increment("turn", 1, 0, PGCACHE_TTL_DEFAULT, deadline(60000)).number;
+  });
   store.pg.exec("COMMIT");
   for (auto &waiter : waiters)
     waiter.join();
   holder.join();
-  std::sort(order.begin(), order.end());
-  CHECK(order == std::vector<int>{0, 1, 2, 3});
+  CHECK(turns == std::vector<int64_t>{1, 2, 3, 4, 5, 6});
+
+  holder = hold();
+  std::vector<Answer> closed(4);
+  waiters = line_up(4, [&](int i) {
+    closed[static_cast<size_t>(i)] =
+        i % 2 == 0 ? cache.get("k", deadline(60000)) : cache.put("other", "v", deadline(60000));
+  });
+  const int64_t start = now_ms();
+  cache.shutdown();
+  for (auto &waiter : waiters)
+    waiter.join();
+  CHECK(now_ms() - start < SOON);
+  holder.join();
+  store.pg.exec("COMMIT");
+  for (const Answer &answer : closed) {
+    INFO(answer);
+    CHECK(answer == PGCACHE_CLOSED); /* the writers, too: nothing of theirs was sent */
+  }
+  CHECK(store.cache.get("other") == PGCACHE_MISS);
 }
 
 TEST_CASE("The pool opens no more than pool_max connections and keeps them", "[pool]") {

@@ -191,7 +191,8 @@ TEST_CASE("Loads: begin and what ends them; a loader's own calls are told of bes
   CHECK(told["load_begin"] == 0); /* a part of get_or_load */
 }
 
-TEST_CASE("An event says what the call was about: namespace, span name, key, bytes as stored, error", "[events][A62]") {
+TEST_CASE("An event says what the call was about: namespace, span name, key, bytes as stored, error",
+          "[events][A62][rule:secret]") {
   Store store;
   Cache cache = store.open({{"compression", "lz4"}});
   Observer plain(cache, PGCACHE_OBSERVE_OPERATIONS);
@@ -318,7 +319,7 @@ TEST_CASE("What a provider's function does is done, and nobody is told of it", "
 }
 
 TEST_CASE("slow_ms: what takes longer is an event and a line of a log, without its key unless log_keys is on",
-          "[events][A62]") {
+          "[events][A62][rule:secret]") {
   const bool log_keys = GENERATE(false, true);
   Store store;
   REQUIRE(store.cache.put("the key", "v") == PGCACHE_OK);

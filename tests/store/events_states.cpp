@@ -117,7 +117,7 @@ TEST_CASE("A janitor tells of its walks, of failures, and of its end", "[events]
 }
 
 TEST_CASE("[A62] No event or log shows a key, value, password or address, whatever goes wrong",
-          "[events][A62][secrets]") {
+          "[events][A62][secrets][rule:secret]") {
   PrivateServer server({}, {"local all keeper scram-sha-256"});
   Pg admin(server.conninfo());
   admin.exec("CREATE ROLE keeper LOGIN SUPERUSER PASSWORD '" + canary + "'");

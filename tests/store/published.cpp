@@ -412,7 +412,7 @@ TEST_CASE("Whoever comes first starts the publisher, of which there is one; and 
   }
 }
 
-TEST_CASE("[A62] What is published holds no key, value, password or address", "[A62][published]") {
+TEST_CASE("[A62] What is published holds no key, value, password or address", "[A62][published][rule:secret]") {
   Store store;
   Cache cache =
       publisher(store, {{"url", url_with({{"password", canary}, {"application_name", canary}})}, {"namespace", "n"}});

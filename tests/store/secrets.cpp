@@ -11,7 +11,6 @@
 #include "support/server.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <random>
 
 using namespace test;
@@ -19,11 +18,21 @@ using std::string;
 
 namespace {
 
-const char CANARY[] = "Xanary"; /* every secret begins with it; in no case does it pass */
+/* Every secret is made of these words, so that no part of one passes that a separator in its middle cuts off. */
+const std::vector<string> CANARIES = {"Xanary", "Quorvex", "Zelkova", "Vintro"};
 
 string lower(string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
   return text;
+}
+
+/* The first of the words that the text shows, in whatever case; "" if it shows none. */
+string shown(const string &text) {
+  for (const string &canary : CANARIES) {
+    if (lower(text).find(lower(canary)) != string::npos)
+      return canary;
+  }
+  return "";
 }
 
 struct Said {
@@ -68,7 +77,30 @@ void check_silent(const string &address) {
   const Said said = everything_said(address);
   INFO("address " << address);
   INFO("said " << said.text);
-  CHECK(lower(said.text).find(lower(CANARY)) == string::npos);
+  CHECK(shown(said.text) == "");
+}
+
+/* The words stay whole, as they are what is looked for. Something may come in before their first letter. */
+bool spoils_a_word(const string &text, size_t at, bool comes_in) {
+  for (const string &canary : CANARIES) {
+    const size_t word = text.rfind(canary, at);
+    if (word != string::npos && at < word + canary.size() && !(comes_in && at == word))
+      return true;
+  }
+  return false;
+}
+
+/* Where a word begins, or something else behind one. */
+std::vector<size_t> ends_of_words(const string &text) {
+  std::vector<size_t> out;
+  for (const string &canary : CANARIES) {
+    for (size_t at = text.find(canary); at != string::npos; at = text.find(canary, at + 1)) {
+      out.push_back(at);
+      if (at + canary.size() < text.size())
+        out.push_back(at + canary.size());
+    }
+  }
+  return out;
 }
 
 string percent(const string &text) {
@@ -94,9 +126,10 @@ TEST_CASE("[A62] A wrong password never shows: keyword form, URI, percent-encode
   CHECK(everything_said("postgresql://keeper:XanaryRight@" + host + "/postgres").successes == 1);
 
   NoNames no_names;
-  for (const string password : {"XanaryWrong", "Xanary Wrong", "Xanary'Wrong", "Xanary\\Wrong", "Xanary@Wrong",
-                                "Xanary/Wrong", "Xanary:Wrong", "Xanary%Wrong", "Xanary?Wrong", "Xanary#Wrong",
-                                "Xanary=Wrong&x", "Xanary\"Wrong", "Xanary\xc3\xa9", "Xanary\nWrong"}) {
+  for (const string password :
+       {"XanaryQuorvex", "Xanary Quorvex", "Xanary'Quorvex", "Xanary\\Quorvex", "Xanary@Quorvex", "Xanary/Quorvex",
+        "Xanary:Quorvex", "Xanary%Quorvex", "Xanary?Quorvex", "Xanary#Quorvex", "Xanary=Quorvex&Zelkova",
+        "Xanary\"Quorvex", "Xanary\xc3\xa9Quorvex", "Xanary\nQuorvex", "Xanary@Quorvex:Zelkova@Vintro"}) {
     string quoted;
     for (const char c : password) {
       if (c == '\'' || c == '\\')
@@ -143,13 +176,13 @@ TEST_CASE("[A62] Fuzzed addresses never show their secrets", "[A62][secrets][fuz
   Pg(server.conninfo()).exec("CREATE ROLE keeper LOGIN PASSWORD 'XanaryRight'");
   const string folder = server.socket_folder(), host = percent(folder);
   const std::vector<string> models = {
-      "postgresql://keeper:XanaryOne@" + host + "/postgres",
-      "postgresql://keeper:XanaryOne@" + host + ":5432/postgres?application_name=a&password=XanaryTwo",
-      "postgres://keeper:XanaryOne@127.0.0.1:1," + host + ":5432/postgres?connect_timeout=2",
-      "postgresql://XanaryUser:XanaryOne@[::1]:1/postgres",
-      "host=" + folder + " user=keeper password=XanaryOne dbname=postgres",
-      "host='" + folder + "' password='XanaryOne XanaryTwo' user=keeper sslmode=prefer",
-      "user=keeper password='Xanary\\'One' hostaddr=127.0.0.1 port=1",
+      "postgresql://keeper:XanaryQuorvex@" + host + "/postgres",
+      "postgresql://keeper:XanaryQuorvex@" + host + ":5432/postgres?application_name=a&password=ZelkovaVintro",
+      "postgres://keeper:XanaryQuorvex@127.0.0.1:1," + host + ":5432/postgres?connect_timeout=2",
+      "postgresql://XanaryUser:XanaryQuorvex@[::1]:1/postgres",
+      "host=" + folder + " user=keeper password=XanaryQuorvex dbname=postgres",
+      "host='" + folder + "' password='XanaryQuorvex ZelkovaVintro' user=keeper sslmode=prefer",
+      "user=keeper password='Xanary\\'Quorvex' hostaddr=127.0.0.1 port=1",
   };
   const char specials[] = "@:/?#%'\\= &,[]+\"\n\t\x7f\xc3~";
   NoNames no_names;
@@ -159,24 +192,25 @@ TEST_CASE("[A62] Fuzzed addresses never show their secrets", "[A62][secrets][fuz
   for (int round = 0; round < longer(400, 20000); round++) {
     string address = models[random() % models.size()];
     for (uint64_t changes = 1 + random() % 3; changes > 0; changes--) {
-      const size_t at = random() % address.size();
-      /* The canary's word itself stays whole: it is what we look for. */
-      const size_t word = address.rfind(CANARY, at);
-      if (word != string::npos && at > word && at < word + strlen(CANARY))
-        continue;
+      const std::vector<size_t> ends = ends_of_words(address);
+      const bool at_a_word = !ends.empty() && random() % 2 == 0; /* where a separator breaks a secret in two */
+      const size_t at = at_a_word ? ends[random() % ends.size()] : random() % address.size();
       const char special = specials[random() % (sizeof specials - 1)];
-      switch (random() % 4) {
+      const uint64_t change = random() % 4;
+      if (spoils_a_word(address, at, change < 2))
+        continue;
+      switch (change) {
       case 0:
         address.insert(at, 1, special);
         break;
       case 1:
-        address[at] = special;
+        address.insert(at, string(":Zelkova@").substr(random() % 2));
         break;
       case 2:
-        address.erase(at, 1);
+        address[at] = special;
         break;
       default:
-        address.insert(at, string(":XanaryMore@").substr(random() % 2));
+        address.erase(at, 1);
         break;
       }
       if (address.empty())
@@ -216,5 +250,5 @@ TEST_CASE("[A62] Errors of operations show neither key nor value", "[A62][secret
                 "CREATE TRIGGER tell BEFORE INSERT ON {s}.entries FOR EACH ROW EXECUTE FUNCTION {s}.tell()"));
   note(store.cache.put("XanaryKey", "XanaryValue"));
   INFO(said);
-  CHECK(lower(said).find(lower(CANARY)) == string::npos);
+  CHECK(shown(said) == "");
 }

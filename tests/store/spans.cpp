@@ -135,7 +135,7 @@ TEST_CASE("Spans: one line of JSON for each operation, with what is known of it"
   CHECK(flush["number"] == "1");
 }
 
-TEST_CASE("Spans: keys only if asked for, whatever bytes they are", "[events][spans][A62]") {
+TEST_CASE("Spans: keys only if asked for, whatever bytes they are", "[events][spans][A62][rule:secret]") {
   Store store;
   Lines lines;
   Cache cache = store.open();

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
 #include <set>
 #include <thread>
 
@@ -209,6 +210,56 @@ TEST_CASE("keys lists a namespace in the order of its bytes, a page at a time", 
   CHECK(first.values[0].ttl_ms() > 30000);
   CHECK(first.values[0].ttl_ms() <= 60000);
   CHECK(page(cache, 10, "", "nonexistent").keys.front() == string(PGCACHE_KEY_MAX, 'q'));
+}
+
+TEST_CASE("keys, stats and usage tell of what is stored, also of stale and invalidated entries, which no read gives",
+          "[keys][stats][rule:freshness][rule:invalidate]") {
+  Store store;
+  Cache &cache = store.cache;
+  pgcache_load_options how = PGCACHE_LOAD_OPTIONS_INIT;
+  how.ttl_ms = 1;
+  how.stale_ms = how.absent_ttl_ms = 3600000;
+  const auto lease = [&](const string &key) {
+    pgcache_value *value = nullptr;
+    pgcache_load *load = nullptr;
+    REQUIRE(pgcache_load_begin(cache.raw(), &value, &load, key.data(), key.size(), &how, nullptr, nullptr) ==
+            PGCACHE_LEASE);
+    return std::unique_ptr<pgcache_load, void (*)(pgcache_load *)>(load, pgcache_load_free);
+  };
+  REQUIRE(cache.put("fresh", "v") == PGCACHE_OK);
+  REQUIRE(pgcache_load_fill(lease("stale").get(), nullptr, "v", 1, 0, nullptr, nullptr) == PGCACHE_OK);
+  REQUIRE(pgcache_load_fill_absent(lease("absent").get(), nullptr, nullptr, nullptr) == PGCACHE_OK);
+  pgcache_dependency tag = PGCACHE_DEPENDENCY_INIT;
+  tag.name = "tag";
+  tag.name_len = 3;
+  Options tagged;
+  tagged.dependencies = &tag;
+  tagged.dependency_count = 1;
+  REQUIRE(cache.put("invalidated", "v", PGCACHE_TTL_NEVER, 0, tagged) == PGCACHE_OK);
+  REQUIRE(pgcache_invalidate(cache.raw(), &tag, 1, nullptr, nullptr) == PGCACHE_OK);
+  CHECK(eventually([&] { return cache.exists("stale") == PGCACHE_MISS; }));
+  for (const char *key : {"stale", "absent", "invalidated"}) {
+    INFO(key);
+    CHECK(cache.get(key) == PGCACHE_MISS);
+    CHECK(cache.exists(key) == PGCACHE_MISS);
+  }
+
+  const Page listed = page(cache, 10);
+  CHECK(listed.keys == std::vector<string>{"fresh", "invalidated", "stale"}); /* that there is no value is no entry */
+  REQUIRE(listed.values.size() == 3);
+  CHECK(listed.values[1].ttl_ms() == PGCACHE_TTL_NEVER);
+  CHECK(pgcache_value_is_stale(listed.values[0].get()) == 0);
+  CHECK(pgcache_value_is_stale(listed.values[1].get()) == 0);
+  CHECK(pgcache_value_is_stale(listed.values[2].get()) == 1);
+  CHECK(listed.values[2].ttl_ms() > 0); /* until the end of its life */
+  /* These count rows: the absence is one, too. */
+  CHECK(cache.stats().entries == 4);
+  CHECK(cache.stats().expired == 0);
+  pgcache_usage usage = PGCACHE_USAGE_INIT;
+  size_t count = 0;
+  REQUIRE(pgcache_read_usage(cache.raw(), &usage, 1, &count, nullptr, nullptr, nullptr) == PGCACHE_OK);
+  CHECK(usage.entries == 4);
+  CHECK(usage.expired == 0);
 }
 
 TEST_CASE("keys refuses what cannot be", "[keys][rule:refuse]") {

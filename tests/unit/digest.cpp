@@ -47,7 +47,7 @@ TEST_CASE("digests of short and long keys are computed alike", "[digest]") {
   CHECK(digest_of("default", std::string(PGCACHE_KEY_MAX, 'x')) == "f3b99c5b7738db7f1f9b600f2b2fff91");
 }
 
-TEST_CASE("[A12] namespace and key do not run into each other", "[digest]") {
+TEST_CASE("[A12] namespace and key do not run into each other", "[A12][digest]") {
   CHECK(digest_of("a", "bc") == "1732345cafc204972605588a6aec33ed");
   CHECK(digest_of("ab", "c") == "45617ed739438392115ba77ef38c16b9");
   /* Every way to cut one text, and keys that differ in a NUL, a separator or a byte that is no UTF-8. */

@@ -112,7 +112,7 @@ TEST_CASE("settings that contradict each other make no handle", "[handle]") {
   CHECK(test::contains(error.text(), "pool_min"));
 }
 
-TEST_CASE("[A62] [A22] making a handle shows nothing of the address", "[handle][secrets][rule:error]") {
+TEST_CASE("[A62] [A22] making a handle shows nothing of the address", "[A62][A22][handle][secrets][rule:error]") {
   size_t refused = 0;
   size_t leaks_of_libpq = 0;
   for (const std::string &secret : test::broken_canaries()) {

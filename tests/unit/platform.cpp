@@ -117,7 +117,7 @@ TEST_CASE("the library's threads block all signals, and the caller's mask is kep
     CHECK(sigismember(&after, number) == sigismember(&before, number));
 }
 
-TEST_CASE("[A53] a forked child knows that it is one", "[fork][rule:fork]") {
+TEST_CASE("[A53] a forked child knows that it is one", "[A53][fork][rule:fork]") {
   const uint64_t here = pgc_fork_generation();
   CHECK(pgc_fork_generation() == here);
   pid_t child = fork();

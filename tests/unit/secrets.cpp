@@ -42,7 +42,7 @@ TEST_CASE("a shown canary is seen", "[secrets]") {
   CHECK_FALSE(test::shows_canary("password is wrong"));
 }
 
-TEST_CASE("[A62] [A22] parsing an address shows nothing of it", "[secrets][rule:error]") {
+TEST_CASE("[A62] [A22] parsing an address shows nothing of it", "[A62][A22][secrets][rule:error]") {
   size_t refused = 0;
   for (const std::string &url : every_address()) {
     pgc_address address;
@@ -59,7 +59,7 @@ TEST_CASE("[A62] [A22] parsing an address shows nothing of it", "[secrets][rule:
   CHECK(refused > 1000);
 }
 
-TEST_CASE("[A62] setting anything to a secret shows nothing of it", "[secrets][rule:error]") {
+TEST_CASE("[A62] setting anything to a secret shows nothing of it", "[A62][secrets][rule:error]") {
   auto config = new_config();
   for (const std::string &secret : test::broken_canaries()) {
     pgcache_setting setting = PGCACHE_SETTING_INIT;
@@ -78,7 +78,7 @@ TEST_CASE("[A62] setting anything to a secret shows nothing of it", "[secrets][r
   }
 }
 
-TEST_CASE("[A62] an environment full of secrets shows none", "[secrets][environment]") {
+TEST_CASE("[A62] an environment full of secrets shows none", "[A62][secrets][environment]") {
   auto config = new_config();
   pgcache_setting setting = PGCACHE_SETTING_INIT;
   std::vector<const char *> variables = {"DATABASE_URL"};

@@ -53,7 +53,7 @@ TEST_CASE("the text says what to do where something can be done", "[sqlstate][ru
   CHECK(test::contains(text("3F000"), "pgcache init"));
 }
 
-TEST_CASE("[A62] the server's own text is not passed on where it could quote data", "[sqlstate]") {
+TEST_CASE("[A62] the server's own text is not passed on where it could quote data", "[A62][sqlstate]") {
   for (const char *code : {"22P02", "22021", "23505", "23514", "28P01", "08006", "54000", "57014", "XX000", "P0001"}) {
     INFO("SQLSTATE " << code);
     CHECK_FALSE(pgc_sqlstate_look_up(code).server_text_is_safe);

@@ -10,6 +10,7 @@
 #include "support/alloc_fail.hpp"
 #include "support/catch.hpp"
 #include "support/handles.hpp"
+#include "support/variable.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -46,33 +47,6 @@ namespace test {
 inline bool contains(const std::string &text, const std::string &part) {
   return text.find(part) != std::string::npos;
 }
-
-/* One environment variable, set or (with NULL) removed; put back as it was at the end. */
-class Variable {
-public:
-  Variable(const char *name, const char *value) : name_(name) {
-    const char *old = getenv(name);
-    had_ = old != nullptr;
-    old_ = had_ ? old : "";
-    put(value);
-  }
-  Variable(const Variable &) = delete;
-  Variable &operator=(const Variable &) = delete;
-  ~Variable() {
-    put(had_ ? old_.c_str() : nullptr);
-  }
-
-private:
-  void put(const char *value) {
-    if (value != nullptr)
-      setenv(name_, value, 1);
-    else
-      unsetenv(name_);
-  }
-  const char *name_;
-  bool had_;
-  std::string old_;
-};
 
 } // namespace test
 
