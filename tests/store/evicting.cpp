@@ -10,8 +10,7 @@
 using namespace test;
 using std::string;
 
-TEST_CASE("A walk with a limit waits for no row that somebody has locked: it stays, the others go",
-          "[limits][cleanup]") {
+TEST_CASE("A walk with a limit waits for no row that somebody has locked: it stays, the others go", "[limits]") {
   const string lock = GENERATE(as<string>(), "SELECT FROM {s}.entries WHERE key = 'k07' FOR UPDATE",
                                "SELECT {s}.put('k07', 'new'::bytea, '1 hour', 'default')");
   INFO(lock);
