@@ -352,14 +352,21 @@ test-unit: $(B)/tests/unit
 	$(B)/tests/unit $(ARGS)
 test-store: $(B)/tests/store all
 	$(if $(ARGS),ci/with-postgres $(B)/tests/store $(ARGS),ci/in-parts 4 $(B)/tests/store)
-# What the library does, with handles that log in as application roles; see tests/support/server.hpp.
+# What the library does, with handles that log in as application roles; see tests/support/server.hpp. ARGS go to the store's tests,
+# and then loads and requests are left out.
 ROLES_TESTS := [model],[add],[cas],[replace],[touch],[exists],[increment],[cleanup]~[crash],[stats],[keys],[value]
+ROLES_LOADS := [basics],[dependents]~[memory],[rule:dependencies]
+ROLES_REQUESTS := [many]~[rule:late],[model]~[direct]
 # A role kept to namespaces has no part in the walk over all of them.
 ROLES_TESTS_restricted := $(subst [cleanup]~[crash],[A05]~[slices],$(ROLES_TESTS))
-test-roles: $(B)/tests/store all
-	ci/side-by-side $(foreach access,functions tables restricted,"echo 'as a role with: $(access)'; \
+# Nor has it keyed digests.
+ROLES_LOADS_restricted := $(subst [basics],[basics]~[digests],$(ROLES_LOADS))
+test-roles: $(B)/tests/store $(if $(ARGS),,$(B)/tests/loads $(B)/tests/async) all
+	ci/side-by-side -j 3 $(foreach access,functions tables restricted,"echo 'as a role with: $(access)'; \
 	  PGCACHE_TEST_ACCESS=$(access) ci/with-postgres $(B)/tests/store \
-	  $(or $(ARGS),'$(or $(ROLES_TESTS_$(access)),$(ROLES_TESTS))')")
+	  $(or $(ARGS),'$(or $(ROLES_TESTS_$(access)),$(ROLES_TESTS))')" $(if $(ARGS),, \
+	  "echo 'loads and requests of a role with: $(access)'; PGCACHE_TEST_ACCESS=$(access) ci/with-postgres sh -c \"$(B)/tests/loads '$(or $(ROLES_LOADS_$(access)),$(ROLES_LOADS))' && \
+	  $(B)/tests/async '$(ROLES_REQUESTS)'\""))
 # The store's tests once more, each Store behind a PgBouncer in transaction mode with prepared=off: those that say most
 # about statements in a few seconds; make check-long: all that do not need sessions of their own.
 POOLER_TESTS := $(if $(PGCACHE_LONG),~[direct],[pooler],[model],[add],[cas],[replace],[touch],[exists],[increment],[flush],[keys],[stats],[value],[version],[init],[migrations],[changed],[epoch])

@@ -64,7 +64,8 @@ PGCACHE_API pgcache_status pgcache_new_on_connection(pgcache **out, const pgcach
                                                      struct pg_conn *connection, pgcache_error *error);
 
 /* How a handle gets connections from the application and gives them back. Both may be called by any thread that calls the
-   handle, several at once, and in a forked child. Neither may call the handle. Since 1.0. */
+   handle and by threads of the library (a janitor's, the loaders of pgcache_get_or_load()), several at once, and in a forked
+   child: so they must not depend on what belongs to one thread. Neither may call the handle. Since 1.0. */
 typedef struct pgcache_connection_hooks {
   size_t struct_size; /* sizeof(pgcache_connection_hooks) */
   /* Lends a connection that nobody else uses until it is released. deadline_ms: what is left of the call's time; the hook

@@ -105,8 +105,7 @@ static void judge_pooler(pgc_doctor *self, const answers *said) {
   if (!prepared_survive(self)) {
     finding.severity = PGC_SEVERITY_ERROR;
     finding.finding = "a pooler stands in between and loses prepared statements";
-    finding.remedy =
-        "set prepared=off, or use PgBouncer 1.21 or newer with max_prepared_statements above 0, or its session mode";
+    finding.remedy = "set prepared=off, or let the url name the server itself";
   }
   pgc_findings_add_format(&self->findings, finding, "process %d at the log-in, %" PRId64 " in the first answer%s", pid,
                           said->pid, said->changes ? ", others in later ones" : " and in later ones");

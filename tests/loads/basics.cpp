@@ -38,7 +38,8 @@ TEST_CASE("A miss gives a lease, its fill a value to everybody", "[rule:load][ba
   CHECK(counters.load_waits == 0);
 }
 
-TEST_CASE("Values of all kinds: empty, large, compressed, encrypted, under keyed digests", "[rule:load][basics]") {
+TEST_CASE("Values of all kinds: empty, large, compressed, encrypted, under keyed digests",
+          "[rule:load][basics][digests]") {
   Store store;
   setenv("PGCACHE_TEST_LOAD_KEYS",
          "key1 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"

@@ -14,8 +14,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <functional>
 #include <mutex>
+#include <set>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -32,6 +34,38 @@ Cache on_connection(const Store &store, PGconn *pg, const Settings &settings = {
     throw std::runtime_error(error.message);
   return Cache(self);
 }
+
+/* The ways to lend one connection: to the handle for good, or by hooks for each operation. */
+struct Loan {
+  Pg &pg;
+  const bool by_hooks;
+  int acquired = 0, sound = 0, unsound = 0;
+
+  Loan(Pg &lent, bool hooks) : pg(lent), by_hooks(hooks) {}
+  Loan(const Loan &) = delete;
+  Loan &operator=(const Loan &) = delete;
+  Cache open(const Store &store, const Settings &settings = {}) {
+    if (!by_hooks)
+      return on_connection(store, pg.raw(), settings);
+    pgcache_connection_hooks hooks = PGCACHE_CONNECTION_HOOKS_INIT;
+    hooks.acquire = [](void *context, int64_t, PGconn **connection, pgcache_error *) {
+      Loan *self = static_cast<Loan *>(context);
+      *connection = self->pg.raw();
+      self->acquired++;
+      return PGCACHE_OK;
+    };
+    hooks.release = [](void *context, PGconn *, int was_sound) {
+      Loan *self = static_cast<Loan *>(context);
+      (was_sound != 0 ? self->sound : self->unsound)++;
+    };
+    hooks.context = this;
+    pgcache *self = nullptr;
+    Error error;
+    if (pgcache_new_with_hooks(&self, store.config(settings).get(), &hooks, &error) != PGCACHE_OK)
+      throw std::runtime_error(error.message);
+    return Cache(self);
+  }
+};
 
 /* All that can be seen of a session and of libpq's side of it. Names are qualified: the session may be hostile. */
 std::vector<string> picture(const Pg &pg) {
@@ -84,12 +118,12 @@ string difference(const std::vector<string> &before, const std::vector<string> &
 
 struct Step {
   const char *name;
+  pgcache_status expected;
   std::function<pgcache_status(Cache &)> run;
-  bool writes;
 };
 
-/* Every operation; those that begin with a key work on their own, so that each may run alone or after the others. */
-std::vector<Step> steps() {
+/* Every operation, each with what it gives after those before it. leases: not in a transaction that sees older rows than they. */
+std::vector<Step> steps(bool leases) {
   const auto many = [](auto function) {
     return [function](Cache &cache) {
       Items items;
@@ -98,33 +132,115 @@ std::vector<Step> steps() {
       return function(cache.raw(), items.data(), items.size(), nullptr, nullptr);
     };
   };
+  const auto load = std::make_shared<std::shared_ptr<pgcache_load>>();
+  const auto begin = [load](Cache &cache) {
+    pgcache_value *value = nullptr;
+    pgcache_load *begun = nullptr;
+    const pgcache_status status = pgcache_load_begin(cache.raw(), &value, &begun, "load", 4, nullptr, nullptr, nullptr);
+    pgcache_value_free(value);
+    load->reset(begun, pgcache_load_free);
+    return status;
+  };
+  const pgcache_status begun = leases ? PGCACHE_LEASE : PGCACHE_INVALID;
+  const auto of_load = [leases](pgcache_status status) { return leases ? status : PGCACHE_INVALID; };
+  const auto dependency = [](const char *name) {
+    pgcache_dependency out = PGCACHE_DEPENDENCY_INIT;
+    out.name = name;
+    out.name_len = strlen(name);
+    return out;
+  };
   return {
-      {"get, a miss", [](Cache &c) { return c.get("nothing").status; }, false},
-      {"put", [](Cache &c) { return c.put("k", "v").status; }, true},
-      {"get", [](Cache &c) { return c.get("k").status; }, false},
-      {"put, large", [](Cache &c) { return c.put("large", string(3000000, 'x')).status; }, true},
-      {"get, large", [](Cache &c) { return c.get("large").status; }, false},
-      {"exists", [](Cache &c) { return c.exists("k").status; }, false},
-      {"add", [](Cache &c) { return c.add("k", "w").status; }, true},
-      {"replace", [](Cache &c) { return c.replace("k", "w").status; }, true},
-      {"compare_and_swap, the version is another", [](Cache &c) { return c.compare_and_swap("k", "x", 1).status; },
-       true},
-      {"touch", [](Cache &c) { return c.touch("k", 5000).status; }, true},
-      {"touch, a miss", [](Cache &c) { return c.touch("nothing", 5000).status; }, true},
-      {"increment", [](Cache &c) { return c.increment("n").status; }, true},
-      {"increment, no counter", [](Cache &c) { return c.increment("k").status; }, true},
-      {"increment, overflow", [](Cache &c) { return c.increment("n", INT64_MAX).status; }, true},
-      {"put_many", many(pgcache_put_many), true},
-      {"get_many", many(pgcache_get_many), false},
-      {"remove_many", many(pgcache_remove_many), true},
-      {"remove", [](Cache &c) { return c.remove("k").status; }, true},
-      {"stats",
+      {"get, a miss", PGCACHE_MISS, [](Cache &c) { return c.get("nothing").status; }},
+      {"remove, a miss", PGCACHE_MISS, [](Cache &c) { return c.remove("nothing").status; }},
+      {"put", PGCACHE_OK, [](Cache &c) { return c.put("k", "v").status; }},
+      {"get", PGCACHE_OK, [](Cache &c) { return c.get("k").status; }},
+      {"put, large", PGCACHE_OK, [](Cache &c) { return c.put("large", string(3000000, 'x')).status; }},
+      {"get, large", PGCACHE_OK, [](Cache &c) { return c.get("large").status; }},
+      {"get_into", PGCACHE_OK,
+       [](Cache &c) {
+         char buffer[8];
+         size_t size = 0;
+         return pgcache_get_into(c.raw(), buffer, sizeof buffer, &size, "k", 1, nullptr, nullptr);
+       }},
+      {"get_into, too small", PGCACHE_TOO_SMALL,
+       [](Cache &c) {
+         char buffer[8];
+         size_t size = 0;
+         return pgcache_get_into(c.raw(), buffer, sizeof buffer, &size, "large", 5, nullptr, nullptr);
+       }},
+      {"exists", PGCACHE_OK, [](Cache &c) { return c.exists("k").status; }},
+      {"add", PGCACHE_EXISTS, [](Cache &c) { return c.add("k", "w").status; }},
+      {"replace", PGCACHE_OK, [](Cache &c) { return c.replace("k", "w").status; }},
+      {"compare_and_swap, the version is another", PGCACHE_EXISTS,
+       [](Cache &c) { return c.compare_and_swap("k", "x", 1).status; }},
+      {"touch", PGCACHE_OK, [](Cache &c) { return c.touch("k", 5000).status; }},
+      {"touch, a miss", PGCACHE_MISS, [](Cache &c) { return c.touch("nothing", 5000).status; }},
+      {"increment", PGCACHE_OK, [](Cache &c) { return c.increment("n").status; }},
+      {"increment, no counter", PGCACHE_NOT_A_COUNTER, [](Cache &c) { return c.increment("k").status; }},
+      {"increment, overflow", PGCACHE_OVERFLOW, [](Cache &c) { return c.increment("n", INT64_MAX).status; }},
+      {"put_many", PGCACHE_OK, many(pgcache_put_many)},
+      {"get_many", PGCACHE_OK, many(pgcache_get_many)},
+      {"remove_many", PGCACHE_OK, many(pgcache_remove_many)},
+      {"remove", PGCACHE_OK, [](Cache &c) { return c.remove("k").status; }},
+      {"load_begin", begun, begin},
+      {"load_extend", of_load(PGCACHE_OK),
+       [load](Cache &) { return pgcache_load_extend(load->get(), 60000, nullptr, nullptr); }},
+      {"load_fill", of_load(PGCACHE_OK),
+       [load, dependency](Cache &) {
+         const pgcache_dependency tag = dependency("tag");
+         Options options;
+         options.dependencies = &tag;
+         options.dependency_count = 1;
+         return pgcache_load_fill(load->get(), nullptr, "v", 1, PGCACHE_FORMAT_BYTES, &options, nullptr);
+       }},
+      {"load_fill, again", PGCACHE_INVALID,
+       [load](Cache &) {
+         return pgcache_load_fill(load->get(), nullptr, "v", 1, PGCACHE_FORMAT_BYTES, nullptr, nullptr);
+       }},
+      {"load_begin, it is there", of_load(PGCACHE_OK), begin},
+      {"dependents", PGCACHE_OK,
+       [dependency](Cache &c) {
+         const pgcache_dependency tag = dependency("tag");
+         pgcache_value *report = nullptr;
+         const pgcache_status status = pgcache_dependents(c.raw(), &report, &tag, 1, nullptr, nullptr);
+         pgcache_value_free(report);
+         return status;
+       }},
+      {"invalidate", PGCACHE_OK,
+       [dependency](Cache &c) {
+         const pgcache_dependency tag = dependency("tag");
+         return pgcache_invalidate(c.raw(), &tag, 1, nullptr, nullptr);
+       }},
+      {"load_begin, for a load that fails", begun, begin},
+      {"load_fail", of_load(PGCACHE_MISS),
+       [load](Cache &) {
+         pgcache_value *stale = nullptr;
+         const pgcache_status status = pgcache_load_fail(load->get(), &stale, nullptr, nullptr);
+         pgcache_value_free(stale);
+         return status;
+       }},
+      {"load_begin, for one that is abandoned", begun, begin},
+      {"load_abandon", of_load(PGCACHE_OK),
+       [load](Cache &) { return pgcache_load_abandon(load->get(), nullptr, nullptr); }},
+      {"load_begin, for one that is freed", begun, begin},
+      {"load_free", PGCACHE_OK,
+       [load](Cache &) {
+         load->reset();
+         return PGCACHE_OK;
+       }},
+      {"set_limits", PGCACHE_OK, [](Cache &c) { return c.set_limits(PGCACHE_LIMIT_ALL, 1000000, 0).status; }},
+      {"read_usage", PGCACHE_OK,
+       [](Cache &c) {
+         pgcache_usage usage = PGCACHE_USAGE_INIT;
+         size_t count = 0;
+         return pgcache_read_usage(c.raw(), &usage, 1, &count, nullptr, nullptr, nullptr);
+       }},
+      {"stats", PGCACHE_OK,
        [](Cache &c) {
          pgcache_store_stats out = PGCACHE_STORE_STATS_INIT;
          return pgcache_stats(c.raw(), &out, nullptr, nullptr);
-       },
-       false},
-      {"keys",
+       }},
+      {"keys", PGCACHE_OK,
        [](Cache &c) {
          pgcache_value *found[10];
          size_t count = 0;
@@ -132,50 +248,32 @@ std::vector<Step> steps() {
          while (count > 0)
            pgcache_value_free(found[--count]);
          return status;
-       },
-       false},
-      {"cleanup", [](Cache &c) { return c.cleanup().status; }, true},
-      {"flush a namespace", [](Cache &c) { return c.flush(PGCACHE_FLUSH_NAMESPACE).status; }, true},
-      {"flush all", [](Cache &c) { return c.flush(PGCACHE_FLUSH_ALL).status; }, true},
-      {"no time at all", [](Cache &c) { return c.get("k", deadline(0)).status; }, false},
+       }},
+      {"cleanup_some", PGCACHE_OK,
+       [](Cache &c) {
+         pgcache_cleanup_progress progress = PGCACHE_CLEANUP_PROGRESS_INIT;
+         return c.cleanup_some(progress, 1).status;
+       }},
+      {"cleanup", PGCACHE_OK, [](Cache &c) { return c.cleanup().status; }},
+      {"flush a namespace", PGCACHE_OK, [](Cache &c) { return c.flush(PGCACHE_FLUSH_NAMESPACE).status; }},
+      {"flush all", PGCACHE_OK, [](Cache &c) { return c.flush(PGCACHE_FLUSH_ALL).status; }},
+      {"no time at all", PGCACHE_TIMEOUT, [](Cache &c) { return c.get("k", deadline(0)).status; }},
   };
 }
 
-const std::vector<pgcache_status> expected = {PGCACHE_MISS,
-                                              PGCACHE_OK,
-                                              PGCACHE_OK,
-                                              PGCACHE_OK,
-                                              PGCACHE_OK,
-                                              PGCACHE_OK,
-                                              PGCACHE_EXISTS,
-                                              PGCACHE_OK,
-                                              PGCACHE_EXISTS,
-                                              PGCACHE_OK,
-                                              PGCACHE_MISS,
-                                              PGCACHE_OK,
-                                              PGCACHE_NOT_A_COUNTER,
-                                              PGCACHE_OVERFLOW,
-                                              PGCACHE_OK,
-                                              PGCACHE_OK,
-                                              PGCACHE_OK,
-                                              PGCACHE_OK,
-                                              PGCACHE_OK,
-                                              PGCACHE_OK,
-                                              PGCACHE_OK,
-                                              PGCACHE_OK,
-                                              PGCACHE_OK,
-                                              PGCACHE_TIMEOUT};
-
 /* Runs every operation on the connection as it is, and compares what is seen of it before and after each. */
-void check_all(const Pg &pg, Cache &cache) {
-  const std::vector<Step> all = steps();
-  REQUIRE(all.size() == expected.size());
-  const std::vector<string> before = picture(pg);
-  for (size_t i = 0; i < all.size(); i++) {
-    INFO(all[i].name);
-    CHECK(all[i].run(cache) == expected[i]);
-    CHECK(difference(before, picture(pg)) == "");
+void check_all(Loan &loan, Cache &cache) {
+  const bool leases = PQtransactionStatus(loan.pg.raw()) == PQTRANS_IDLE ||
+                      loan.pg.one("SHOW transaction_isolation") == "read committed";
+  const std::vector<string> before = picture(loan.pg);
+  for (const Step &step : steps(leases)) {
+    INFO(step.name);
+    CHECK(step.run(cache) == step.expected);
+    CHECK(difference(before, picture(loan.pg)) == "");
+    CHECK(loan.sound == loan.acquired);
   }
+  CHECK(loan.unsound == 0);
+  CHECK((loan.acquired > 0) == loan.by_hooks);
 }
 
 const char *const odd_settings =
@@ -229,11 +327,13 @@ TEST_CASE("[A52] A borrowed connection is given back as it came, after every ope
   Store store;
   Evil hostile(store);
   Pg pg(url());
-  Cache cache = on_connection(store, pg.raw());
+  Loan loan(pg, GENERATE(false, true));
+  Cache cache = loan.open(store);
   const string begin = GENERATE(as<string>(), "", "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ",
                                 "BEGIN ISOLATION LEVEL SERIALIZABLE");
   const bool odd = GENERATE(false, true);
-  INFO((begin.empty() ? "outside of a transaction" : begin) << (odd ? ", odd settings" : ""));
+  INFO((loan.by_hooks ? "by hooks, " : "for good, ")
+       << (begin.empty() ? "outside of a transaction" : begin) << (odd ? ", odd settings" : ""));
   pg.exec("PREPARE mine AS SELECT 1; LISTEN something; CREATE TEMP TABLE scratch (x int)");
   if (odd) {
     pg.exec(odd_settings);
@@ -248,11 +348,13 @@ TEST_CASE("[A52] A borrowed connection is given back as it came, after every ope
       pg.exec("SET LOCAL statement_timeout = '2h'");
   }
   SECTION("on a blocking connection") {
-    check_all(pg, cache);
+    check_all(loan, cache);
   }
-  SECTION("on one that does not block") {
-    REQUIRE(PQsetnonblocking(pg.raw(), 1) == 0);
-    check_all(pg, cache);
+  if (!loan.by_hooks) { /* what waits for the connection is the same */
+    SECTION("on one that does not block") {
+      REQUIRE(PQsetnonblocking(pg.raw(), 1) == 0);
+      check_all(loan, cache);
+    }
   }
   CHECK(pg.one("EXECUTE mine") == "1");
   if (!begin.empty()) {
@@ -267,13 +369,15 @@ TEST_CASE("[A52] Removals from logged tables leave synchronous_commit as the app
           "[A52][rule:found]") {
   Store store(Settings{{"table", "logged"}});
   Pg pg(url());
-  Cache cache = on_connection(store, pg.raw());
+  Loan loan(pg, GENERATE(false, true));
+  Cache cache = loan.open(store);
   pg.exec("SET synchronous_commit = off");
   const bool inside = GENERATE(true, false);
-  INFO((inside ? "inside of a transaction" : "outside of transactions"));
+  INFO((loan.by_hooks ? "by hooks, " : "for good, ")
+       << (inside ? "inside of a transaction" : "outside of transactions"));
   if (inside)
     pg.exec("BEGIN");
-  check_all(pg, cache);
+  check_all(loan, cache);
 }
 
 TEST_CASE("[A50] No janitor's thread uses the application's only connection", "[A50][janitor][rule:refuse]") {
@@ -293,7 +397,9 @@ TEST_CASE("[A52] An operation that fails leaves the application's transaction in
   Pg pg(url());
   Pg other(url());
   REQUIRE(store.cache.put("k", "old") == PGCACHE_OK);
-  Cache cache = on_connection(store, pg.raw());
+  Loan loan(pg, GENERATE(false, true));
+  INFO((loan.by_hooks ? "by hooks" : "for good"));
+  Cache cache = loan.open(store);
   pg.exec("CREATE TEMP TABLE mine (x int)");
   pg.exec("BEGIN");
   pg.exec("INSERT INTO mine VALUES (1)");
@@ -301,9 +407,10 @@ TEST_CASE("[A52] An operation that fails leaves the application's transaction in
   const auto undisturbed = [&] {
     CHECK(difference(before, picture(pg)) == "");
     CHECK(pg.query("SELECT x FROM mine").size() == 1);
+    CHECK(loan.sound == loan.acquired); /* refused is not broken */
   };
   SECTION("the schema is not there") {
-    Cache elsewhere = on_connection(store, pg.raw(), {{"schema", "nothing_here"}});
+    Cache elsewhere = loan.open(store, {{"schema", "nothing_here"}});
     CHECK(elsewhere.get("k") == PGCACHE_SCHEMA_MISSING);
     CHECK(elsewhere.put("k", "v") == PGCACHE_SCHEMA_MISSING);
     undisturbed();
@@ -349,7 +456,8 @@ TEST_CASE("[A52] An operation that fails leaves the application's transaction in
     REQUIRE(store.cache.put("k2", "old") == PGCACHE_OK);
     REQUIRE(cache.put("k", "mine") == PGCACHE_OK);
     Pg second(url());
-    Cache theirs = on_connection(store, second.raw());
+    Loan other_loan(second, loan.by_hooks);
+    Cache theirs = other_loan.open(store);
     second.exec("BEGIN");
     REQUIRE(theirs.put("k2", "theirs") == PGCACHE_OK);
     Answer here, answer;
@@ -716,6 +824,7 @@ struct Lender {
   std::mutex mutex;
   std::vector<std::unique_ptr<Pg>> idle;
   std::map<PGconn *, std::unique_ptr<Pg>> lent;
+  std::set<std::thread::id> borrowers;
   int acquired = 0, sound = 0, unsound = 0;
   pgcache_status refuse = PGCACHE_OK;
   bool give_null = false;
@@ -725,6 +834,7 @@ struct Lender {
     Lender *self = static_cast<Lender *>(context);
     std::lock_guard<std::mutex> lock(self->mutex);
     self->last_deadline_ms = deadline_ms;
+    self->borrowers.insert(std::this_thread::get_id());
     if (self->refuse != PGCACHE_OK) {
       snprintf(error->message, sizeof error->message, "the application has none");
       return self->refuse;
@@ -815,6 +925,65 @@ TEST_CASE("Hooks lend a connection to each operation and get it back", "[hooks]"
     CHECK(cache.get("k") == PGCACHE_CLOSED);
     CHECK(lender.acquired == before);
   }
+}
+
+TEST_CASE("[A50] A janitor borrows the application's connections on a thread of its own, and gives each back",
+          "[A50][hooks][janitor][threads]") {
+  Store store;
+  Lender lender;
+  Cache cache = with_hooks(store, lender);
+  std::mutex &mutex = lender.mutex;
+  const auto all_given_back = [&] {
+    std::lock_guard<std::mutex> lock(mutex);
+    return lender.lent.empty() && lender.sound == lender.acquired && lender.unsound == 0;
+  };
+  const auto rows = [&] { return store.pg.one(store.sql("SELECT count(*) FROM {s}.entries")); };
+  Pg *lent = nullptr;
+  for (int round = 0; round < 2; round++) { /* another one may be started on the same handle */
+    lender.borrowers.clear();
+    REQUIRE(cache.put("expired", "v", 1) == PGCACHE_OK);
+    lent = lender.idle.back().get();
+    const std::vector<string> before = picture(*lent);
+    Janitor janitor(cache, 20);
+    CHECK(eventually([&] { return rows() == "0"; }));
+    int walked;
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      lender.borrowers.erase(std::this_thread::get_id());
+      CHECK(lender.borrowers.size() == 1); /* the janitor's */
+      walked = lender.acquired;
+    }
+    CHECK(eventually([&] { /* again and again */
+                           std::lock_guard<std::mutex> lock(mutex);
+                           return lender.acquired > walked + 2;
+    }));
+    CHECK(cache.get("expired") == PGCACHE_MISS); /* meanwhile the handle is used as before */
+    if (round == 0)
+      CHECK(janitor.stop(30000) == PGCACHE_OK);
+    else
+      janitor.free();
+    CHECK(all_given_back());
+    for (const auto &idle : lender.idle) {
+      if (idle.get() == lent)
+        CHECK(difference(before, picture(*lent)) == "");
+    }
+  }
+  const int at_end = lender.acquired;
+  CHECK(cache.counters().cleanup_failures == 0);
+
+  lender.refuse = PGCACHE_TOO_MANY_CONNECTIONS;
+  Janitor refused(cache, 20);
+  CHECK(eventually([&] { return cache.counters().cleanup_failures > 1; })); /* it tries again */
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    lender.refuse = PGCACHE_OK;
+  }
+  REQUIRE(cache.put("expired", "v", 1) == PGCACHE_OK);
+  CHECK(eventually([&] { return rows() == "0"; }));
+  cache.shutdown(); /* ends it, too */
+  CHECK(refused.stop(30000) == PGCACHE_OK);
+  CHECK(lender.acquired > at_end);
+  CHECK(all_given_back());
 }
 
 TEST_CASE("Eight threads on the application's connections", "[hooks][threads]") {

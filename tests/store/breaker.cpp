@@ -40,13 +40,17 @@ int64_t microseconds(const std::function<void()> &call) {
   return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count();
 }
 
-/* The median of many calls' times. */
+/* The best of several medians of many calls' times: others are at work on the machine, but not all the time. */
 int64_t usual_microseconds(const std::function<void()> &call) {
-  std::vector<int64_t> times(1001);
-  for (auto &time : times)
-    time = microseconds(call);
-  std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
+  int64_t best = INT64_MAX;
+  for (int round = 0; round < 5; round++) {
+    std::vector<int64_t> times(201);
+    for (auto &time : times)
+      time = microseconds(call);
+    std::sort(times.begin(), times.end());
+    best = std::min(best, times[times.size() / 2]);
+  }
+  return best;
 }
 
 } // namespace
@@ -76,9 +80,9 @@ TEST_CASE("With the server away a call is refused in microseconds, and served so
   const int64_t write = usual_microseconds([&] { cache.put("k", "w", deadline(20000)); });
   printf("with the breaker open: a get takes %lld us, a put %lld us\n", static_cast<long long>(usual),
          static_cast<long long>(write));
-  CHECK(usual < 5000); /* of microseconds: whoever asks the server needs its deadline */
-  CHECK(write < 5000);
-  CHECK(counters(cache).breaker_refused >= 2003);
+  CHECK(usual < 200); /* of microseconds: whoever asks the server needs its deadline */
+  CHECK(write < 200);
+  CHECK(counters(cache).breaker_refused >= 1 + 2 * 5 * 201);
   /* Long enough for pauses to have grown, if any grew while there is no connection. */
   const int64_t until = now_ms() + 3000;
   while (now_ms() < until) {
@@ -392,7 +396,17 @@ TEST_CASE("on_error=miss: a read that the store fails is a miss, in time and cou
          "open\n",
          static_cast<long long>(first), static_cast<long long>(open));
   CHECK(first < 10000000);
-  CHECK(open < 5000);
+  CHECK(open < 200);
+  CHECK(in_one_of(
+      5, [&] { /* by each other one the server is asked for the first time */
+               Proxy other;
+               Cache another = store.open({{"url", other.conninfo()}, {"on_error", "miss"}, {"timeout_ms", "300"}});
+               CHECK(another.get("k", deadline(20000)).bytes() == "v");
+               other.black_hole(true);
+               const int64_t took = microseconds([&] { CHECK(another.get("k") == PGCACHE_MISS); });
+               CHECK(took < 10000000);
+               return took < 450000;
+      }));
 
   /* What the caller must know stays an error. */
   CHECK(cache.get("") == PGCACHE_INVALID);

@@ -101,7 +101,7 @@ TEST_CASE("Doctor: autovacuum off, dead rows, updates that are not HOT", "[docto
   CHECK(finding.severity == "warning");
   CHECK(has(finding.evidence, " dead and 9000 live rows"));
   CHECK(has(finding.evidence, "last autovacuum never"));
-  CHECK(has(finding.remedy, "VACUUM pgcache.entries"));
+  CHECK(has(finding.remedy, "autovacuum_naptime than 1min; then VACUUM pgcache.entries"));
   finding = report.the("hot-updates");
   CHECK(finding.severity == "warning");
   CHECK(has(finding.evidence, "of 27000 updates were HOT; the table has 3 indexes"));
@@ -109,6 +109,39 @@ TEST_CASE("Doctor: autovacuum off, dead rows, updates that are not HOT", "[docto
   pg.exec(report.the("dead-rows").remedy.substr(report.the("dead-rows").remedy.find("VACUUM ")));
   tell_statistics(pg);
   CHECK(examine(cache).the("dead-rows").severity == "ok");
+}
+
+TEST_CASE("Doctor: large values that are rewritten while autovacuum comes by once a minute", "[doctor]") {
+  /* Not even once a minute, so that it does not come while this is made. */
+  PrivateServer server({"autovacuum_naptime = 1h"});
+  Cache cache = cache_on(server);
+  Pg pg(server.conninfo());
+  const auto visits = [&](const string &every, const string &shown) {
+    pg.exec("ALTER SYSTEM SET autovacuum_naptime = '" + every + "'");
+    pg.exec("SELECT pg_reload_conf()");
+    REQUIRE(eventually([&] { return Pg(server.conninfo()).one("SHOW autovacuum_naptime") == shown; }));
+    cache = Cache(std::move(Config().set("url", server.conninfo()))); /* its sessions have read it */
+    return examine(cache).the("autovacuum");
+  };
+  pg.exec("SELECT pgcache.put('k' || i, decode(repeat('ab', 700000), 'hex'), NULL) FROM generate_series(1, 100) i");
+  tell_statistics(pg);
+  Finding finding = examine(cache).the("autovacuum");
+  CHECK(finding.severity == "ok"); /* large, and all of it lives */
+  CHECK(has(finding.evidence, "autovacuum_naptime = 1h"));
+  for (int round = 0; round < 2; round++)
+    pg.exec("UPDATE pgcache.entries SET value = decode(repeat('cd', 700000), 'hex')");
+  tell_statistics(pg);
+  finding = visits("60s", "1min");
+  CHECK(finding.severity == "warning");
+  INFO(finding.evidence);
+  CHECK(has(finding.evidence, "autovacuum_naptime = 1min; "));
+  CHECK(has(finding.evidence, " on disk for values out of line, of which about 6"));
+  CHECK(has(finding.remedy, "autovacuum_naptime = '5s'"));
+  CHECK(visits("6s", "6s").severity == "warning");
+  pg.exec(finding.remedy.substr(0, finding.remedy.find(',')));
+  finding = visits("5s", "5s");
+  CHECK(finding.severity == "ok");
+  CHECK(finding.remedy.empty());
 }
 
 TEST_CASE("Doctor: without track_counts autovacuum is blind", "[doctor]") {

@@ -9,6 +9,7 @@
 #include "support/private_server.hpp"
 #include "support/server.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <mutex>
@@ -113,6 +114,7 @@ TEST_CASE(
     "A handle follows its primary to the promoted standby under load; no version repeats, nothing acknowledged there "
     "is lost",
     "[failover][hosts][version][threads]") {
+  int64_t best_ms = INT64_MAX;
   for (const bool logged : {false, true}) {
     INFO((logged ? "logged" : "unlogged"));
     PrivateServer primary;
@@ -145,6 +147,7 @@ TEST_CASE(
            logged ? "logged" : "unlogged", static_cast<long long>(load.served_ms - promoted), load.before.load(),
            load.after.load());
     CHECK(load.served_ms - promoted < 20000);
+    best_ms = std::min<int64_t>(best_ms, load.served_ms - promoted);
     CHECK(load.twice == 0);
     CHECK(load.lost == 0);
     CHECK(load.came_back == 0);
@@ -157,6 +160,7 @@ TEST_CASE(
     else
       CHECK(early == PGCACHE_MISS); /* unlogged tables are empty on the new primary, and no error */
   }
+  CHECK(best_ms < 1000);
 }
 
 TEST_CASE("An old primary that was made read-only is left for the new one after one READ_ONLY",

@@ -409,11 +409,17 @@ TEST_CASE("A slice on a writer's way ends soon, whatever it meets", "[cleanup][c
   const int64_t late = cache.counters().cleanup_failures; /* the first one plans, too */
   store.pg.exec("BEGIN");
   store.pg.exec(store.sql("LOCK TABLE {s}.tally"));
-  const int64_t began = now_ms();
-  CHECK(cache.put("k", "w") == PGCACHE_OK);
-  CHECK(now_ms() - began < 10000); /* less than its deadline, for which the other one would wait */
+  int puts = 0;
+  CHECK(in_one_of(5, [&] {
+    const int64_t began = now_ms();
+    CHECK(cache.put("k", "w") == PGCACHE_OK);
+    const int64_t took = now_ms() - began;
+    CHECK(took < 10000); /* less than its deadline, for which the other one would wait */
+    puts++;
+    return took < 400; /* a slice has 200 ms */
+  }));
   store.pg.exec("COMMIT");
-  CHECK(cache.counters().cleanup_failures == late + 1);
+  CHECK(cache.counters().cleanup_failures == late + puts);
   CHECK(cache.get("k").bytes() == "w");
 }
 

@@ -8,6 +8,7 @@
  */
 #include "support/catch.hpp"
 #include "support/pooler.hpp"
+#include "support/report.hpp"
 #include "support/server.hpp"
 
 #include <atomic>
@@ -73,6 +74,37 @@ TEST_CASE("With prepared=off each statement may run on another connection, and l
     pids.insert(pg.one("SELECT pg_backend_pid()"));
   CHECK(pids.size() > 1);
   CHECK(left_behind(pooler).empty());
+}
+
+TEST_CASE("Doctor: a PgBouncer in transaction mode and one in session mode are told apart", "[pooler][doctor]") {
+  Store store;
+  struct Mode {
+    const char *name, *finding, *evidence;
+  };
+  for (const Mode &mode : {Mode{"transaction", "a pooler stands in between and changes the session between statements",
+                                " in the first answer, others in later ones"},
+                           Mode{"session", "a pooler stands in between, in session mode as it seems",
+                                " in the first answer and in later ones"}}) {
+    INFO(mode.name);
+    Pooler pooler(url(), {string("pool_mode = ") + mode.name});
+    Cache cache = store.open(through(pooler));
+    REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+    const Finding found = examine(cache).the("pooler");
+    CHECK(found.severity == "info"); /* with prepared=off it does no harm */
+    CHECK(found.finding == mode.finding);
+    INFO(found.evidence);
+    CHECK(found.evidence.find(string(" at the log-in, ")) != string::npos);
+    CHECK(found.evidence.find(mode.evidence) != string::npos);
+    CHECK(found.remedy.empty());
+    CHECK(cache.get("k").bytes() == "v"); /* the handle is none the worse */
+    /* With prepared=on nothing can be examined; the error says what to do. */
+    Cache on = store.open({{"url", pooler.conninfo()}, {"prepared", "on"}});
+    pgcache_value *report = nullptr;
+    Error error;
+    CHECK(pgcache_doctor(on.raw(), &report, nullptr, &error) == PGCACHE_BAD_SETTING);
+    CHECK(report == nullptr);
+    CHECK(error.text().find("prepared=off") != string::npos);
+  }
 }
 
 TEST_CASE("init and upgrade work through a pooler, also many at once", "[pooler]") {

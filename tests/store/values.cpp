@@ -137,6 +137,27 @@ TEST_CASE("Values of every profile come back the same from every call", "[values
   }
 }
 
+TEST_CASE("A value is stored compressed only if that saves a tenth", "[values][encryption][compression]") {
+  const KeyFile keys(key_line("one", 'B'));
+  Store store;
+  const size_t size = 100000;
+  for (const Profile &profile : profiles(keys)) {
+    Cache cache = store.open(profile.settings);
+    for (const size_t saves : {5, 9, 11, 15}) {
+      INFO(profile.name << ", saves " << saves << " %");
+      const string value = noise(size - size * saves / 100) + string(size * saves / 100, 'x');
+      REQUIRE(cache.put("k", value) == PGCACHE_OK);
+      CHECK(flags(store) == std::to_string(saves > 10 ? profile.flags_text : profile.flags_small));
+      const size_t stored = std::stoul(store.pg.one(store.sql("SELECT octet_length(value) FROM {s}.entries")));
+      if (saves > 10 && profile.flags_text % 16 != 0)
+        CHECK(stored < size - size / 10 + 100); /* and what encryption adds */
+      else
+        CHECK(stored >= size);
+      CHECK((cache.get("k").bytes() == value));
+    }
+  }
+}
+
 TEST_CASE("A handle reads what others compressed, whatever it is set to", "[values][compression]") {
   Store store;
   Cache lz4 = store.open({{"compression", "lz4"}, {"compression_min_bytes", "1"}});

@@ -144,4 +144,21 @@ class TestWhole < PGCacheTest
     here.put("gone", 1, ttl: 0.001)
     eventually { here.stats[:expired].zero? }
   end
+
+  # Unless it is told otherwise a cache has a janitor, that walks at once, and whose thread ends with the cache.
+  def test_A50_the_janitor_that_is_on_by_default
+    schema = "default_#{SecureRandom.hex(4)}"
+    without = cache(schema: schema)
+    without.init
+    without.put("gone", 1, ttl: 0.001)
+    assert_equal 1, without.stats.values_at(:entries, :expired).sum
+    threads = -> { Dir.children("/proc/self/task") }
+    before = threads.call
+    here = PGCache::Cache.new(URL, schema: schema, on_error: "error", timeout_ms: 20_000)
+    eventually(60) { without.stats.values_at(:entries, :expired).sum.zero? }
+    its = threads.call - before
+    refute_empty its
+    here.close
+    eventually(60) { (its & threads.call).empty? }
+  end
 end

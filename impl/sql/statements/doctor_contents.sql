@@ -15,8 +15,9 @@ SELECT 'bloat', CASE WHEN j.bloated THEN 'warning' ELSE 'ok' END,
        CASE WHEN j.bloated THEN 'the table of entries is much larger than what lives in it'
             ELSE 'the table of entries has a fitting size' END,
        format('%s on disk for %s in %s rows', pg_size_pretty(j.disk), pg_size_pretty(j.bytes), j.total),
-       CASE WHEN j.bloated THEN 'find out what kept autovacuum from its work (the other findings); then, when nobody minds '
-                                || format('a lock, VACUUM FULL %I.entries, or flush the cache', :'schema') ELSE '' END
+       CASE WHEN j.bloated THEN 'see the findings autovacuum, dead-rows, transactions, prepared and slots for a cause; if all are '
+                                || 'ok, the cache once held more. Then, when nobody minds a lock, '
+                                || format('VACUUM FULL %I.entries, or flush the cache', :'schema') ELSE '' END
   FROM judged j
 UNION ALL
 SELECT 'expired', CASE WHEN j.forgotten THEN 'warning' ELSE 'ok' END,

@@ -4,7 +4,8 @@ SELECT 'dead-rows', CASE WHEN s.much THEN 'warning' ELSE 'ok' END,
             ELSE 'autovacuum keeps up with the table of entries' END,
        format('%s dead and %s live rows, %s dead and %s live pieces of values out of line; last autovacuum %s', s.n_dead_tup,
               s.n_live_tup, s.toast_dead, s.toast_live, coalesce(to_char(s.last, 'YYYY-MM-DD HH24:MI:SS TZ'), 'never')),
-       CASE WHEN s.much THEN 'see the findings autovacuum, transactions, prepared and slots for a cause; then VACUUM '
+       CASE WHEN s.much THEN 'see the findings autovacuum, transactions, prepared and slots for a cause; if all are ok, a lower '
+                             || format('autovacuum_naptime than %s; then VACUUM ', current_setting('autovacuum_naptime'))
                              || format('%I.entries', :'schema') ELSE '' END
   FROM (SELECT h.n_dead_tup, h.n_live_tup, coalesce(t.n_dead_tup, 0) AS toast_dead,
                coalesce(t.n_live_tup, 0) AS toast_live, greatest(h.last_autovacuum, h.last_vacuum) AS last,
