@@ -322,7 +322,7 @@ $(B)/tests/histories: $(HISTORY_OBJECTS) $(SUPPORT_OBJECTS) $(STATIC)
 
 # The harness with a bug in the library, which it must find: the files that know the bug are compiled once more with it. That
 # of EXCLUDED_VERSION is in SQL, which has no preprocessor.
-PLANTS := NAIVE_FILL PLACEHOLDER_FILL NO_FLUSH EXCLUDED_VERSION NAIVE_CURSOR DROPPED_NOTIFY
+PLANTS := NAIVE_FILL PLACEHOLDER_FILL NO_FLUSH NO_RECONNECT_FLUSH EXCLUDED_VERSION NAIVE_CURSOR DROPPED_NOTIFY
 .PHONY: planted planted-programs
 planted-programs: $(PLANTS:%=$(B)/planted/%)
 planted: planted-programs

@@ -941,7 +941,7 @@ typedef struct pgcache_counters {
   int64_t near_misses;           /* keys that it was asked for and did not answer */
   int64_t near_fills;            /* values, and absences, that it took in */
   int64_t near_fills_refused;    /* those that were not taken in because something newer was heard of */
-  int64_t near_invalidations;    /* copies that were dropped because the entry changed */
+  int64_t near_invalidations;    /* copies that were dropped because the entry changed; own writes count, too */
   int64_t near_evictions;        /* copies that were dropped to keep its limits */
   int64_t near_lapses;           /* keys that it held and did not answer, because how fresh it is was not proven in time */
   int64_t near_flushes;          /* how often it dropped everything; the next four say why: */

@@ -43,7 +43,7 @@ type Counters struct {
 	NearFills int64
 	// NearFillsRefused: those that were not taken in because something newer was heard of.
 	NearFillsRefused int64
-	// NearInvalidations: copies that were dropped because the entry changed.
+	// NearInvalidations: copies that were dropped because the entry changed; own writes count, too.
 	NearInvalidations int64
 	// NearEvictions: copies that were dropped to keep its limits.
 	NearEvictions int64

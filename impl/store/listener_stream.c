@@ -52,6 +52,10 @@ static void flush(pgc_listener *self, pgc_near_flush_reason reason) {
   if (reason != PGC_NEAR_FLUSH_START)
     return;
 #endif
+#ifdef PGC_PLANT_NO_RECONNECT_FLUSH
+  if (reason == PGC_NEAR_FLUSH_START && self->stream.has_nonce) /* it had a place in the stream before */
+    return;
+#endif
   pgc_near_flush(self->near, reason);
   pgc_flights_rouse_all(self->settings.flights); /* whoever waits may have missed it */
 }
@@ -150,10 +154,12 @@ static pgc_near_flush_reason find_reason(const pgc_stream *stream, const answer 
 static bool apply_answer(pgc_listener *self, const answer *got, bool asked) {
   pgc_stream *stream = &self->stream;
   pgc_near_flush_reason reason = find_reason(stream, got, asked);
-#ifndef PGC_PLANT_DROPPED_NOTIFY
+#ifdef PGC_PLANT_DROPPED_NOTIFY
+  if (reason == PGC_NEAR_FLUSH_REASONS && !self->relay.leads && self->wanted < self->sent)
+    return true; /* for no fence: what was read is left to the messages, and so is the cursor */
+#endif
   if (reason == PGC_NEAR_FLUSH_REASONS && !pgc_changes_apply(got->frames, got->size, apply_change, self))
     reason = PGC_NEAR_FLUSH_GAP;
-#endif
   if (reason != PGC_NEAR_FLUSH_REASONS) {
     flush(self, reason);
     stream->cursor.text[0] = '\0';
@@ -285,6 +291,10 @@ static void apply_chain(pgc_listener *self, const pgc_snapshot *to) {
 
 static void take_part(pgc_listener *self, const pgc_message *message) {
   pgc_chain *chain = &self->chain;
+#ifdef PGC_PLANT_DROPPED_NOTIFY
+  if (message->part == 1 && message->from > self->stream.heard)
+    self->stream.heard = message->from; /* what is missing in between is forgotten */
+#endif
   if (message->part == 1 && message->from <= self->stream.heard) {
     pgc_buffer_clear(&chain->frames);
     *chain = (pgc_chain){.from = message->from, .next = 1, .parts = message->parts, .frames = PGC_BUFFER_INIT};

@@ -61,7 +61,9 @@ typedef struct measurement {
 void report_open(const bench *self, const char *path);
 void report(const bench *self, const measurement *what);
 void report_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void report_line(const char *text, const char *json_object); /* what does not fit the table */
+/* What does not fit the table. The object has case, value, unit, floor and ratio, null where they mean nothing. */
+void report_line(const char *text, const char *json_object);
+#define NO_FIGURE "\"value\":null,\"unit\":null,\"floor\":null,\"ratio\":null"
 void report_close(void);
 
 /* ---- data.c: a schema with its entries ---------------------------------------------------------------------------------- */

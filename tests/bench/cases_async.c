@@ -148,10 +148,10 @@ static void measure_contests(bench *self, operation what, size_t value_bytes) {
     dataset_unshare(&handle);
   }
   if (missing != NULL) {
-    char text[200], object[200];
+    char text[200], object[300];
     const char *name = what == GET ? "async_get_redis" : "async_put_redis";
     snprintf(text, sizeof text, "%s: not measured, %s", name, missing);
-    snprintf(object, sizeof object, "{\"case\":\"%s\",\"not_measured\":\"%s\"}", name, missing);
+    snprintf(object, sizeof object, "{\"case\":\"%s\"," NO_FIGURE ",\"not_measured\":\"%s\"}", name, missing);
     report_line(text, object);
   }
   redis_close(peer);

@@ -202,7 +202,9 @@ static void measure_fairness(bench *self, const dataset *data, unsigned char *va
   char text[200], object[200];
   snprintf(text, sizeof text, "                beside %d puts of %d KiB in flight, %.0f a second", FLOOD, LARGE >> 10,
            median(rates, rounds));
-  snprintf(object, sizeof object, "{\"case\":\"async_fair_flood\",\"puts_per_second\":%.0f}", median(rates, rounds));
+  snprintf(object, sizeof object,
+           "{\"case\":\"async_fair_flood\",\"value\":%.0f,\"unit\":\"puts/s\",\"floor\":null,\"ratio\":null}",
+           median(rates, rounds));
   report_line(text, object);
   dataset_unshare(&handle);
 }

@@ -127,15 +127,16 @@ static void look(const dataset *data, sizes *out) {
 }
 
 static void tell(int64_t updates, double per_second, const sizes *now, double fresh) {
-  char text[200], object[500];
+  char text[200], object[600];
   snprintf(text, sizeof text, "%15lld %9.0f %8.0f %8.0f %8.0f %7.2f %9.0f %9.0f %8.1f %8.0f %8.0f", (long long)updates,
            per_second, now->total, now->heap, now->toast, now->total / fresh, now->dead, now->toast_dead,
            now->hot_share, now->vacuums, now->toast_vacuums);
   snprintf(object, sizeof object,
-           "{\"case\":\"churn_step\",\"updates\":%lld,\"updates_per_second\":%.0f,\"total_mib\":%.1f,\"heap_mib\":%.1f,"
-           "\"toast_mib\":%.1f,\"ratio\":%.3f,\"dead_rows\":%.0f,\"toast_dead_rows\":%.0f,\"hot_percent\":%.2f,"
+           "{\"case\":\"churn_step\",\"value\":%.1f,\"unit\":\"MiB\",\"floor\":%.1f,\"ratio\":%.3f,\"updates\":%lld,"
+           "\"updates_per_second\":%.0f,\"heap_mib\":%.1f,\"toast_mib\":%.1f,\"dead_rows\":%.0f,\"toast_dead_rows\":%."
+           "0f,\"hot_percent\":%.2f,"
            "\"vacuums\":%.0f,\"toast_vacuums\":%.0f}",
-           (long long)updates, per_second, now->total, now->heap, now->toast, now->total / fresh, now->dead,
+           now->total, fresh, now->total / fresh, (long long)updates, per_second, now->heap, now->toast, now->dead,
            now->toast_dead, now->hot_share, now->vacuums, now->toast_vacuums);
   report_line(text, object);
 }
@@ -157,15 +158,17 @@ static void churn(bench *self, const char *values) {
   write_all(&data, 0);
   usleep(1500000); /* until the backends have published their figures */
   look(&data, &fresh);
-  char text[300], object[120];
+  char text[300], object[200];
   /* How long dead rows wait at least: what is written in that time is what the table grows by. */
   double naptime = query_number(self->admin, "SELECT setting FROM pg_settings WHERE name = 'autovacuum_naptime'");
   snprintf(text, sizeof text,
            "growth with autovacuum_naptime = %.0f s, values=%s\n%15s %9s %8s %8s %8s %7s %9s %9s %8s %8s %8s", naptime,
            values, "updates", "per s", "MiB", "heap", "TOAST", "ratio", "dead", "in TOAST", "HOT %", "vacuums",
            "of TOAST");
-  snprintf(object, sizeof object, "{\"case\":\"churn_begin\",\"autovacuum_naptime_s\":%.0f,\"values\":\"%s\"}", naptime,
-           values);
+  snprintf(object, sizeof object,
+           "{\"case\":\"churn_begin\",\"value\":%.1f,\"unit\":\"MiB\",\"floor\":null,\"ratio\":null,\"autovacuum_"
+           "naptime_s\":%.0f,\"values\":\"%s\"}",
+           fresh.total, naptime, values);
   report_line(text, object);
   tell(0, 0, &fresh, fresh.total);
   while (done < updates) {

@@ -20,7 +20,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MANY_LISTENERS = 32, MOST_LISTENERS = 200, COMMITTERS = 4, MOST_AGES = 20000, KEYS = 100000, VALUE_BYTES = 100 };
+enum {
+  FEW_LISTENERS = 8,
+  MANY_LISTENERS = 32,
+  MOST_LISTENERS = 200,
+  COMMITTERS = 4,
+  MOST_AGES = 20000,
+  REMEMBERED = 1024, /* a key's last acknowledgements: more than a minute of them */
+  KEYS = 100000,
+  VALUE_BYTES = 100
+};
 
 typedef enum order { ORDER_START, ORDER_REST, ORDER_WATCH, ORDER_END } order;
 
@@ -29,7 +38,9 @@ typedef struct board {
   long watch_us; /* how often a listener reads while it watches */
   atomic_int order, ready;
   struct {
-    atomic_int_fast64_t written, acknowledged_ns; /* the number that was put under its key, and when */
+    int64_t written;                                 /* the number that was put under its key last */
+    atomic_int_fast64_t acknowledged_ns[REMEMBERED]; /* when each number was; 0: it is being put */
+    atomic_int_fast64_t seen;
     atomic_int count;
     int64_t ages_ns[MOST_AGES];
   } listeners[MOST_LISTENERS];
@@ -83,8 +94,8 @@ static _Noreturn void listen_in_child(const dataset *data, board *shared, int nu
       atomic_fetch_add(&shared->ready, 1);
       counted = true;
     }
-    if (now == ORDER_WATCH && is > seen && is == atomic_load(&shared->listeners[number].written)) {
-      int64_t acknowledged = atomic_load(&shared->listeners[number].acknowledged_ns);
+    if (now == ORDER_WATCH && is > seen) { /* until now it showed what is older than the first that it had not seen */
+      int64_t acknowledged = atomic_load(&shared->listeners[number].acknowledged_ns[(seen + 1) % REMEMBERED]);
       int at = atomic_load(&shared->listeners[number].count);
       if (at < MOST_AGES) { /* it may be seen before the writer has its answer */
         shared->listeners[number].ages_ns[at] = acknowledged != 0 ? now_ns() - acknowledged : 0;
@@ -92,6 +103,7 @@ static _Noreturn void listen_in_child(const dataset *data, board *shared, int nu
       }
     }
     seen = is;
+    atomic_store(&shared->listeners[number].seen, seen);
     sleep_us(now == ORDER_WATCH ? shared->watch_us : 50000);
   }
   pgcache_free(cache);
@@ -222,6 +234,53 @@ static double median_ratio(const double *a, const double *b, int count) {
   return median(ratios, count);
 }
 
+/* What is asked for: told puts to untold ones, what others commit beside them, and how old a copy may be. */
+static void report_targets(const bench *self, int writers, int listeners, const rates *all, bool with_others) {
+  char name[40];
+  if (listeners != FEW_LISTENERS && listeners != MANY_LISTENERS) {
+    return;
+  }
+  rates copy = *all; /* the medians sort */
+  snprintf(name, sizeof name, "told_%d%s", listeners, with_others ? "_others" : "");
+  report(self, &(measurement){.name = name,
+                              .threads = writers,
+                              .value_bytes = VALUE_BYTES,
+                              .keys = KEYS,
+                              .ratio = median_ratio(all->told, all->plain, self->rounds),
+                              .value = median(copy.told, self->rounds),
+                              .floor = median(copy.plain, self->rounds),
+                              .unit = "puts/s",
+                              .target = listeners == FEW_LISTENERS && !with_others ? 0.85 : 0.80});
+  if (with_others) {
+    snprintf(name, sizeof name, "commits_%d", listeners);
+    report(self, &(measurement){.name = name,
+                                .threads = writers,
+                                .keys = KEYS,
+                                .ratio = median_ratio(all->told_commits, all->plain_commits, self->rounds),
+                                .value = median(copy.told_commits, self->rounds),
+                                .floor = median(copy.plain_commits, self->rounds),
+                                .unit = "1/s",
+                                .target = 0.95});
+  }
+}
+
+static void report_age_target(const bench *self, int listeners, double p99_ms) {
+  char name[40];
+  if (listeners > MANY_LISTENERS) {
+    return;
+  }
+  snprintf(name, sizeof name, "stale_p99_%d", listeners);
+  report(self, &(measurement){.name = name,
+                              .value_bytes = VALUE_BYTES,
+                              .keys = KEYS,
+                              .value = p99_ms,
+                              .floor = 12,
+                              .ratio = p99_ms / 12,
+                              .unit = "ms",
+                              .target = 1,
+                              .at_most = true});
+}
+
 static void measure_writes(bench *self, dataset *data, side *told, side *plain, int writers, int listeners,
                            bool with_others) {
   rates all;
@@ -243,6 +302,7 @@ static void measure_writes(bench *self, dataset *data, side *told, side *plain, 
   if (with_others) {
     committers_end(&others);
   }
+  report_targets(self, writers, listeners, &all, with_others);
   char text[200], object[400], commits[40] = "", commits_json[40] = "null";
   double ratio = median_ratio(all.told, all.plain, self->rounds);
   if (with_others) {
@@ -254,7 +314,8 @@ static void measure_writes(bench *self, dataset *data, side *told, side *plain, 
   snprintf(text, sizeof text, "coherence       %7d writers %3d listeners %s %9.0f of %9.0f puts/s: %.3f%s", writers,
            listeners, with_others ? "beside others" : "             ", value, floor, ratio, commits);
   snprintf(object, sizeof object,
-           "{\"case\":\"coherence\",\"writers\":%d,\"listeners\":%d,\"others\":%s,\"value\":%.1f,\"floor\":%.1f,"
+           "{\"case\":\"coherence\",\"writers\":%d,\"listeners\":%d,\"others\":%s,\"value\":%.1f,\"unit\":\"puts/"
+           "s\",\"floor\":%.1f,"
            "\"ratio\":%.4f,\"commit_ratio\":%s,\"rounds\":%d,\"seconds\":%g}",
            writers, listeners, with_others ? "true" : "false", value, floor, ratio, commits_json, self->rounds,
            self->seconds);
@@ -274,7 +335,18 @@ static void *put_meanwhile(void *argument) {
   return NULL;
 }
 
-/* Each listener's key is put every 100 ms, that of many once a second; from the acknowledgement until the listener's own copy shows it. */
+static bool all_have_seen(const crowd *listeners) {
+  const board *shared = listeners->shared;
+  for (int i = 0; i < listeners->count; i++) {
+    if (atomic_load(&shared->listeners[i].seen) < shared->listeners[i].written) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* Each listener's key is put every 100 ms, that of many once a second. From the acknowledgement of the first put that a
+   listener had not seen until its own copy shows that one or a later one: a lag of several puts is as long as it was. */
 static void measure_age(bench *self, crowd *listeners, side *told, bool busy) {
   board *shared = listeners->shared;
   pthread_t thread;
@@ -289,21 +361,23 @@ static void measure_age(bench *self, crowd *listeners, side *told, bool busy) {
   if (busy && pthread_create(&thread, NULL, put_meanwhile, &work) != 0) {
     die("cannot start a thread");
   }
-  static int64_t number;
   for (int64_t end = now_ns() + (int64_t)(seconds * 1e9); now_ns() < end;) {
     for (int i = 0; i < listeners->count && now_ns() < end; i++) {
-      number++;
-      atomic_store(&shared->listeners[i].acknowledged_ns, 0);
-      atomic_store(&shared->listeners[i].written, number);
+      int64_t number = ++shared->listeners[i].written;
+      atomic_store(&shared->listeners[i].acknowledged_ns[number % REMEMBERED], 0);
       put_number(listeners, i, number);
-      atomic_store(&shared->listeners[i].acknowledged_ns, now_ns());
+      atomic_store(&shared->listeners[i].acknowledged_ns[number % REMEMBERED], now_ns());
       sleep_us((listeners->count > MANY_LISTENERS ? 1000000 : 100000) / listeners->count);
     }
   }
   if (busy) {
     pthread_join(thread, NULL);
   }
-  sleep_us(100000);
+  for (int64_t end = now_ns() + INT64_C(30000000000); !all_have_seen(listeners); sleep_us(10000)) {
+    if (now_ns() > end) {
+      die("a listener has not seen the last put after 30 s");
+    }
+  }
   atomic_store(&shared->order, ORDER_REST);
   size_t count = 0;
   int64_t *ages = malloc(sizeof *ages * MOST_AGES * MOST_LISTENERS);
@@ -321,21 +395,24 @@ static void measure_age(bench *self, crowd *listeners, side *told, bool busy) {
   }
   latency times = latency_of(ages, count);
   free(ages);
+  if (!busy) {
+    report_age_target(self, listeners->count, times.p99_us / 1000);
+  }
   char text[200], object[300];
   snprintf(text, sizeof text,
            "stale age       %7d writers %3d listeners               p50 %.1f, p99 %.1f, max %.1f ms of %zu",
            busy ? MOST_THREADS : 0, listeners->count, times.p50_us / 1000, times.p99_us / 1000, (double)most / 1e6,
            count);
   snprintf(object, sizeof object,
-           "{\"case\":\"stale_age\",\"writers\":%d,\"listeners\":%d,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,"
-           "\"count\":%zu}",
-           busy ? MOST_THREADS : 0, listeners->count, times.p50_us / 1000, times.p99_us / 1000, (double)most / 1e6,
-           count);
+           "{\"case\":\"stale_age\",\"value\":%.3f,\"unit\":\"ms\",\"floor\":null,\"ratio\":null,\"writers\":%d,"
+           "\"listeners\":%d,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"count\":%zu}",
+           times.p99_us / 1000, busy ? MOST_THREADS : 0, listeners->count, times.p50_us / 1000, times.p99_us / 1000,
+           (double)most / 1e6, count);
   report_line(text, object);
 }
 
 void case_coherence(bench *self) {
-  static const int listeners[] = {0, 1, 8, MANY_LISTENERS}, writers[] = {1, MOST_THREADS};
+  static const int listeners[] = {0, 1, FEW_LISTENERS, MANY_LISTENERS}, writers[] = {1, MOST_THREADS};
   dataset data;
   dataset_open(&data, self, "coherence");
   dataset_fill(&data, KEYS, VALUE_BYTES);
@@ -348,7 +425,7 @@ void case_coherence(bench *self) {
       measure_writes(self, &data, told, plain, writers[j], listeners[i], false);
     }
     measure_writes(self, &data, told, plain, MOST_THREADS, listeners[i], true);
-    if (listeners[i] >= 8) {
+    if (listeners[i] >= FEW_LISTENERS) {
       measure_age(self, &present, told, false);
       measure_age(self, &present, told, true);
     }

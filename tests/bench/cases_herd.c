@@ -154,15 +154,16 @@ static void herd(bench *self, const dataset *data, const char *near, const char 
   int failed = atomic_load(&shared->failed);
   munmap(shared, sizeof *shared);
   double middle = median(times, self->rounds);
-  char text[240], object[300];
+  char text[240], object[400];
   snprintf(text, sizeof text,
            "%-15s %d threads in %d processes, %d rounds: %.2f loads a round, all served after %.1f ms (most %.1f) of a "
            "load of %d ms; %d failed",
            name, WAITERS, PROCESSES, self->rounds, (double)loads / self->rounds, middle, most, LOAD_MS, failed);
-  snprintf(object, sizeof object,
-           "{\"case\":\"%s\",\"threads\":%d,\"processes\":%d,\"rounds\":%d,\"loads\":%d,\"median_ms\":%.2f,"
-           "\"most_ms\":%.2f,\"load_ms\":%d,\"failed\":%d}",
-           name, WAITERS, PROCESSES, self->rounds, loads, middle, most, LOAD_MS, failed);
+  snprintf(
+      object, sizeof object,
+      "{\"case\":\"%s\",\"value\":%.2f,\"unit\":\"ms\",\"floor\":%d,\"ratio\":%.4f,\"threads\":%d,\"processes\":%d,"
+      "\"rounds\":%d,\"loads\":%d,\"most_ms\":%.2f,\"failed\":%d}",
+      name, middle, LOAD_MS, middle / LOAD_MS, WAITERS, PROCESSES, self->rounds, loads, most, failed);
   report_line(text, object);
 }
 

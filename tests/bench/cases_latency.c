@@ -227,8 +227,9 @@ static void measure(bench *self, dataset *data, dataset *keeper, load *with) {
   snprintf(text, sizeof text, "                removing %lld rows took %.2f s; %.0f gets/s meanwhile, %.0f idle",
            (long long)with->rows, seconds, rate, idle_rate);
   snprintf(object, sizeof object,
-           "{\"case\":\"%s\",\"rows\":%lld,\"seconds\":%.3f,\"gets_per_second\":%.0f,\"idle_gets_per_second\":%.0f}",
-           name, (long long)with->rows, seconds, rate, idle_rate);
+           "{\"case\":\"%s\",\"value\":%.3f,\"unit\":\"s\",\"floor\":null,\"ratio\":null,\"rows\":%lld,\"gets_per_"
+           "second\":%.0f,\"idle_gets_per_second\":%.0f}",
+           name, seconds, (long long)with->rows, rate, idle_rate);
   report_line(text, object);
 }
 

@@ -89,7 +89,8 @@ typedef struct reader {
   pgcache *cache;     /* NULL: the bare table */
   const table *table; /* of the same keys */
   int64_t keys;
-  double seconds, worked; /* for how long, by the clock and of it on a processor */
+  double seconds, worked; /* for how long; and how long it took, by the clock or of it on a processor */
+  bool by_clock;
   uint64_t random;
   int64_t hits, bytes; /* bytes: of each value the first, so that it is read */
 } reader;
@@ -98,8 +99,9 @@ static void *read_on(void *argument) {
   reader *self = argument;
   int64_t end = now_ns() + (int64_t)(self->seconds * 1e9);
   char key[KEY_LEN + 2];
+  clockid_t clock = self->by_clock ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
   struct timespec began, ended;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &began);
+  clock_gettime(clock, &began);
   do {
     for (int i = 0; i < HITS_AT_ONCE; i++) {
       key_of(key, (int64_t)(random_next(&self->random) % (uint64_t)self->keys));
@@ -116,14 +118,14 @@ static void *read_on(void *argument) {
     }
     self->hits += HITS_AT_ONCE;
   } while (now_ns() < end);
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ended);
+  clock_gettime(clock, &ended);
   self->worked = (double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9;
   return NULL;
 }
 
-/* Hits a second of processor time, of all threads: who else runs on the machine does not count, lines that go to and fro
-   between processors do. */
-static double rate(const bench *of, pgcache *cache, const table *bare, int64_t keys, int threads) {
+/* Hits a second, of all threads. Of processor time: who else runs on the machine does not count. by_clock: what a thread
+   waits for, asleep, does; so it is how two threads are compared with one, beside the bare table in the same run. */
+static double rate(const bench *of, pgcache *cache, const table *bare, int64_t keys, int threads, bool by_clock) {
   reader readers[BOTH] = {0};
   double hits = 0;
   for (int i = 0; i < threads; i++) {
@@ -131,6 +133,7 @@ static double rate(const bench *of, pgcache *cache, const table *bare, int64_t k
                           .table = bare,
                           .keys = keys,
                           .seconds = of->seconds,
+                          .by_clock = by_clock,
                           .random = (uint64_t)now_ns() * 2 + 1 + (uint64_t)i};
     if (pthread_create(&readers[i].thread, NULL, read_on, &readers[i]) != 0) {
       die("no thread");
@@ -177,12 +180,12 @@ static void measure(bench *self, pgcache *cache, int64_t keys, double target) {
       bare_scaling[MOST_ROUNDS], bare_two[MOST_ROUNDS], near_one[MOST_ROUNDS], bare_one[MOST_ROUNDS];
   for (int i = 0; i < self->rounds; i++) {
     report_progress("near, %lld keys, slice %d of %d", (long long)keys, i + 1, self->rounds);
-    near_one[i] = rate(self, cache, &bare, keys, 1);
-    bare_one[i] = rate(self, NULL, &bare, keys, 1);
-    near_two[i] = rate(self, cache, &bare, keys, BOTH);
-    bare_two[i] = rate(self, NULL, &bare, keys, BOTH);
-    near_ns[i] = 1e9 / near_one[i];
-    bare_ns[i] = 1e9 / bare_one[i];
+    near_ns[i] = 1e9 / rate(self, cache, &bare, keys, 1, false);
+    bare_ns[i] = 1e9 / rate(self, NULL, &bare, keys, 1, false);
+    near_one[i] = rate(self, cache, &bare, keys, 1, true);
+    bare_one[i] = rate(self, NULL, &bare, keys, 1, true);
+    near_two[i] = rate(self, cache, &bare, keys, BOTH, true);
+    bare_two[i] = rate(self, NULL, &bare, keys, BOTH, true);
     ratios[i] = near_ns[i] / bare_ns[i];
     scaling[i] = near_two[i] / near_one[i];
     bare_scaling[i] = bare_two[i] / bare_one[i];

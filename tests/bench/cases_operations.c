@@ -63,9 +63,10 @@ static const char *missing(const variant *of) {
 }
 
 static void skip(const variant *of, const char *what) {
-  char text[200], object[200];
+  char text[200], object[300];
   snprintf(text, sizeof text, "put_%s, get_%s: not measured, this library has no setting %s", of->name, of->name, what);
-  snprintf(object, sizeof object, "{\"case\":\"put_%s\",\"not_measured\":\"no setting %s\"}", of->name, what);
+  snprintf(object, sizeof object, "{\"case\":\"put_%s\"," NO_FIGURE ",\"not_measured\":\"no setting %s\"}", of->name,
+           what);
   report_line(text, object);
 }
 

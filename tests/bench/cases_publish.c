@@ -113,8 +113,9 @@ static void measure(bench *self, const char *name, int spans) {
       "%s: a summary of %d span names has %.0f bytes and takes %.0f us of the server's processor, the snapshot %.0f us",
       name, spans, bytes, ns / 1e3, snapshot_us);
   snprintf(json, sizeof json,
-           "{\"case\":\"%s_bytes\",\"span_names\":%d,\"bytes\":%.0f,\"server_us\":%.1f,\"snapshot_us\":%.1f}", name,
-           spans, bytes, ns / 1e3, snapshot_us);
+           "{\"case\":\"%s_bytes\",\"value\":%.0f,\"unit\":\"bytes\",\"floor\":null,\"ratio\":null,\"span_names\":%d,"
+           "\"server_us\":%.1f,\"snapshot_us\":%.1f}",
+           name, bytes, spans, ns / 1e3, snapshot_us);
   report_line(line, json);
   dataset_close(&data);
 }

@@ -51,10 +51,17 @@ void wire_int8(char out[8], int64_t number) {
 
 char *wire_statement(const char *text, const char *schema) {
   static const char name[] = ":\"schema\"", sequence[] = ":'version_seq'", now[] = ":now";
+  static const char untold[] = "-- @untold", end[] = "-- @end"; /* what is for schemas with coherence=off alone */
   char with[64];
   wire out = {NULL, 0, 0};
   while (*text != '\0') {
-    if (strncmp(text, name, sizeof name - 1) == 0) {
+    if (strncmp(text, untold, sizeof untold - 1) == 0) {
+      const char *behind = strstr(text, end);
+      if (behind == NULL) {
+        die("a statement has no end of what is not told");
+      }
+      text = behind + sizeof end - 1;
+    } else if (strncmp(text, name, sizeof name - 1) == 0) {
       append(&out, with, (size_t)snprintf(with, sizeof with, "\"%s\"", schema));
       text += sizeof name - 1;
     } else if (strncmp(text, sequence, sizeof sequence - 1) == 0) {

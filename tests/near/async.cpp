@@ -290,7 +290,7 @@ TEST_CASE("What was cancelled, refused or failed leaves no line behind", "[rule:
 }
 
 TEST_CASE("Random requests for few keys: a read finds what was submitted before it, or something newer",
-          "[rule:key_order][model][async]") {
+          "[rule:key_order][model][async][threads]") {
   const bool deafened = GENERATE(true, false);
   Deaf deaf(Settings{{"async_connections", "4"}});
   Requests requests(deaf.cache);

@@ -55,6 +55,64 @@ TEST_CASE("Hits, misses, fills, invalidations and flushes are counted", "[counte
   CHECK(deaf.cache.counters().near_polls > 0);
 }
 
+TEST_CASE("What own writes replace or take away counts as an invalidation, too", "[counters]") {
+  Deaf deaf;
+  deaf.deafen();
+  const auto invalidations = [&] { return deaf.cache.counters().near_invalidations; };
+  REQUIRE(deaf.cache.put("k", "value") == PGCACHE_OK);
+  REQUIRE(copy_of(deaf.cache, "k") == "value");
+  const int64_t before = invalidations();
+  REQUIRE(deaf.cache.put("k", "new") == PGCACHE_OK);
+  CHECK(invalidations() == before + 1);
+  CHECK(deaf.cache.counters().near_entries == 1);
+  REQUIRE(deaf.cache.remove("k") == PGCACHE_OK);
+  CHECK(invalidations() == before + 2);
+  REQUIRE(deaf.cache.remove("k") == PGCACHE_MISS); /* of what there is no copy of, none is dropped */
+  REQUIRE(deaf.cache.put("l", "value") == PGCACHE_OK);
+  CHECK(invalidations() == before + 2);
+  deaf.hear();
+}
+
+TEST_CASE("Lapses are counted, and flushes by their reasons", "[counters]") {
+  Deaf deaf(Settings{{"near_staleness_ms", "1000"}});
+  const auto counters = [&] { return deaf.cache.counters(); };
+  const auto sum = [](const pgcache_counters &all) {
+    return all.near_flushes_start + all.near_flushes_epoch + all.near_flushes_gap + all.near_flushes_stream;
+  };
+  REQUIRE(deaf.other.put("k", "value") == PGCACHE_OK);
+  REQUIRE(comes_near(deaf.cache, "k", "value"));
+  CHECK(counters().near_flushes_start >= 1);
+
+  /* It hears of nothing: what it holds is not proven any more. */
+  const int64_t starts = counters().near_flushes_start;
+  const int64_t lapses = counters().near_lapses;
+  deaf.deafen();
+  REQUIRE(eventually([&] { return copy_of(deaf.cache, "k") == "nothing"; }));
+  CHECK(counters().near_lapses > lapses);
+  CHECK(counters().near_flushes_start == starts);
+  deaf.hear();
+  CHECK(eventually([&] { return counters().near_flushes_start > starts; }));
+  REQUIRE(comes_near(deaf.cache, "k", "value"));
+  CHECK(counters().near_flushes_epoch == 0);
+  CHECK(counters().near_flushes_gap == 0);
+
+  /* A busy machine may be without news for a second at any time: then that is the reason, and it is tried again. */
+  deaf.store.pg.exec(deaf.store.sql("TRUNCATE {s}.marker"));
+  CHECK(eventually([&] { return counters().near_flushes_epoch > 0; }));
+  CHECK(eventually([&] { return deaf.cache.fence(deadline(5000)) == PGCACHE_OK; }));
+  for (int attempt = 0; attempt < 100 && counters().near_flushes_gap == 0; attempt++) {
+    deaf.store.pg.exec(deaf.store.sql("UPDATE {s}.marker SET floor = 9000000000000000000"));
+    (void)deaf.cache.fence(deadline(5000));
+    deaf.store.pg.exec(deaf.store.sql("UPDATE {s}.marker SET floor = 0"));
+    (void)deaf.cache.fence(deadline(5000));
+  }
+  CHECK(counters().near_flushes_gap > 0);
+  CHECK(counters().near_flushes_stream == 0);
+  deaf.cache.shutdown(); /* nothing counts while the two are compared */
+  const pgcache_counters all = counters();
+  CHECK(all.near_flushes == sum(all));
+}
+
 TEST_CASE("near_max_bytes 0 turns it off, and a process that only writes has none", "[counters]") {
   Store store;
   const auto nothing = [](const pgcache_counters &c) {

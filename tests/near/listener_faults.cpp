@@ -12,6 +12,8 @@
 #include "support/proxy.hpp"
 
 #include <csignal>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace test;
 using std::string;
@@ -279,13 +281,41 @@ TEST_CASE("When the relay ends, dies or is stopped another one takes over", "[re
     const auto rows = store.pg.query(store.sql("SELECT holder FROM {s}.relay WHERE until > clock_timestamp()"));
     return rows.empty() ? string() : rows[0][0];
   };
+  const auto leader = [&] { /* which it is, once there is one */
+                            string is;
+                            REQUIRE(eventually([&] { return !(is = holder()).empty(); }));
+                            return is;
+  };
+  /* A process that is the relay; it is forked before there are threads. */
+  fflush(nullptr);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(240);
+    const Reader relay(store, named(store, "0"));
+    (void)relay.fence();
+    for (;;)
+      pause();
+  }
+  string leads = leader();
   auto one = std::make_unique<Reader>(store, named(store, "1"));
   REQUIRE(one->fence() == PGCACHE_OK);
-  string leads;
-  REQUIRE(eventually([&] { return !(leads = holder()).empty(); }));
+  REQUIRE(store.cache.put("k", "u") == PGCACHE_OK);
+  CHECK(leader() == leads);
+
+  kill(child, SIGKILL);
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
+  CHECK(eventually([&] { return !holder().empty() && holder() != leads; }));
+  REQUIRE(one->keep("k"));
+  REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
+  CHECK(eventually([&] { return one->held("k") == "-"; }));
+  leads = leader();
+
   Reader two(store, named(store, "2"));
   REQUIRE(two.fence() == PGCACHE_OK);
-  one->cache.free();
+  REQUIRE(leader() == leads);
+  one->cache.free();        /* it ends */
   CHECK(holder() != leads); /* it gave the lease up */
   CHECK(eventually([&] { return !holder().empty() && holder() != leads; }));
   one = std::make_unique<Reader>(store, named(store, "1"));

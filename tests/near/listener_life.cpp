@@ -14,6 +14,8 @@
 
 #include <csignal>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace test;
 using std::string;
@@ -27,8 +29,8 @@ struct Shared {
 };
 
 /* The child's part: looks all the time; a hit must not be older than the bound. */
-int look(const Store &store, Shared &shared, int64_t bound_ms) {
-  Reader reader(store, {{"near_staleness_ms", std::to_string(bound_ms)}});
+int look(Cache cache, Shared &shared, int64_t bound_ms) {
+  Reader reader(std::move(cache));
   while (!shared.stop) {
     const int64_t must = shared.acknowledged, written_us = shared.acknowledged_us;
     const bool old = written_us < pgc_now_us() - bound_ms * 1000;
@@ -46,14 +48,12 @@ int look(const Store &store, Shared &shared, int64_t bound_ms) {
   return 0;
 }
 
-} // namespace
-
-TEST_CASE("A process that was stopped gives no hit that is older than the bound when it goes on", "[stop]") {
+/* A process that looks is stopped so many times, for so long beyond the bound, while its key is written. */
+void stop_again_and_again(const Settings &settings, int64_t bound_ms, int times, int beyond_ms) {
   Store store;
   void *memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   REQUIRE(memory != MAP_FAILED);
   Shared &shared = *new (memory) Shared;
-  const int64_t bound_ms = 300;
   int64_t value = 0;
   const auto write = [&] {
     REQUIRE(store.cache.put("k", std::to_string(value + 1), PGCACHE_TTL_NEVER) == PGCACHE_OK);
@@ -64,26 +64,42 @@ TEST_CASE("A process that was stopped gives no hit that is older than the bound 
   fflush(nullptr);
   const pid_t child = fork();
   if (child == 0) {
-    alarm(240);
-    _exit(look(store, shared, bound_ms));
+    alarm(400);
+    _exit(look(store.open(settings), shared, bound_ms));
   }
   CHECK(eventually([&] { return shared.ready.load(); }));
-  for (int i = 0; i < longer(5, 50); i++) {
+  for (int i = 0; i < times; i++) {
     const int64_t before = shared.hits;
     CHECK(eventually([&] { return shared.hits > before; }));
     kill(child, SIGSTOP);
     write();
+    for (const int64_t end = now_ms() + beyond_ms; now_ms() < end; sleep_ms(50))
+      write();
     sleep_ms(static_cast<int>(bound_ms) + 50); /* the promise: now nobody gives the old value any more */
     kill(child, SIGCONT);
   }
-  const int64_t before = shared.hits;
-  CHECK(eventually([&] { return shared.hits > before; }));
+  for (int i = 0; i < 3; i++) {
+    const int64_t before = shared.hits;
+    write();
+    CHECK(eventually([&] { return shared.hits > before; }));
+  }
   shared.stop = true;
   int status = 0;
   waitpid(child, &status, 0);
   CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
   CHECK(shared.stale == 0);
   munmap(memory, sizeof(Shared));
+}
+
+} // namespace
+
+TEST_CASE("A process that was stopped gives no hit that is older than the bound when it goes on", "[stop]") {
+  stop_again_and_again({{"near_max_bytes", "8388608"}, {"near_staleness_ms", "300"}}, 300, longer(5, 50), 0);
+}
+
+TEST_CASE("[A36] A process that was stopped for long, two minutes in a long run, with settings as they are by default",
+          "[A36][stop]") {
+  stop_again_and_again({{"near_max_bytes", "67108864"}}, 2000, 2, longer(1000, 120000));
 }
 
 TEST_CASE("A forked child has a near cache and a listener of its own, and leaves its parent's alone", "[rule:fork]") {

@@ -8,7 +8,9 @@
 
 #include "support/alloc_fail.hpp"
 #include "support/keys.hpp"
+#include "support/requests.hpp"
 
+#include <functional>
 #include <thread>
 
 using namespace test;
@@ -208,6 +210,50 @@ TEST_CASE("A copy lives no longer than its entry, and its TTL is counted down", 
   const int64_t after = deaf.cache.get("long", deadline(0)).value.ttl_ms();
   CHECK(after < before);
   CHECK(after > 600000 - 60000);
+}
+
+TEST_CASE("A TTL counts from when a request was sent, not from when its answer came", "[rule:ttl][reads]") {
+  Store store;
+  Proxy proxy, listening;
+  Cache cache = store.open(
+      near_on({{"url", proxy.conninfo()}, {"listen_url", listening.conninfo()}, {"near_staleness_ms", "60000"}}));
+  listens(cache);
+  const Requests requests(cache);
+  const int64_t ttl_ms = 60000, held_ms = 700;
+  Items items;
+  items.add("k");
+  const std::pair<const char *, std::function<pgcache_status()>> ways[] = {
+      {"get", [&] { return cache.get("k").status; }},
+      {"get_many", [&] { return pgcache_get_many(cache.raw(), items.data(), 1, nullptr, nullptr); }},
+      {"a submitted get", [&] { return requests.wait(requests.get("k").id).status(); }},
+      {"put", [&] { return cache.put("k", "own", ttl_ms).status; }},
+      {"a submitted put", [&] { return requests.wait(requests.put("k", "own", {}, ttl_ms).id).status(); }},
+  };
+  for (const auto &[name, call] : ways) {
+    CAPTURE(name);
+    REQUIRE(call() >= 0); /* there is a connection, and nothing else to be asked */
+    items.clear_results();
+    REQUIRE(store.cache.put("k", "v", ttl_ms) == PGCACHE_OK);
+    listens(cache);
+    REQUIRE(copy_of(cache, "k") == "nothing");
+    listening.hold_answers(true); /* else it hears of its own put before the answer, and makes no copy */
+    proxy.hold_answers(true);
+    bool was_held = false;
+    std::thread release([&] {
+      was_held = eventually([&] { return proxy.holds_answers(); });
+      sleep_ms(static_cast<int>(held_ms));
+      proxy.hold_answers(false);
+    });
+    const pgcache_status status = call();
+    const Answer copy = cache.peek("k");
+    release.join();
+    listening.hold_answers(false);
+    CHECK(was_held);
+    CHECK(status == PGCACHE_OK);
+    REQUIRE(copy == PGCACHE_OK);
+    CHECK(copy.value.ttl_ms() <= ttl_ms - held_ms);
+    CHECK(copy.value.ttl_ms() > 0);
+  }
 }
 
 TEST_CASE("Copies are plain values, however they are stored", "[rule:near][encoding][reads]") {

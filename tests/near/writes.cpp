@@ -22,29 +22,31 @@ TEST_CASE("[A30] What another process writes is seen soon, what the own one writ
   Cache one = store.open(near_on()), two = store.open(near_on());
   listens(one);
   listens(two);
-  const int rounds = longer(20, 500);
-  std::vector<int64_t> took;
-  for (int round = 0; round < rounds; round++) {
-    const string first = "v" + std::to_string(2 * round), second = "v" + std::to_string(2 * round + 1);
-    REQUIRE(one.put("k", first) == PGCACHE_OK);
-    REQUIRE(eventually([&] { return two.get("k").bytes() == first; }, 20000));
-    REQUIRE(comes_near(two, "k", first));
-    REQUIRE(one.put("k", second) == PGCACHE_OK);
-    const auto written = std::chrono::steady_clock::now();
-    CHECK(one.get("k").bytes() == second); /* at once */
-    while (two.get("k").bytes() != second && now_ms() > 0) {
-      const auto now = std::chrono::steady_clock::now();
-      REQUIRE(now - written < std::chrono::seconds(20));
-      std::this_thread::sleep_for(std::chrono::microseconds(200));
+  const int rounds = longer(10, 300);
+  int number = 0;
+  const auto median_us = [&] {
+    std::vector<int64_t> took;
+    for (int round = 0; round < rounds; round++) {
+      const string first = "v" + std::to_string(number++), second = "v" + std::to_string(number++);
+      REQUIRE(one.put("k", first) == PGCACHE_OK);
+      REQUIRE(comes_near(two, "k", first));
+      REQUIRE(one.put("k", second) == PGCACHE_OK);
+      const auto written = std::chrono::steady_clock::now();
+      CHECK(one.get("k").bytes() == second); /* at once */
+      while (two.get("k").bytes() != second) {
+        REQUIRE(std::chrono::steady_clock::now() - written < std::chrono::seconds(20));
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+      }
+      took.push_back(
+          std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - written).count());
     }
-    took.push_back(
-        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - written).count());
-  }
-  std::sort(took.begin(), took.end());
-  printf("[A30] a write was seen by the other near cache after %.1f ms (median), %.1f ms (longest of %d)\n",
-         static_cast<double>(took[took.size() / 2]) / 1000, static_cast<double>(took.back()) / 1000, rounds);
+    std::sort(took.begin(), took.end());
+    printf("[A30] a write was seen by the other near cache after %.1f ms (median), %.1f ms (longest of %d)\n",
+           static_cast<double>(took[took.size() / 2]) / 1000, static_cast<double>(took.back()) / 1000, rounds);
+    return took[took.size() / 2];
+  };
   /* By being told: a poll of its own is five seconds away. How soon is measured, by the harness and by tests/bench. */
-  CHECK(took[took.size() / 2] < 2000000);
+  CHECK(in_one_of(3, [&] { return median_us() < 200000; }));
 }
 
 TEST_CASE("Each kind of write is seen at once by reads of the process that made it, told by nobody",
@@ -188,8 +190,8 @@ TEST_CASE("[A33] Removed and written anew at once: what is read last is what was
   for (int round = 0; round < rounds; round++) {
     const string old = "old" + std::to_string(round), fresh = "new" + std::to_string(round);
     REQUIRE(store.cache.put("k", old) == PGCACHE_OK);
-    REQUIRE(eventually([&] { return near.get("k").bytes() == old; }, 20000));
-    if (round % 2 == 0) { /* by calls */
+    REQUIRE(comes_near(near, "k", old)); /* else there is nothing that could be wrong */
+    if (round % 2 == 0) {                /* by calls */
       REQUIRE(store.cache.remove("k") == PGCACHE_OK);
       REQUIRE(store.cache.put("k", fresh) == PGCACHE_OK);
     } else { /* in one transaction, by the functions of the SQL interface */

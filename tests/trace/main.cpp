@@ -103,9 +103,12 @@ constexpr size_t generated_requests = 1000000;
 
 Trace generate(const std::string &name, const std::function<uint32_t(size_t)> &key_at) {
   Trace trace{name, {}, 0};
+  std::unordered_map<uint32_t, uint32_t> sizes; /* known so far */
   for (size_t i = 0; i < generated_requests; i++) {
     const uint32_t key = key_at(i);
-    trace.requests.push_back({key, size_of(key)});
+    const auto known = sizes.find(key);
+    const uint32_t size = known != sizes.end() ? known->second : sizes.emplace(key, size_of(key)).first->second;
+    trace.requests.push_back({key, size});
     trace.keys = std::max(trace.keys, key + 1);
   }
   return trace;
