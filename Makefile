@@ -351,7 +351,7 @@ tests: $(SUITES:%=$(B)/tests/%) $(if $(MICROHTTPD_LIBS),$(B)/tests/prometheus-tr
 test-unit: $(B)/tests/unit
 	$(B)/tests/unit $(ARGS)
 test-store: $(B)/tests/store all
-	$(if $(ARGS),ci/with-postgres $(B)/tests/store $(ARGS),ci/in-parts 4 $(B)/tests/store)
+	$(if $(ARGS),ci/with-postgres $(B)/tests/store $(ARGS),ci/in-parts 6 $(B)/tests/store)
 # What the library does, with handles that log in as application roles; see tests/support/server.hpp. ARGS go to the store's tests,
 # and then loads and requests are left out.
 ROLES_TESTS := [model],[add],[cas],[replace],[touch],[exists],[increment],[cleanup]~[crash],[stats],[keys],[value]
