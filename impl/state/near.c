@@ -132,6 +132,11 @@ bool pgc_near_prove(pgc_near *self, int64_t sent_us, int32_t epoch) {
   return false;
 }
 
+void pgc_near_adopt_epoch(pgc_near *self, int32_t epoch) {
+  __atomic_store_n(&self->epoch_seen, epoch, __ATOMIC_SEQ_CST);
+  pgc_near_flush(self, PGC_NEAR_FLUSH_EPOCH);
+}
+
 /* What has this version was read or written. */
 static void heed_epoch(pgc_near *self, int64_t version) {
   int32_t epoch = (int32_t)(version >> 47); /* see the sequence version_seq */

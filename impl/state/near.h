@@ -127,6 +127,9 @@ void pgc_near_flush(pgc_near *self, pgc_near_flush_reason reason);
    False, and nothing is proven: what was read or written here is of a later epoch, so that the store is on another server by now. */
 bool pgc_near_prove(pgc_near *self, int64_t sent_us, int32_t epoch);
 
+/* Where the store's address leads there is this epoch, although later ones were seen: the schema was made anew. Forgets everything. */
+void pgc_near_adopt_epoch(pgc_near *self, int32_t epoch);
+
 /* Until when hits are good; INT64_MIN before the first proof. */
 int64_t pgc_near_valid_until(const pgc_near *self);
 

@@ -30,6 +30,8 @@ typedef struct pgc_stream {
   int64_t heard;       /* the position up to which messages say that it is, too */
   bool restricted;     /* such a message may be from somebody who must not hide others' changes: the cursor stays */
   bool has_nonce;
+  bool
+      was_left; /* the last connection was given up because of its epoch; if the next one leads to the same, it is right */
   unsigned char nonce[PGC_NONCE_SIZE];
   int64_t proven_us; /* when the last poll that went well was sent; on pgc_now_us()'s clock */
 } pgc_stream;

@@ -209,7 +209,10 @@ static bool take_answer(pgc_listener *self, const PGresult *result, bool asked, 
     return false;
   bool new_changes = apply_answer(self, &got, asked) && got.size > 0;
   stream->proven_us = sent_us;
-  if (!pgc_near_prove(self->near, sent_us, got.epoch)) {
+  if (stream->was_left)
+    pgc_near_adopt_epoch(self->near, got.epoch);
+  stream->was_left = !pgc_near_prove(self->near, sent_us, got.epoch);
+  if (stream->was_left) {
     pgc_fail(&self->error, PGCACHE_UNAVAILABLE,
              "the server whose changes are heard is not, or is no longer, the one that entries come from: this was of "
              "epoch %d, and "

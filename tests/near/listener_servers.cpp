@@ -249,6 +249,27 @@ TEST_CASE("[A36] A database that is dropped and made again is another one", "[A3
   CHECK(reader.held("k") == "-");
 }
 
+TEST_CASE("[A36] The epochs of a schema that is made anew begin at the first again, and copies are held as before",
+          "[A36]") {
+  Store store;
+  Reader reader(store);
+  const auto put = [&](const char *value) {
+    return eventually([&] { return store.cache.put("k", value) == PGCACHE_OK; });
+  };
+  for (int i = 0; i < 3; i++) {
+    store.pg.exec(store.sql("TRUNCATE {s}.marker"));
+    REQUIRE(put("old"));
+  }
+  REQUIRE(std::stoi(store.pg.one(store.sql("SELECT epoch FROM {s}.cache"))) > 2);
+  REQUIRE(reader.keep("k"));
+  store.pg.exec(store.sql("DROP SCHEMA {s} CASCADE"));
+  REQUIRE(store.cache.init() == PGCACHE_OK);
+  REQUIRE(store.pg.one(store.sql("SELECT epoch FROM {s}.cache")) == "1");
+  REQUIRE(put("anew"));
+  CHECK(reader.keep("k"));
+  CHECK(reader.held("k") == "anew");
+}
+
 TEST_CASE("[A36] A database that is restored from a dump in its own place is another one", "[A36][dump]") {
   PrivateServer server;
   Pg pg(server.conninfo());

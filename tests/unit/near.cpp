@@ -401,14 +401,13 @@ TEST_CASE("what is of a later epoch than the proof makes an end to it, until tha
   REQUIRE(near.fill("k", of_epoch(2)));
   CHECK(near.find("k").answer == PGC_NEAR_HIT);
 
-  SECTION("read") {
+  const int how = GENERATE(0, 1, 2);
+  CAPTURE(how);
+  if (how == 0) {
     CHECK_FALSE(near.fill("other", of_epoch(3)));
-  }
-  SECTION("read, and too large to be held") {
-    const std::string large(pgc_near_largest(near.self) + 1, 'x');
-    CHECK_FALSE(near.fill("other", of_epoch(3), large));
-  }
-  SECTION("written") {
+  } else if (how == 1) { /* too large to be held */
+    CHECK_FALSE(near.fill("other", of_epoch(3), std::string(pgc_near_largest(near.self) + 1, 'x')));
+  } else {
     near.written("other", near.begin("other"), of_epoch(3), nullptr);
   }
   for (const char *name : {"old", "k", "other"})
@@ -419,9 +418,21 @@ TEST_CASE("what is of a later epoch than the proof makes an end to it, until tha
   CHECK_FALSE(pgc_near_prove(near.self, near.now + 1, 2)); /* the old server goes on */
   (void)near.fill("k", of_epoch(2));
   CHECK(near.find("k").answer == PGC_NEAR_NOTHING);
-  CHECK(pgc_near_prove(near.self, near.now + 1, 3));
-  REQUIRE(near.fill("other", of_epoch(3)));
-  CHECK(near.find("other").answer == PGC_NEAR_HIT);
+  SECTION("found where the store is") {
+    CHECK(pgc_near_prove(near.self, near.now + 1, 3));
+    REQUIRE(near.fill("other", of_epoch(3)));
+    CHECK(near.find("other").answer == PGC_NEAR_HIT);
+  }
+  SECTION("and gone with the schema") {
+    REQUIRE(near.fill("other", of_epoch(3)));
+    pgc_near_adopt_epoch(near.self, 1);
+    CHECK(pgc_near_prove(near.self, near.now + 1, 1));
+    CHECK(near.find("other").answer == PGC_NEAR_NOTHING);
+    REQUIRE(near.fill("k", of_epoch(1)));
+    CHECK(near.find("k").answer == PGC_NEAR_HIT);
+    (void)near.fill("other", of_epoch(2));
+    CHECK(near.find("k").answer == PGC_NEAR_NOTHING); /* and again */
+  }
 }
 
 TEST_CASE("what could be no hit is no sample, and is not held", "[near][sample]") {
