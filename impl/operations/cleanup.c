@@ -144,16 +144,13 @@ bool pgc_clean_is_drawn(const pgcache *cache, pgc_op_kind written) {
 /* For a role that may not walk for all: the next part of a walk of the handle's own. Two threads may do the same one. */
 static pgcache_status short_part(pgc_call *call) {
   pgcache *cache = call->cache;
-  int64_t now_us = pgc_monotonic_us();
-  if (now_us < __atomic_load_n(&cache->own_walk_due_us, __ATOMIC_RELAXED))
-    return PGCACHE_OK;
   pgcache_status status = pgc_clean_part(call, __atomic_load_n(&cache->own_walk_block, __ATOMIC_RELAXED));
   if (status != PGCACHE_OK)
     return status;
   bool finished = call->op.u.part.finished;
   __atomic_store_n(&cache->own_walk_block, finished ? 0 : call->op.u.part.next_block, __ATOMIC_RELAXED);
   if (finished)
-    __atomic_store_n(&cache->own_walk_due_us, now_us + CHANCE_INTERVAL_MS * 1000, __ATOMIC_RELAXED);
+    __atomic_store_n(&cache->own_walk_due_us, pgc_deadline_in(CHANCE_INTERVAL_MS), __ATOMIC_RELAXED);
   return PGCACHE_OK;
 }
 
@@ -165,6 +162,8 @@ void pgc_clean_short_slice(pgcache *cache, const char *namespace_name, pgc_deadl
              .deadline = deadline < latest ? deadline : latest,
              .namespace_name = namespace_name,
              .u.slice = {.due_ms = CHANCE_INTERVAL_MS, .budget_us = CHANCE_SLICE_US, .lease_ms = CHANCE_LEASE_MS}}};
+  if (pgc_deadline_poll_ms(__atomic_load_n(&cache->own_walk_due_us, __ATOMIC_RELAXED)) != 0)
+    return;
   pgcache_status status = run_slice(&call);
   if (status == PGCACHE_DENIED)
     status = short_part(&call);

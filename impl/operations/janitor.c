@@ -23,6 +23,8 @@
 /* With a bound the janitor looks so often whether there is something to do, and notes so often which entries were read. */
 #define LOOK_MAX_MS 1000
 #define LOOK_MIN_MS 10
+/* Between two statements about the same look. */
+#define STAMP_PAUSE_MS 50
 
 /* A walk that another one is at is looked after so often: it is left unfinished when that one's process ends. */
 #define BUSY_MS 2000
@@ -46,7 +48,8 @@ struct pgcache_janitor {
   int64_t interval_ms;
   uint64_t fork_generation;
   pthread_t thread;
-  bool stopping; /* these two under the office's lock */
+  pgc_deadline alone_at; /* when a role that may not walk for all walks again; the thread's */
+  bool stopping;         /* these two under the office's lock */
   bool ended;
 };
 
@@ -171,9 +174,15 @@ static pgcache_status hand_stamps_over(pgcache_janitor *self, pgc_deadline *next
   if (pgc_deadline_poll_ms(*next) != 0)
     return PGCACHE_OK;
   pgc_call call;
+  pgcache_status status;
   *next = pgc_deadline_in(look_ms(self));
-  pgcache_status status = begin(self, &call, PGC_OP_STAMP, error);
-  return status == PGCACHE_OK ? pgc_call_run(&call) : status;
+  do {
+    status = begin(self, &call, PGC_OP_STAMP, error);
+    if (status == PGCACHE_OK)
+      status = pgc_call_run(&call);
+  } while (status == PGCACHE_OK && call.op.u.stamp.more && pgc_deadline_poll_ms(*next) != 0 &&
+           sleep_until(self, pgc_deadline_in(STAMP_PAUSE_MS)));
+  return status;
 }
 
 /* Leaves the server to others after so much work, by the setting cleanup_share. False when the janitor is to end. */
@@ -188,8 +197,6 @@ static bool make_way(pgcache_janitor *self, int64_t spent_us) {
 /* The walk of a role that may not walk for all: what has expired of its own namespaces. */
 static pgcache_status walk_alone(pgcache_janitor *self, outcome *out) {
   int64_t next = 0;
-  out->busy = out->bounded = false;
-  out->error = (pgcache_error)PGCACHE_ERROR_INIT;
   for (;;) {
     pgc_call call;
     pgcache_status status = begin(self, &call, PGC_OP_CLEANUP, &out->error);
@@ -198,12 +205,29 @@ static pgcache_status walk_alone(pgcache_janitor *self, outcome *out) {
     if (status != PGCACHE_OK)
       return status;
     out->slices++;
+    out->bounded = call.op.u.part.bounded;
     out->removed += call.op.u.part.removed;
     out->expired = out->removed;
     next = call.op.u.part.next_block;
-    if (call.op.u.part.finished || !sleep_until(self, 0) || !make_way(self, call.op.u.part.spent_us))
+    if (call.op.u.part.finished) {
+      self->alone_at = pgc_deadline_in(self->interval_ms);
+      return PGCACHE_OK;
+    }
+    if (!sleep_until(self, 0) || !make_way(self, call.op.u.part.spent_us))
       return PGCACHE_OK;
   }
+}
+
+/* The same, if it is due, and what else such a role's janitor does. */
+static pgcache_status attend_alone(pgcache_janitor *self, pgc_deadline *next_stamps, outcome *out) {
+  pgcache_status status = PGCACHE_OK;
+  out->busy = false;
+  out->error = (pgcache_error)PGCACHE_ERROR_INIT;
+  if (pgc_deadline_poll_ms(self->alone_at) == 0)
+    status = walk_alone(self, out);
+  if (status == PGCACHE_OK && out->bounded)
+    status = hand_stamps_over(self, next_stamps, &out->error);
+  return status;
 }
 
 /* One walk, if one is due or under way, at the pace of the setting cleanup_share. */
@@ -217,7 +241,7 @@ static pgcache_status walk(pgcache_janitor *self, int64_t due_ms, pgc_deadline *
     if (status == PGCACHE_OK)
       status = pgc_clean_slice(&call, false, due_ms);
     if (status == PGCACHE_DENIED)
-      return walk_alone(self, out);
+      return attend_alone(self, next_stamps, out);
     if (status != PGCACHE_OK)
       return status;
     out->bounded = call.op.u.slice.bounded;

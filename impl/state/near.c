@@ -8,8 +8,8 @@
  * found: an entry remembers the sum of its tags' generations, and each hit compares. A read learns of the tags from its answer
  * alone, so what was heard of them since it was sent is looked up among the last invalidations.
  *
- * A proof is worth something only if it is of the server that the store is on. Each server that takes over begins a new epoch, which is in
- * the versions of all that it gives: what is of a later one than the last proof makes an end to all, until there is a proof of that one.
+ * A proof is worth something only if it is of the server that the store is on. Each server that takes over begins a new epoch, of which
+ * each new connection of the store's tells: a later one than that of the last proof ends all, until there is a proof of that one.
  *
  * Generations are shared by the digests that fall on one place: a fill may be refused, or an entry with tags given up, for
  * nothing. Without tags exactly the entry that was named goes.
@@ -132,14 +132,7 @@ bool pgc_near_prove(pgc_near *self, int64_t sent_us, int32_t epoch) {
   return false;
 }
 
-void pgc_near_adopt_epoch(pgc_near *self, int32_t epoch) {
-  __atomic_store_n(&self->epoch_seen, epoch, __ATOMIC_SEQ_CST);
-  pgc_near_flush(self, PGC_NEAR_FLUSH_EPOCH);
-}
-
-/* What has this version was read or written. */
-static void heed_epoch(pgc_near *self, int64_t version) {
-  int32_t epoch = (int32_t)(version >> 47); /* see the sequence version_seq */
+void pgc_near_heed_epoch(pgc_near *self, int32_t epoch) {
   int32_t seen = __atomic_load_n(&self->epoch_seen, __ATOMIC_RELAXED);
   do {
     if (epoch <= seen)
@@ -150,6 +143,13 @@ static void heed_epoch(pgc_near *self, int64_t version) {
     disprove(self);
     pgc_near_flush(self, PGC_NEAR_FLUSH_EPOCH);
   }
+}
+
+void pgc_near_adopt_epoch(pgc_near *self, int32_t epoch) {
+  if (is_of_the_store(self, epoch))
+    return;
+  __atomic_store_n(&self->epoch_seen, epoch, __ATOMIC_SEQ_CST);
+  pgc_near_flush(self, PGC_NEAR_FLUSH_EPOCH);
 }
 
 int64_t pgc_near_valid_until(const pgc_near *self) {
@@ -407,8 +407,6 @@ bool pgc_near_fill(pgc_near *self, const pgc_near_key *key, const pgc_digest *di
   uint16_t places[PGC_NEAR_TAGS_MAX];
   newcomer what = {.key = key, .digest = digest, .place = pgc_near_place(self, digest), .tags = places};
   pgc_near_shard *shard = pgc_near_shard_of(self, what.place);
-  if (value != NULL)
-    heed_epoch(self, value->version);
   if (is_too_large(shard, value) || tag_count > PGC_NEAR_TAGS_MAX || (value == NULL && self->absent_us == 0))
     return false;
   if (value != NULL && (what.value = own_copy(value)) == NULL)
@@ -450,7 +448,6 @@ void pgc_near_written(pgc_near *self, const pgc_near_key *key, const pgc_digest 
   uint16_t places[PGC_NEAR_TAGS_MAX];
   newcomer what = {.key = key, .digest = digest, .place = pgc_near_place(self, digest), .tags = places};
   pgc_near_shard *shard = pgc_near_shard_of(self, what.place);
-  heed_epoch(self, version);
   if (value != NULL && !is_too_large(shard, value) && tag_count <= PGC_NEAR_TAGS_MAX) {
     what.value = own_copy(value);
     what.tag_count = (uint32_t)tag_count;

@@ -124,10 +124,13 @@ void pgc_near_invalidated(pgc_near *self, const pgc_digest *digest);
 void pgc_near_flush(pgc_near *self, pgc_near_flush_reason reason);
 
 /* All that was acknowledged before sent_us has been applied: hits are good until sent_us + the bound. epoch: of the server that said so.
-   False, and nothing is proven: what was read or written here is of a later epoch, so that the store is on another server by now. */
+   False, and nothing is proven: the store is of a later epoch, on another server by now. */
 bool pgc_near_prove(pgc_near *self, int64_t sent_us, int32_t epoch);
 
-/* Where the store's address leads there is this epoch, although later ones were seen: the schema was made anew. Forgets everything. */
+/* A connection of the store's leads to a server of this epoch: proofs of an earlier one end at once, and nothing is held any more. */
+void pgc_near_heed_epoch(pgc_near *self, int32_t epoch);
+
+/* Where the store's address leads there is this epoch. If later ones were seen, the schema was made anew, and everything is forgotten. */
 void pgc_near_adopt_epoch(pgc_near *self, int32_t epoch);
 
 /* Until when hits are good; INT64_MIN before the first proof. */

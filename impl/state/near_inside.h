@@ -156,7 +156,7 @@ typedef struct pgc_near_stripe {
 
 struct pgc_near {
   int64_t valid_until_us;
-  int32_t epoch_seen;   /* the latest of what was read or written */
+  int32_t epoch_seen;   /* the latest that the store's connections told of */
   int32_t epoch_proven; /* that of the last proof; 0: there was none */
   uint64_t flushes;
   uint64_t secret[2];

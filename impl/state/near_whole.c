@@ -172,7 +172,8 @@ size_t pgc_near_sample(pgc_near *self, pgc_digest *digests, int64_t *versions, s
 static bool add_used(const pgc_near *self, uint32_t handle, pgc_digest *digests, size_t most, size_t *count) {
   for (; handle != 0; handle = pgc_near_slot_at(self, handle)->u.digest_next) {
     pgc_near_slot *slot = pgc_near_slot_at(self, handle);
-    if ((pgc_near_state(slot) & PGC_NEAR_WAS_HIT) == 0)
+    uint64_t state = pgc_near_state(slot);
+    if ((state & PGC_NEAR_WAS_HIT) == 0 || (state & PGC_NEAR_KIND) == PGC_NEAR_GONE)
       continue;
     if (*count == most)
       return false;
@@ -189,7 +190,8 @@ static bool go_through(pgc_near *self, pgc_digest *digests, size_t most, size_t 
   pthread_mutex_lock(&shard->lock);
   for (int i = 0; room && i < USED_CHAINS && self->used_chain <= shard->by_digest.mask; i++) {
     room = add_used(self, *pgc_near_index_head(&shard->by_digest, self->used_chain), digests, most, count);
-    self->used_chain += room;
+    if (room)
+      self->used_chain++;
   }
   if (self->used_chain > shard->by_digest.mask) {
     self->used_shard++;

@@ -6,7 +6,6 @@
  */
 #include "state/stamps.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "platform/clock.h"
@@ -41,7 +40,7 @@ static pgc_digest *find(pgc_stamps *self, const pgc_digest *digest) {
 }
 
 void pgc_stamps_note(pgc_stamps *self, const pgc_digest *digest, int64_t age_us) {
-  if (!__atomic_load_n(&self->wanted, __ATOMIC_RELAXED) || age_us < self->stamp_us)
+  if (!pgc_stamps_are_wanted(self) || age_us < self->stamp_us)
     return;
   if (pthread_mutex_trylock(&self->lock) != 0)
     return;
@@ -66,7 +65,7 @@ bool pgc_stamps_take(pgc_stamps *self, pgc_digest *digests, size_t *count, bool 
   int64_t now = pgc_monotonic_us();
   if (attending)
     self->attended_until_us = now + ATTENDED_US;
-  bool now_is_good = __atomic_load_n(&self->wanted, __ATOMIC_RELAXED) && now >= self->not_before_us;
+  bool now_is_good = pgc_stamps_are_wanted(self) && now >= self->not_before_us;
   if (now_is_good && self->count > 0) {
     for (size_t i = 0; i < SLOTS; i++) {
       if (pgc_digest_compare(&self->slots[i], &free_slot) != 0)

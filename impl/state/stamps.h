@@ -40,6 +40,9 @@ void pgc_stamps_destroy(pgc_stamps *self);
 
 /* Whether reads are to be noted at all. */
 void pgc_stamps_want(pgc_stamps *self, bool wanted);
+static inline bool pgc_stamps_are_wanted(const pgc_stamps *self) {
+  return __atomic_load_n(&self->wanted, __ATOMIC_RELAXED);
+}
 
 /* An entry was read whose stamp is age_us old. Any thread. */
 void pgc_stamps_note(pgc_stamps *self, const pgc_digest *digest, int64_t age_us);

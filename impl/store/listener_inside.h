@@ -30,8 +30,7 @@ typedef struct pgc_stream {
   int64_t heard;       /* the position up to which messages say that it is, too */
   bool restricted;     /* such a message may be from somebody who must not hide others' changes: the cursor stays */
   bool has_nonce;
-  bool
-      was_left; /* the last connection was given up because of its epoch; if the next one leads to the same, it is right */
+  bool was_left; /* the last connection was given up for its epoch; what the next one finds is right */
   unsigned char nonce[PGC_NONCE_SIZE];
   int64_t proven_us; /* when the last poll that went well was sent; on pgc_now_us()'s clock */
 } pgc_stream;
@@ -84,6 +83,7 @@ struct pgc_listener {
   pgcache_error error;  /* of the session */
   int failures;         /* attempts in a row */
   bool aged;            /* the last connection was given up for its age alone */
+  int64_t ages_at_us;   /* when that is due; on pgc_monotonic_us()'s clock */
   const char *told_as;  /* the state that the audience was told of last; NULL: none yet */
   int64_t opened_at_us; /* when its connection was; this and the next on pgc_monotonic_us()'s clock */
   pgc_stream stream;

@@ -213,10 +213,11 @@ static bool take_answer(pgc_listener *self, const PGresult *result, bool asked, 
     pgc_near_adopt_epoch(self->near, got.epoch);
   stream->was_left = !pgc_near_prove(self->near, sent_us, got.epoch);
   if (stream->was_left) {
+    self->placed = false; /* with listen_url the store is asked again */
     pgc_fail(&self->error, PGCACHE_UNAVAILABLE,
-             "the server whose changes are heard is not, or is no longer, the one that entries come from: this was of "
-             "epoch %d, and "
-             "later ones were seen; a new connection is made",
+             "the server whose changes are heard is not the one that the store is on: it is of epoch %d, and later "
+             "ones were "
+             "seen; a new connection is made",
              (int)got.epoch);
     return false;
   }

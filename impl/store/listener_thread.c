@@ -157,17 +157,26 @@ static void tell(pgc_listener *self, const char *state) {
                        self->error.message);
 }
 
-static bool is_too_old(const pgc_listener *self, int64_t now_us) {
-  return self->settings.lifetime_us > 0 && now_us - self->opened_at_us >= self->settings.lifetime_us;
+/* As the pool's connections end, see pool_threads.c; but one that has hardly begun is no better than the next. */
+static int64_t end_of_life(const pgc_listener *self) {
+  int64_t lifetime_us = self->settings.lifetime_us;
+  if (lifetime_us == 0)
+    return INT64_MAX;
+  lifetime_us -= (int64_t)(pgc_random_u64() % (uint64_t)(lifetime_us / 10 + 1));
+  return self->opened_at_us + (lifetime_us > LASTED_US ? lifetime_us : LASTED_US);
 }
 
 /* Polls when it is time, for as long as the connection is good. */
 static void serve(pgc_listener *self) {
   self->poll_at_us = self->relay.ask_at_us = pgc_monotonic_us();
-  self->audit_at_us = pgc_monotonic_us() + self->settings.audit_us;
+  self->ages_at_us = end_of_life(self);
   for (;;) {
     int64_t now = pgc_monotonic_us();
-    self->aged = is_too_old(self, now);
+    self->aged = now >= self->ages_at_us;
+    if (self->aged && !pgc_listener_poll(self)) { /* so that the last proof lasts until that of the next connection */
+      self->aged = false;
+      return;
+    }
     if (self->aged || atomic_load(&self->closed)) {
       pgc_listener_resign(self);
       return;
@@ -232,6 +241,7 @@ static void replace_at_once(pgc_listener *self) {
 
 void *pgc_listener_run(void *argument) {
   pgc_listener *self = argument;
+  self->audit_at_us = pgc_monotonic_us() + self->settings.audit_us;
   while (!atomic_load(&self->closed)) {
     bool opened = open_connection(self);
     if (opened)

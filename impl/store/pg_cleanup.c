@@ -34,6 +34,7 @@ pgcache_status pgc_pg_cleanup(pgc_session *session, pgc_op *op) {
   if (!more)
     op->u.part.next_block += CLEANUP_BLOCKS;
   op->u.part.finished = op->u.part.next_block >= blocks;
+  op->u.part.bounded = pgc_stamps_are_wanted(session->stamps);
   op->u.part.spent_us = pgc_monotonic_us() - began_us;
   return PGCACHE_OK;
 }
@@ -49,9 +50,12 @@ static pgcache_status read_int8s(pgc_session *session, const PGresult *result, i
 
 pgcache_status pgc_pg_clean_slice(pgc_session *session, pgc_op *op) {
   enum { BUSY, FINISHED, REMOVED, EVICTED, STAGE, DONE, BLOCKS, SPENT, BOUNDED };
-  if (session->connection->access == PGC_ACCESS_RESTRICTED)
+  if (session->connection->access == PGC_ACCESS_RESTRICTED) { /* as the server would refuse it, see explain_error() */
+    session->retry = !session->looked;
+    session->connection->checked = session->looked;
     return pgc_fail(session->error, PGCACHE_DENIED,
                     "a role that is kept to some namespaces may not walk for all of them");
+  }
   pgc_parameters parameters = {0};
   PGresult *result;
   pgc_parameters_add_bytes(&parameters, session->walker, PGC_DIGEST_SIZE);

@@ -138,7 +138,7 @@ pgcache_status pgc_schema_check(pgc_session *session) {
     status = pgc_fail(session->error, PGCACHE_SCHEMA_CHANGED, "table %s.cache must have one row; it has %d",
                       session->schema, PQntuples(result));
   } else {
-    int32_t version, made, access = PGC_ACCESS_TABLES;
+    int32_t version, made, access = PGC_ACCESS_TABLES, epoch;
     bool same_cluster, standby, bounded;
     status = pgc_session_int4(session, result, 0, 0, &version);
     if (status == PGCACHE_OK)
@@ -161,10 +161,14 @@ pgcache_status pgc_schema_check(pgc_session *session) {
     if (status == PGCACHE_OK)
       pgc_stamps_want(session->stamps, bounded);
     if (status == PGCACHE_OK)
+      status = pgc_session_int4(session, result, 0, 7, &epoch);
+    if (status == PGCACHE_OK)
       status = judge(session, version, (pgc_schema_kind){.logged = (made & 1) != 0, .coherent = (made & 2) != 0},
                      pgc_migrations_version(pgc_migrations_list()));
     if (status == PGCACHE_OK && !same_cluster)
       status = adopt_cluster(session);
+    if (status == PGCACHE_OK && session->near != NULL)
+      pgc_near_heed_epoch(session->near, epoch + !same_cluster);
     if (status == PGCACHE_OK && access >= 0 && access < PGC_ACCESS_COUNT)
       status = adopt_access(session, (pgc_access)access);
   }

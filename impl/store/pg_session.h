@@ -9,6 +9,7 @@
 
 #include "store/breaker.h"
 #include "store/connection.h"
+#include "state/near.h"
 #include "state/stamps.h"
 #include "store/store.h"
 
@@ -26,6 +27,7 @@ typedef struct pgc_session {
   uint64_t *noted;             /* PGC_NOTED_MAX of them, of the handle */
   const pgc_sql_roles *roles;  /* what init is told; never NULL */
   pgc_stamps *stamps;          /* of this process */
+  pgc_near *near;              /* whose proofs must be of the server that this connection leads to, or NULL */
   const unsigned char *walker; /* 16 bytes by which the server knows this process among the janitors */
   pgc_deadline deadline;
   bool writes;          /* the statement at hand changes something: a lost answer is PGCACHE_UNKNOWN */

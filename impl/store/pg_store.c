@@ -110,6 +110,7 @@ pgc_session pgc_pg_session(pgc_pg_store *self, pgc_process *here, pgc_deadline d
                        .noted = self->noted,
                        .roles = &self->roles,
                        .stamps = &here->stamps,
+                       .near = here->near.near,
                        .walker = here->walker,
                        .deadline = deadline,
                        .error = error};
@@ -204,16 +205,19 @@ static int compare_digests(const void *left, const void *right) {
   return pgc_digest_compare(left, right);
 }
 
-/* Notes in the store which entries were read, from it or from copies. What fails is not tried again: hot entries are read again. */
+/* Notes in the store which entries were read, from it or from copies. What fails is not tried again: hot entries are read again.
+   *more: there may be more copies to tell of. */
 static pgcache_status hand_stamps_over(pgc_pg_store *self, pgc_process *here, pgc_deadline deadline, bool attending,
-                                       pgcache_error *error) {
-  pgc_digest digests[PGC_STAMPS_MAX];
-  size_t count;
+                                       bool *more, pgcache_error *error) {
+  pgc_digest digests[2 * PGC_STAMPS_MAX]; /* half of it for what is read from copies, whatever else is read */
+  size_t count, copies = 0;
+  *more = false;
   if (!pgc_stamps_take(&here->stamps, digests, &count, attending))
     return PGCACHE_OK;
   if (here->near.near != NULL)
-    count +=
-        pgc_near_used(here->near.near, digests + count, PGC_STAMPS_MAX - count, pgc_now_us(), here->stamps.stamp_us);
+    copies = pgc_near_used(here->near.near, digests + count, PGC_STAMPS_MAX, pgc_now_us(), here->stamps.stamp_us);
+  *more = copies == PGC_STAMPS_MAX;
+  count += copies;
   if (count == 0)
     return PGCACHE_OK;
   qsort(digests, count, sizeof *digests, compare_digests); /* see stamp.sql */
@@ -236,7 +240,7 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
   if (here == NULL)
     return pgc_fail_memory(error);
   if (op->kind == PGC_OP_STAMP)
-    return hand_stamps_over(self, here, op->deadline, true, error);
+    return hand_stamps_over(self, here, op->deadline, true, &op->u.stamp.more, error);
   pgc_breaker_verdict verdict = let_through(self, here, op, error);
   if (verdict == PGC_BREAKER_REFUSE)
     return PGCACHE_UNAVAILABLE;
@@ -251,7 +255,7 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
   pgcache_error failure = PGCACHE_ERROR_INIT; /* of attempts that a later one makes good */
   pgcache_status status = PGCACHE_OK;
   pgc_fault fault = PGC_FAULT_NONE;
-  bool retry = true;
+  bool retry = true, more;
   for (int number = 1; retry && number <= PGC_ATTEMPTS_MAX; number++) {
     if (number > 1) {
       if (pgc_deadline_poll_ms(op->deadline) == 0)
@@ -275,7 +279,7 @@ static pgcache_status pg_run(pgc_store *base, pgc_op *op, pgcache_error *error) 
     op->u.stats->pool_idle = idle;
   }
   if (status == PGCACHE_OK && pgc_stamps_due(&here->stamps) && (op->kind == PGC_OP_GET || op->kind == PGC_OP_GET_MANY))
-    (void)hand_stamps_over(self, here, sooner(op->deadline, pgc_deadline_in(STAMP_MS)), false, NULL);
+    (void)hand_stamps_over(self, here, sooner(op->deadline, pgc_deadline_in(STAMP_MS)), false, &more, NULL);
   return status;
 }
 

@@ -178,6 +178,7 @@ struct pgc_op {
     struct {                     /* CLEANUP: one part of the table */
       int64_t next_block;        /* where it begins; out: and the next one */
       bool finished;             /* out: there is no next one */
+      bool bounded;              /* out: there are bounds, so that the use of entries is noted */
       int64_t removed, spent_us; /* out */
     } part;
     pgc_op_load load;
@@ -213,6 +214,7 @@ struct pgc_op {
       const pgc_digest *digests; /* sorted */
       size_t count;
       int64_t noted; /* out */
+      bool more;     /* out: there may be more to tell of */
     } stamp;
     struct {
       bool all;

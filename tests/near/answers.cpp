@@ -246,7 +246,7 @@ TEST_CASE("Where the store answers the look at its place with anything else, the
   fails(
       "a schema that is not there",
       [](const Message &message) -> std::vector<Message> {
-        if (message.type == 'D' && columns_of(message).size() == 7)
+        if (message.type == 'D' && columns_of(message).size() == 8)
           return {wire::error("42P01")};
         return {message};
       },

@@ -303,3 +303,19 @@ TEST_CASE("A forked child without memory has no near cache, or one of its own; i
           }) == 0);
   }
 }
+
+TEST_CASE("A listener's connection ends with its age, as the pool's do, and nothing is lost by it", "[life][audit]") {
+  Store store;
+  Reader reader(store, {{"pool_max_lifetime_ms", "1000"}, {"near_audit_ms", "1500"}, {"pool_idle_ms", "3600000"}});
+  REQUIRE(store.cache.put("k", "v", PGCACHE_TTL_NEVER) == PGCACHE_OK);
+  REQUIRE(reader.keep("k"));
+  /* Nothing else opens connections from here on. */
+  const int64_t before = pgc_counted(&reader.counters().connections_opened);
+  CHECK(eventually([&] { return pgc_counted(&reader.counters().connections_opened) >= before + 3; }, 20000));
+  CHECK(reader.held("k") == "v");
+  CHECK(reader.flushes(PGC_NEAR_FLUSH_START) == 1);
+  CHECK(reader.flushes(PGC_NEAR_FLUSH_GAP) + reader.flushes(PGC_NEAR_FLUSH_EPOCH) == 0);
+  CHECK(pgc_counted(&reader.counters().connections_lost) == 0);
+  /* What is done seldom is done all the same. */
+  CHECK(eventually([&] { return pgc_counted(&reader.counters().near_audited) > 0; }, 20000));
+}

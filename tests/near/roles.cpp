@@ -101,4 +101,19 @@ TEST_CASE(
   REQUIRE(cache.remove("k") == PGCACHE_OK);
   CHECK(eventually([&] { return owner.get("k") == PGCACHE_MISS; }, 14000));
   CHECK(owner.counters().near_messages > 0);
+
+  /* Hits are use for it, too, which its janitor tells. */
+  REQUIRE(store.cache.set_limits(PGCACHE_LIMIT_ALL, 1000, 0) == PGCACHE_OK);
+  REQUIRE(store.cache.put("hot", "v") == PGCACHE_OK);
+  Cache hot = store.open(near_on({{"url", as_role}, {"access_stamp_ms", "20"}, {"cleanup_share", "100"}}));
+  REQUIRE(comes_near(hot, "hot", "v"));
+  store.pg.exec(store.sql("UPDATE {s}.entries SET accessed_at = now() - interval '1 hour'"));
+  Janitor janitor(hot, 3600000);
+  const auto is_noted = [&] {
+    REQUIRE(copy_of(hot, "hot") == "v");
+    return store.pg.one(store.sql(
+               "SELECT accessed_at > now() - interval '30 minutes' FROM {s}.entries WHERE key = 'hot'")) == "t";
+  };
+  CHECK(eventually(is_noted, 20000));
+  CHECK(hot.counters().cleanup_failures == 0);
 }

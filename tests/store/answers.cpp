@@ -246,7 +246,7 @@ TEST_CASE("A row that says that there is no value is a miss", "[answers]") {
 TEST_CASE("What the look at the schema gives in another shape lets nobody in", "[answers][changed]") {
   Store store;
   REQUIRE(store.cache.put("k", "v") == PGCACHE_OK);
-  const size_t columns = 7;
+  const size_t columns = 8;
   const auto opened = [&](const Answers::Edit &edit) {
     Proxy proxy;
     Cache cache = store.open({{"url", proxy.conninfo()}, {"pool_max", "1"}});
@@ -423,7 +423,7 @@ TEST_CASE("The schema check's errors: what is missing, and what is not", "[answe
       const Columns columns = columns_of(message);
       if (columns.size() == 10)
         return {row_of(Columns(10, string()))}; /* ends the old one */
-      if (columns.size() != 7)
+      if (columns.size() != 8)
         return {message};
       *armed = false;
       return {wire::error(sqlstate)};
@@ -555,7 +555,7 @@ TEST_CASE("Requests: a connection on which the look at the schema fails is anoth
     auto looks = std::make_shared<std::atomic<int>>(0);
     const auto failing = [=](int times) {
       return [=](const Message &message) -> std::vector<Message> {
-        if (message.type == 'D' && columns_of(message).size() == 7 && ++*looks <= times)
+        if (message.type == 'D' && columns_of(message).size() == 8 && ++*looks <= times)
           return {wire::error(sqlstate)};
         return {message};
       };

@@ -257,9 +257,14 @@ TEST_CASE("keys, stats and usage tell of what is stored, also of stale and inval
   CHECK(cache.stats().expired == 0);
   pgcache_usage usage = PGCACHE_USAGE_INIT;
   size_t count = 0;
-  REQUIRE(pgcache_read_usage(cache.raw(), &usage, 1, &count, nullptr, nullptr, nullptr) == PGCACHE_OK);
-  CHECK(usage.entries == 4);
-  CHECK(usage.expired == 0);
+  const pgcache_status read = pgcache_read_usage(cache.raw(), &usage, 1, &count, nullptr, nullptr, nullptr);
+  if (read != PGCACHE_DENIED) { /* a role that is kept to some namespaces has none */
+    REQUIRE(read == PGCACHE_OK);
+    CHECK(usage.entries == 4);
+    CHECK(usage.expired == 0);
+  } else {
+    CHECK_FALSE(access_role().empty());
+  }
 }
 
 TEST_CASE("keys refuses what cannot be", "[keys][rule:refuse]") {

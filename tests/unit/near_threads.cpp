@@ -129,7 +129,10 @@ public:
     pgc_digest digests[8];
     int64_t versions[8];
     pgc_near_sample(near_.self, digests, versions, 8);
-    pgc_near_prove(near_.self, near_.now, 0);
+    pgc_near_used(near_.self, digests, 8, near_.now, 0);
+    if (random() % 256 == 0)
+      pgc_near_heed_epoch(near_.self, ++epoch_);
+    pgc_near_prove(near_.self, near_.now, epoch_);
   }
 
   std::atomic<int64_t> hits{0}, wrong{0};
@@ -137,6 +140,7 @@ public:
 private:
   Near &near_;
   Model &model_;
+  int32_t epoch_ = 1;
 };
 
 } // namespace

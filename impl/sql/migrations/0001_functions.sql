@@ -244,17 +244,23 @@ END $$;
 CREATE TRIGGER change_nonce AFTER TRUNCATE ON :"schema".changes
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".change_nonce();
 
--- What a connection asks first, whoever it is. $1 its namespace. See check_schema.sql.
+-- What a connection asks first, whoever it is. $1 its namespace. See check_schema.sql. epoch: the present one, or the one that is
+-- to be made; it is not known on a standby, which has no unlogged tables.
 CREATE FUNCTION :"schema".check_schema(text)
 RETURNS TABLE (schema_version integer, logged boolean, same_cluster boolean, keyed_digests boolean, standby boolean,
-               bounded boolean, coherent boolean)
+               bounded boolean, coherent boolean, epoch integer)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+  present integer;
 BEGIN
+  IF NOT pg_is_in_recovery() THEN
+    SELECT m.epoch INTO present FROM :"schema".marker m;
+  END IF;
   RETURN QUERY
   SELECT c.schema_version, c.logged, c.system_identifier = (SELECT s.system_identifier FROM pg_control_system() s),
          EXISTS (SELECT FROM :"schema".namespaces n WHERE n.name = $1 AND n.settings ->> 'digests' = 'keyed'),
-         pg_is_in_recovery(), :"schema".is_bounded(), c.coherent
+         pg_is_in_recovery(), :"schema".is_bounded(), c.coherent, coalesce(present, c.epoch + 1)
     FROM :"schema".cache c;
 END $$;
 

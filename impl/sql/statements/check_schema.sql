@@ -6,7 +6,7 @@ SELECT s.schema_version, s.logged::integer + 2 * s.coherent::integer, s.same_clu
                  AND has_table_privilege(t.entries, 'UPDATE') AND has_table_privilege(t.entries, 'DELETE') THEN 0
             WHEN has_function_privilege(t.library_get, 'EXECUTE') THEN 1
             WHEN has_function_privilege(t.restricted_get, 'EXECUTE') THEN 2
-            ELSE 0 END, s.bounded
+            ELSE 0 END, s.bounded, s.epoch
   FROM :"schema".check_schema($1::text) s,
        (SELECT to_regclass(:'entries') AS entries, to_regprocedure(:'library_get') AS library_get,
                to_regprocedure(:'restricted_get') AS restricted_get) t
