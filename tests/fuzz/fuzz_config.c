@@ -9,18 +9,10 @@
 
 #include "pure/config.h"
 
-static size_t count_settings(void) {
-  static size_t count;
-  pgcache_setting setting = PGCACHE_SETTING_INIT;
-  while (pgcache_config_describe(&setting, count, NULL) == PGCACHE_OK)
-    count++;
-  return count;
-}
-
 static void set(pgcache_config *config, const char *name, const char *value) {
   pgcache_setting setting = PGCACHE_SETTING_INIT;
   if (name[0] != '\0' && name[1] == '\0') {
-    REQUIRE(pgcache_config_describe(&setting, (unsigned char)name[0] % count_settings(), NULL) == PGCACHE_OK);
+    REQUIRE(pgcache_config_describe(&setting, (unsigned char)name[0] % PGC_SETTING_COUNT, NULL) == PGCACHE_OK);
     name = setting.name;
   }
   const char *before = pgcache_config_get(config, name);
