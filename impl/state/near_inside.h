@@ -167,8 +167,7 @@ struct pgc_near {
   pgc_near_shard *shards;
   pgc_near_stripe *stripes;
   uint64_t *generations;
-  pthread_mutex_t
-      used_lock; /* guards what pgc_near_used() goes on from: a shard, one of its chains, when to begin anew */
+  pthread_mutex_t used_lock; /* of what pgc_near_used() goes on from: a shard, a chain of it, when to begin anew */
   uint32_t used_shard, used_chain;
   int64_t used_next_us;
   pthread_mutex_t recent_lock;

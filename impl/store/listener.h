@@ -22,10 +22,9 @@ typedef struct pgc_listener_settings {
   const char *schema; /* these two must outlive the listener */
   const char *namespace_name;
   pgc_schema_kind kind;
-  int64_t staleness_us; /* the bound */
-  int64_t audit_us;     /* how often a few entries are compared with the store, 0: never */
-  int64_t
-      lifetime_us; /* of a connection, 0: for ever; an address may come to lead to another server, and the old one live on */
+  int64_t staleness_us;   /* the bound */
+  int64_t audit_us;       /* how often a few entries are compared with the store, 0: never */
+  int64_t lifetime_us;    /* of a connection, 0: for ever; its address may come to lead elsewhere */
   pgc_flights *flights;   /* told of what may end a load; in use until the listener is freed */
   pgc_audience *audience; /* told of connections that come and go; NULL: nobody; in use as long */
 } pgc_listener_settings;

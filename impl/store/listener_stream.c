@@ -216,8 +216,7 @@ static bool take_answer(pgc_listener *self, const PGresult *result, bool asked, 
     self->placed = false; /* with listen_url the store is asked again */
     pgc_fail(&self->error, PGCACHE_UNAVAILABLE,
              "the server whose changes are heard is not the one that the store is on: it is of epoch %d, and later "
-             "ones were "
-             "seen; a new connection is made",
+             "ones were seen; a new connection is made",
              (int)got.epoch);
     return false;
   }

@@ -168,7 +168,7 @@ pgcache_status pgc_schema_check(pgc_session *session) {
     if (status == PGCACHE_OK && !same_cluster)
       status = adopt_cluster(session);
     if (status == PGCACHE_OK && session->near != NULL)
-      pgc_near_heed_epoch(session->near, epoch + !same_cluster);
+      pgc_near_heed_epoch(session->near, epoch);
     if (status == PGCACHE_OK && access >= 0 && access < PGC_ACCESS_COUNT)
       status = adopt_access(session, (pgc_access)access);
   }

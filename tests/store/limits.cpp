@@ -60,6 +60,15 @@ void check_hottest_stayed(Store &store, const string &name, int kept) {
                           std::to_string(static_cast<int>(kept / 1.2))) == static_cast<int>(kept / 1.2));
 }
 
+/* Of a schema that roles share. */
+Config config_of(const PrivateServer &server, const string &user, const Settings &more) {
+  Config out;
+  out.set("url", server.conninfo(user)).set("schema", "c");
+  for (const auto &[name, value] : more)
+    out.set(name, value);
+  return out;
+}
+
 } // namespace
 
 TEST_CASE("After a walk with nobody writing a limit holds, no more is gone than needed, and the hot stay", "[limits]") {
@@ -325,13 +334,7 @@ TEST_CASE("[A81] An application role sets no limits; one that is kept to namespa
           "[A81][limits][roles]") {
   PrivateServer server;
   Pg admin(server.conninfo());
-  const auto config = [&](const string &user, const Settings &more = {}) {
-    Config out;
-    out.set("url", server.conninfo(user)).set("schema", "c");
-    for (const auto &[name, value] : more)
-      out.set(name, value);
-    return out;
-  };
+  const auto config = [&](const string &user, const Settings &more = {}) { return config_of(server, user, more); };
   Cache owner(config("postgres"));
   REQUIRE(owner.init() == PGCACHE_OK);
   for (const char *grants : {"functions", "tables"}) {
@@ -382,13 +385,7 @@ TEST_CASE("[A81] An application role sets no limits; one that is kept to namespa
 TEST_CASE("A role that is kept to some namespaces has janitors, too: they clean its own", "[janitor][roles][A50]") {
   PrivateServer server;
   Pg admin(server.conninfo());
-  const auto config = [&](const string &user, const Settings &more = {}) {
-    Config out;
-    out.set("url", server.conninfo(user)).set("schema", "c");
-    for (const auto &[name, value] : more)
-      out.set(name, value);
-    return out;
-  };
+  const auto config = [&](const string &user, const Settings &more = {}) { return config_of(server, user, more); };
   Cache owner(config("postgres"));
   REQUIRE(owner.init() == PGCACHE_OK);
   for (const string grants : {"functions", "tables"}) {

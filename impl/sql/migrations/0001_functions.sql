@@ -258,10 +258,12 @@ BEGIN
     SELECT m.epoch INTO present FROM :"schema".marker m;
   END IF;
   RETURN QUERY
-  SELECT c.schema_version, c.logged, c.system_identifier = (SELECT s.system_identifier FROM pg_control_system() s),
+  SELECT c.schema_version, c.logged, k.same_cluster,
          EXISTS (SELECT FROM :"schema".namespaces n WHERE n.name = $1 AND n.settings ->> 'digests' = 'keyed'),
-         pg_is_in_recovery(), :"schema".is_bounded(), c.coherent, coalesce(present, c.epoch + 1)
-    FROM :"schema".cache c;
+         pg_is_in_recovery(), :"schema".is_bounded(), c.coherent,
+         CASE WHEN k.same_cluster THEN coalesce(present, c.epoch + 1) ELSE c.epoch + 1 END
+    FROM :"schema".cache c
+   CROSS JOIN LATERAL (SELECT c.system_identifier = s.system_identifier FROM pg_control_system() s) k (same_cluster);
 END $$;
 
 -- The entries whose format is JSON, for people. A value that is not valid JSON, or compressed or encrypted, shows as NULL
