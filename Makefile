@@ -347,11 +347,14 @@ $(B)/planted/%: $(HARNESS_OBJECTS) $(SUPPORT_OBJECTS) $(LIB_OBJECTS) Makefile
 .PHONY: tests test-unit test-store test-async test-near test-loads test-roles test-pooler test-near-store test-cli test-faults test-prometheus soak harness staleness loads histories
 tests: $(SUITES:%=$(B)/tests/%) $(if $(MICROHTTPD_LIBS),$(B)/tests/prometheus-traffic) $(B)/tests/soak $(B)/tests/harness $(B)/tests/histories $(EXAMPLES)
 
+# TESTED=coverage: what each suite is run with in .ci/run, which has built it; roles, poolers and whatever is not written in C++
+# have the plain library all the same.
+RUN := $(if $(TESTED),build/$(TESTED),$(B))
 # ARGS go to the test program: make test-store ARGS='[A07]'
 test-unit: $(B)/tests/unit
-	$(B)/tests/unit $(ARGS)
+	$(RUN)/tests/unit $(ARGS)
 test-store: $(B)/tests/store all
-	$(if $(ARGS),ci/with-postgres $(B)/tests/store $(ARGS),ci/in-parts 6 $(B)/tests/store)
+	$(if $(ARGS),ci/with-postgres $(RUN)/tests/store $(ARGS),ci/in-parts 6 $(RUN)/tests/store)
 # What the library does, with handles that log in as application roles; see tests/support/server.hpp. ARGS go to the store's tests,
 # and then loads and requests are left out.
 ROLES_TESTS := [model],[add],[cas],[replace],[touch],[exists],[increment],[cleanup]~[crash],[stats],[keys],[value]
@@ -377,17 +380,17 @@ NEAR_TESTS := [model],[add],[cas],[replace],[touch],[exists],[increment],[keys],
 test-near-store: $(B)/tests/store all
 	PGCACHE_TEST_NEAR=1 ci/in-parts 2 $(B)/tests/store $(or $(ARGS),'$(NEAR_TESTS)')
 test-async: $(B)/tests/async all
-	$(if $(ARGS),ci/with-postgres $(B)/tests/async $(ARGS),ci/in-parts 4 $(B)/tests/async)
+	$(if $(ARGS),ci/with-postgres $(RUN)/tests/async $(ARGS),ci/in-parts 4 $(RUN)/tests/async)
 test-near: $(B)/tests/near all
-	$(if $(ARGS),ci/with-postgres $(B)/tests/near $(ARGS),ci/in-parts 4 $(B)/tests/near)
+	$(if $(ARGS),ci/with-postgres $(RUN)/tests/near $(ARGS),ci/in-parts 4 $(RUN)/tests/near)
 test-loads: $(B)/tests/loads all
-	$(if $(ARGS),ci/with-postgres $(B)/tests/loads $(ARGS),ci/in-parts 4 $(B)/tests/loads)
+	$(if $(ARGS),ci/with-postgres $(RUN)/tests/loads $(ARGS),ci/in-parts 4 $(RUN)/tests/loads)
 test-faults: $(B)/tests/faults all
-	ci/with-postgres $(B)/tests/faults $(ARGS)
+	ci/with-postgres $(RUN)/tests/faults $(ARGS)
 # The exporter by itself, then with a program whose figures a real Prometheus scrapes.
 ifneq ($(MICROHTTPD_LIBS),)
 test-prometheus: $(B)/tests/prometheus $(B)/tests/prometheus-traffic all
-	$(B)/tests/prometheus $(ARGS)
+	$(RUN)/tests/prometheus $(ARGS)
 	$(if $(ARGS),,BUILD=$(B) ci/with-postgres tests/prometheus/run)
 else
 test-prometheus:
@@ -411,7 +414,7 @@ histories: $(B)/tests/histories
 loads: $(B)/tests/harness
 	$(B)/tests/harness loads --faults all $(if $(LOADS),--loads $(LOADS)) $(ARGS)
 test-cli: all examples
-	PGCACHE_BIN=$(B)/pgcache $(if $(ARGS),ci/with-postgres tests/cli/run $(ARGS),tests/cli/run-all)
+	PGCACHE_BIN=$(RUN)/pgcache $(if $(ARGS),ci/with-postgres tests/cli/run $(ARGS),tests/cli/run-all)
 
 .PHONY: check check-long check-all light-checks
 check:

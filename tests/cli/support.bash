@@ -12,7 +12,7 @@ title=
 reasons=
 
 start_tests() {
-  work=$(mktemp -d /tmp/pgcache-cli.XXXXXX)
+  work=$(mktemp -d "${PGCACHE_TEST_FOLDER:-/tmp}/pgcache-cli.XXXXXX")
   chmod 755 "$work" # other accounts run the command from here
   out=$work/out
   err=$work/err

@@ -150,7 +150,9 @@ void start_watchdog(const std::string &folder) {
 
 const std::string &scratch_folder() {
   static const std::string folder = [] {
-    std::string name = "/tmp/pgcache-test-XXXXXX"; /* short: a socket's path has at most 107 bytes */
+    const char *given = getenv("PGCACHE_TEST_FOLDER");
+    /* Short: a socket's path has at most 107 bytes. */
+    std::string name = std::string(given != nullptr && *given != '\0' ? given : "/tmp") + "/pgcache-test-XXXXXX";
     if (mkdtemp(name.data()) == nullptr)
       throw std::runtime_error("mkdtemp failed");
     start_watchdog(name);
