@@ -54,11 +54,12 @@ $(error VARIANT must be empty or one of: $(VARIANTS))
 endif
 
 variant_flags_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-# What is counted is checked at the same time, so that all tests run once for both; but for the two checks of UBSan that
-# add branches of their own, which stand with TSan. The tests are those of the plain build there: what is looked at is the library,
-# and most of the time would go into compiling them.
-variant_flags_tsan := -fsanitize=thread,nonnull-attribute,bool -fno-sanitize-recover=all -fno-omit-frame-pointer
-variant_flags_coverage := --coverage -fprofile-update=atomic $(variant_flags_asan) -fno-sanitize=nonnull-attribute,bool
+# What is counted is checked at the same time, so that all tests run once for both; but for the checks of UBSan that add branches of
+# their own where nothing can go wrong, which stand with TSan. The tests are those of the plain build in both: what is looked at is
+# the library, and most of the time would go into compiling them.
+counted_elsewhere := nonnull-attribute,bool,shift,integer-divide-by-zero
+variant_flags_tsan := -fsanitize=thread,$(counted_elsewhere) -fno-sanitize-recover=all -fno-omit-frame-pointer
+variant_flags_coverage := --coverage -fprofile-update=atomic $(variant_flags_asan) -fno-sanitize=$(counted_elsewhere)
 variant_flags_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 variant_optimize_asan := -O1 -g
 variant_optimize_tsan := -O1 -g
@@ -95,7 +96,7 @@ PROMETHEUS_STATIC := $(B)/libpgcache-prometheus.a
 PROMETHEUS_ALL := $(if $(MICROHTTPD_LIBS),$(PROMETHEUS) $(PROMETHEUS_LINKS) $(PROMETHEUS_STATIC) $(B)/pgcache-prometheus.pc)
 # A suite is a folder of tests/ with Catch2 tests; it becomes one program. tests/support helps those that need a server.
 SUITES := $(foreach suite,unit store async near loads faults $(if $(MICROHTTPD_LIBS),prometheus),$(if $(wildcard tests/$(suite)/*.cpp),$(suite)))
-TESTS_B := $(if $(filter coverage,$(VARIANT)),build,$(B))
+TESTS_B := $(if $(filter coverage tsan,$(VARIANT)),build,$(B))
 SUPPORT_OBJECTS := $(patsubst %.cpp,$(TESTS_B)/obj/%.o,$(filter-out %/main.cpp,$(sort $(wildcard tests/support/*.cpp))))
 SOAK_OBJECTS := $(patsubst %.cpp,$(TESTS_B)/obj/%.o,$(sort $(wildcard tests/soak/*.cpp)))
 HARNESS_OBJECTS := $(patsubst %.cpp,$(TESTS_B)/obj/%.o,$(sort $(wildcard tests/harness/*.cpp)))
@@ -278,10 +279,7 @@ $(B)/hiredis: FORCE
 # ---- Tests -----------------------------------------------------------------------------------------------------------------------
 
 # One program for each suite; a suite without a main.cpp of its own takes that of tests/support.
-# THREADS_ONLY=1 leaves out the files of tests that have none with the tag [threads], for TSan.
-suite_sources = $(sort $(if $(THREADS_ONLY),$(shell grep -le '\[threads\]' tests/$(1)/*.cpp; grep -Le '^TEST_CASE' tests/$(1)/*.cpp), \
-  $(wildcard tests/$(1)/*.cpp)))
-suite_objects = $(patsubst %.cpp,$(TESTS_B)/obj/%.o,$(call suite_sources,$(1))) \
+suite_objects = $(patsubst %.cpp,$(TESTS_B)/obj/%.o,$(sort $(wildcard tests/$(1)/*.cpp))) \
   $(if $(wildcard tests/$(1)/main.cpp),,$(SUPPORT_MAIN)) $(if $(filter-out unit,$(1)),$(SUPPORT_OBJECTS)) \
   $(if $(filter store,$(1)),$(SPANS))
 define suite_rule

@@ -12,10 +12,10 @@ no_server() {
   [ ! -e "$1/data/postmaster.pid" ]
 }
 
-# Starts in a new folder, sends a signal as soon as a file is there, and starts again.
-interrupt() {
+# Starts in a new folder and sends a signal as soon as a file is there. False if the signal did not end the start.
+interrupt_start() { # SIGNAL FILE FOLDER
   local number=$1 file=$2 tries=0 victim=
-  interrupted=$home/$number\ $3/local
+  interrupted=$home/$3/local
   mkdir -p "${interrupted%/local}"
   [ "$account" = "$(id -un)" ] || chown "$account" "${interrupted%/local}"
   start_behind "$interrupted"
@@ -25,7 +25,17 @@ interrupt() {
   done
   victim=$(pgcache_of "$pid")
   [ -n "$victim" ] && kill -s "$number" "$victim"
-  wait "$pid" 2>/dev/null && fail "SIG$number at $file did not end the start"
+  ! wait "$pid" 2>/dev/null
+}
+
+# The same, and starts again. On a machine that stands still the server may be up before the signal comes: then once more.
+interrupt() { # SIGNAL FILE WHEN
+  local number=$1 file=$2 tries=0
+  until interrupt_start "$number" "$file" "$number $3 $tries"; do
+    l local stop --dir "$interrupted"
+    tries=$((tries + 1))
+    [ "$tries" -lt 5 ] || { fail "SIG$number at $file did not end the start"; return; }
+  done
   if [ "$number" != KILL ]; then
     grep -q '^pgcache: interrupted$' "$work/behind" || fail "SIG$number at $file: it said $(cat "$work/behind")"
     [ ! -e "$interrupted/data.tmp" ] || fail "SIG$number at $file left a cluster that is half made"

@@ -16,6 +16,7 @@ start_tests() {
   chmod 755 "$work" # other accounts run the command from here
   out=$work/out
   err=$work/err
+  interpreter=$(command python3 -c 'import sys; print(sys.executable)')
   schema=cli_test_$$
   trap clean_up EXIT
   trap 'exit 130' INT TERM
@@ -123,18 +124,23 @@ expect_silence() {
 # Exactly one line "pgcache: ..." on standard error, with $1 in it.
 expect_error() {
   local lines
-  lines=$(wc -l <"$err")
-  [ "$lines" -eq 1 ] || fail "$command_line: $lines lines on standard error, not one: $(head -c 400 "$err")"
-  grep -q '^pgcache: ' "$err" || fail "$command_line: the message does not begin with pgcache: '$(head -c 400 "$err")'"
-  grep -qF -- "${1:-}" "$err" || fail "$command_line: the message lacks '${1:-}': $(head -c 400 "$err")"
+  mapfile lines <"$err"
+  [[ ${#lines[@]} -eq 1 && ${lines[0]} == *$'\n' ]] ||
+    fail "$command_line: ${#lines[@]} lines on standard error, not one: $(head -c 400 "$err")"
+  [[ ${lines[*]} == 'pgcache: '* ]] || fail "$command_line: the message does not begin with pgcache: '$(head -c 400 "$err")'"
+  [[ ${lines[*]} == *"${1:-}"* ]] || fail "$command_line: the message lacks '${1:-}': $(head -c 400 "$err")"
 }
 
 # Standard output is one JSON document in which the Python expression holds; the document is called j.
 expect_json() {
-  python3 -m json.tool <"$out" >/dev/null 2>&1 || { fail "$command_line: not JSON: $(head -c 400 "$out")"; return; }
-  python3 -c 'import json, sys; j = json.load(sys.stdin); sys.exit(0 if eval(sys.argv[1]) else 1)' "$1" <"$out" ||
-    fail "$command_line: in the JSON this does not hold: $1: $(head -c 400 "$out")"
+  holds_in_json "$1" 2>"$work/json" ||
+    fail "$command_line: in the JSON this does not hold: $1: $(tail -n 1 "$work/json") $(head -c 400 "$out")"
 }
+holds_in_json() { # EXPRESSION: of j, what $out holds
+  python3 -c 'import json, sys; j = json.load(sys.stdin); sys.exit(0 if eval(sys.argv[1]) else 1)' "$1" <"$out"
+}
+# The interpreter itself, which starts several times as quickly as through somebody's choice of versions and with his packages.
+python3() { "$interpreter" -E -S "$@"; }
 
 expect_equal() {
   [ "$2" = "$3" ] || fail "$1: '$2', not '$3'"

@@ -43,7 +43,7 @@ wait_until 30 summaries 2 || fail "nothing is published"
 # A process that gets no processor for three seconds is silent for a moment.
 shows() { # EXPRESSION
   p top --json --interval 2s
-  [ "$code" -eq 0 ] && python3 -c 'import json, sys; j = json.load(sys.stdin); sys.exit(0 if eval(sys.argv[1]) else 1)' "$1" <"$out"
+  [ "$code" -eq 0 ] && holds_in_json "$1"
 }
 wait_until 60 shows 'j["processes"] == 2 and j["since_start"] == 0 and len(j["spans"]) == 2' ||
   fail "never two processes that do something: $(cat "$out")"

@@ -222,7 +222,7 @@ TEST_CASE("[A15] Duplicates across the parts of a split call keep their rules", 
 }
 
 TEST_CASE("[A15] More than 64 MiB in one put_many are split", "[A15][rule:batch][large]") {
-  Store store(Settings{{"timeout_ms", "60000"}});
+  Store store(Settings{{"timeout_ms", "300000"}});
   const string value(15 << 20, 'v');
   const auto keys = names("k", 5);
   Items items;

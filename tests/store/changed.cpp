@@ -140,7 +140,7 @@ TEST_CASE("flush goes on behind each thousand entries, up to the last digest tha
 }
 
 TEST_CASE("put_many with a value of more than 64 MiB, which is a part of its own", "[A15][rule:batch][large]") {
-  Store store(Settings{{"timeout_ms", "60000"}, {"max_value_bytes", "268435456"}});
+  Store store(Settings{{"timeout_ms", "300000"}, {"max_value_bytes", "268435456"}});
   const string large(65 * 1024 * 1024, 'x');
   Items items;
   items.add("a", "small");

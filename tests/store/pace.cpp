@@ -8,6 +8,7 @@
  */
 #include "support/answers.hpp"
 #include "support/catch.hpp"
+#include "support/private_server.hpp"
 #include "support/proxy.hpp"
 #include "support/server.hpp"
 
@@ -22,7 +23,9 @@ using std::string;
 
 namespace {
 
+/* Of a slice for all, and of a part that a role which is kept to namespaces looks at. */
 constexpr size_t SLICE_COLUMNS = 9, FINISHED = 1, SPENT_US = 7;
+constexpr size_t PART_COLUMNS = 3, BLOCKS = 1;
 
 /* now_ms() with fractions. */
 double clock_ms() {
@@ -30,7 +33,8 @@ double clock_ms() {
   return std::chrono::duration<double, std::milli>(now).count();
 }
 
-/* Walks that never end, each slice of which is said to have taken `spent_us`; and when their answers passed. */
+/* Walks that never end, each slice of which is said to have taken `spent_us`; and when their answers passed. What a part took the
+   library sees itself. */
 class Slices {
 public:
   Slices(Proxy &proxy, size_t spent_us)
@@ -38,12 +42,15 @@ public:
                    if (row.size() == SLICE_COLUMNS) {
                      row[FINISHED] = wire::number(0, 1);
                      row[SPENT_US] = wire::number(spent_us, 8);
-                     const std::lock_guard<std::mutex> guard(lock_);
-                     at_.push_back(clock_ms());
+                   } else if (row.size() == PART_COLUMNS) {
+                     row[BLOCKS] = wire::number(1000000000, 8);
+                   } else {
+                     return true;
                    }
+                   const std::lock_guard<std::mutex> guard(lock_);
+                   at_.push_back(clock_ms());
                    return true;
-                 })) {
-  }
+                 })) {}
   /* Between one answer and the next, in milliseconds, of those that passed in this time. */
   std::vector<double> gaps(double from, double to) const {
     const std::lock_guard<std::mutex> guard(lock_);
@@ -112,4 +119,43 @@ TEST_CASE("A janitor takes the share of a core that it is given", "[janitor][pac
   CHECK(eventually([&] { return slices.gaps(0, HUGE_VAL).size() >= 20; }, 30000));
   CHECK(janitor.stop(30000) == PGCACHE_OK);
   CHECK(shortest(slices.gaps(0, HUGE_VAL)) < 100);
+}
+
+TEST_CASE("A role that is kept to namespaces walks at the same pace, and can be stopped in between",
+          "[janitor][roles][pace]") {
+  PrivateServer server;
+  Pg admin(server.conninfo());
+  const auto config = [&](const string &user, const string &url, const Settings &more) {
+    Config out;
+    out.set("url", url + " user=" + user).set("schema", "c");
+    for (const auto &[name, value] : more)
+      out.set(name, value);
+    return out;
+  };
+  admin.exec("CREATE ROLE kept LOGIN");
+  const Settings only_mine = {{"app_role", "kept"}, {"grants", "functions"}, {"app_namespaces", "mine"}};
+  REQUIRE(Cache(config("postgres", server.conninfo(), only_mine)).init() == PGCACHE_OK);
+  Proxy proxy(server.conninfo());
+  Cache cache(config("kept", proxy.conninfo(), {{"pool_max", "1"}, {"namespace", "mine"}, {"cleanup_chance", "1"}}));
+  REQUIRE(cache.get("k") == PGCACHE_MISS);
+  Slices slices(proxy, 0);
+  proxy.delay(10); /* both ways: what a part takes is at least so much */
+  {
+    Janitor janitor(cache, 60000);
+    CHECK(eventually([&] { return slices.gaps(0, HUGE_VAL).size() >= 4; }, 30000));
+    const double before = clock_ms();
+    CHECK(janitor.stop(30000) == PGCACHE_OK);
+    CHECK(clock_ms() - before < 10000);
+  }
+  CHECK(shortest(slices.gaps(0, HUGE_VAL)) >= 10 + 9 * 10);
+  CHECK(cache.counters().cleanup_failures == 0);
+  proxy.delay(0);
+  /* Each write does the next part of a walk. */
+  const double began = clock_ms();
+  for (int i = 0; i < 10; i++)
+    REQUIRE(cache.put("k", "v") == PGCACHE_OK);
+  CHECK(slices.gaps(began, HUGE_VAL).size() >= 5);
+  /* On demand there is no end before the deadline. */
+  const Answer late = cache.cleanup(deadline(500));
+  CHECK((late == PGCACHE_TIMEOUT || late == PGCACHE_UNKNOWN));
 }

@@ -156,14 +156,17 @@ Found search_memory(const Scratch &scratch, const unsigned char *needle, size_t 
     for (unsigned long at = begin; at < end; at += step) {
       const unsigned long stop = std::min(end, at + step + size);
       const ssize_t got = pread(memory, window, std::min<size_t>(stop - at, step + size), static_cast<off_t>(at));
-      for (ssize_t i = 0; i + static_cast<ssize_t>(size) <= got && i < static_cast<ssize_t>(step); i++) {
-        if (window[i] != needle[0] || memcmp(window + i, needle, size) != 0)
-          continue;
-        if (at + static_cast<unsigned long>(i) >= own && at + static_cast<unsigned long>(i) < own_end)
+      if (got < static_cast<ssize_t>(size))
+        continue;
+      const unsigned char *const window_end = window + got, *hit = window;
+      while ((hit = static_cast<const unsigned char *>(
+                  memmem(hit, static_cast<size_t>(window_end - hit), needle, size))) != nullptr) {
+        const unsigned long place = at + static_cast<unsigned long>(hit++ - window);
+        if (place >= at + step || (place >= own && place < own_end))
           continue;
         found.count++;
         found.permissions = permissions;
-        found.at = at + static_cast<unsigned long>(i);
+        found.at = place;
       }
     }
   }
