@@ -301,7 +301,8 @@ test-objects: $(TEST_OBJECTS)
 else
 test-objects:
 	$(Q)$(MAKE) VARIANT= test-objects
-$(TEST_OBJECTS): | test-objects ;
+$(TEST_OBJECTS): test-objects
+	@:
 endif
 
 # No Catch2: it runs for as long as it is told, in several processes.

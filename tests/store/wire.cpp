@@ -176,7 +176,11 @@ TEST_CASE("Once each statement is prepared, operations send nothing but its name
          return pgcache_get_many(cache.raw(), keys.data(), keys.size(), nullptr, nullptr);
        },
        PGCACHE_OK},
-      {"remove_many", [&] { return pgcache_remove_many(cache.raw(), keys.data(), keys.size(), nullptr, nullptr); },
+      {"remove_many",
+       [&] {
+         keys.clear_results();
+         return pgcache_remove_many(cache.raw(), keys.data(), keys.size(), nullptr, nullptr);
+       },
        PGCACHE_OK},
       {"load_begin, load_extend and load_fill",
        [&] {
