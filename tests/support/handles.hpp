@@ -277,7 +277,7 @@ public:
     out.resize(count);
     return out;
   }
-  pgcache_counters counters() {
+  pgcache_counters counters() const {
     pgcache_counters out = PGCACHE_COUNTERS_INIT;
     if (pgcache_read_counters(self_, &out, nullptr) != PGCACHE_OK) {
       throw std::runtime_error("pgcache_read_counters failed");
