@@ -259,7 +259,8 @@ TEST_CASE("[A40] A thousand begins of one key, submitted at once: one load, one 
   REQUIRE(first == PGCACHE_LEASE);
   Load load = take_load(first);
   REQUIRE(load);
-  REQUIRE(eventually([&] { return cache.counters().load_waits == static_cast<int64_t>(COUNT) - 1; })); /* the others wait */
+  REQUIRE(
+      eventually([&] { return cache.counters().load_waits == static_cast<int64_t>(COUNT) - 1; })); /* the others wait */
   CHECK_FALSE(requests.take());
   const Submitted fill = submit_fill(load, "loaded once", deadline(60000));
   REQUIRE(fill == PGCACHE_OK);

@@ -283,7 +283,9 @@ TEST_CASE("While the queue of notifications fills, or there is too much at once,
                       "FROM {s}.marker m, generate_series(1, 500)"));
   REQUIRE(scene.reader.fence() == PGCACHE_OK);
   CHECK(eventually([&] { return other.fence() == PGCACHE_OK; }));
-  const auto messages = [&] { return messages_to(other) + messages_to(scene.reader); }; /* whoever is the relay by now */
+  const auto messages = [&] {
+    return messages_to(other) + messages_to(scene.reader);
+  }; /* whoever is the relay by now */
   const int64_t before = messages();
   CHECK(eventually([&] {
     REQUIRE(scene.store.cache.put("k", "again") == PGCACHE_OK);
