@@ -107,12 +107,13 @@ TEST_CASE("Doctor: a schema that was just made has nothing above info, for its o
   INFO(fresh.json());
   CHECK(fresh.above("info").empty());
   for (const char *check :
-       {"version",     "pooler",  "clock",         "standby",      "schema",   "table",      "pieces",
-        "connections", "grants",  "owner",         "marker",       "versions", "autovacuum", "dead-rows",
-        "hot-updates", "bloat",   "expired",       "transactions", "prepared", "slots",      "notifications",
-        "durability",  "changes", "invalidations", "near",         "coherence"})
+       {"pooler",  "clock",         "standby",      "schema",   "table",      "pieces",        "connections",
+        "grants",  "owner",         "marker",       "versions", "autovacuum", "dead-rows",     "hot-updates",
+        "bloat",   "expired",       "transactions", "prepared", "slots",      "notifications", "durability",
+        "changes", "invalidations", "near",         "coherence"})
     CHECK(fresh.of(check).size() == 1);
-  CHECK(fresh.findings.size() == 26);
+  CHECK_FALSE(fresh.of("version").empty());
+  CHECK(fresh.findings.size() == 25 + fresh.of("version").size());
   for (const auto &finding : fresh.findings) {
     CHECK(finding.finding.size() > 10);
     CHECK(finding.evidence.size() > 5);
@@ -618,7 +619,7 @@ TEST_CASE("Doctor: when the time or the connection ends in the middle the report
   CHECK(now_ms() - start < 10000);
   CHECK(report.the("examination").severity == "error");
   CHECK(has(report.the("examination").remedy, "maintenance_timeout_ms"));
-  CHECK(report.the("version").severity == "ok"); /* what was found before is there */
+  CHECK_FALSE(report.of("version").empty()); /* what was found before is there */
   CHECK(report.of("durability").empty());
   holder.exec("ROLLBACK");
   CHECK(examine(store.cache).above("info").empty());

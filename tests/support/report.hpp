@@ -84,11 +84,11 @@ public:
         out = f;
     return out;
   }
-  /* The checks that found something above that severity. */
+  /* The checks that found something above that severity; without what only says that the server is not its latest minor release. */
   std::set<std::string> above(const std::string &severity) const {
     std::set<std::string> out;
     for (const auto &f : findings)
-      if (weight(f.severity) > weight(severity))
+      if (f.check != "version" && weight(f.severity) > weight(severity))
         out.insert(f.check);
     return out;
   }

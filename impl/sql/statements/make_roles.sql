@@ -7,6 +7,8 @@ DECLARE
   new_cache  CONSTANT boolean := owner IS NULL;
   restricted name; -- see make_restricted() of 0001_roles.sql
   wanted     name;
+  -- Since 16 who makes a role is a member of it that may not act as it, until it is granted.
+  acting     CONSTANT text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END;
 BEGIN
   owner := coalesce(owner, :'owner_role');
   restricted := CASE WHEN :'app_namespaces' <> '' THEN left(owner, 52) || '_restricted' END;
@@ -22,10 +24,10 @@ BEGIN
   IF new_cache AND (SELECT r.rolcanlogin OR r.rolsuper FROM pg_roles r WHERE r.rolname = owner) THEN
     RAISE insufficient_privilege USING MESSAGE = format('the role %I can log in and must not own the cache; set owner_role', owner);
   END IF;
-  IF NOT pg_has_role(owner, 'MEMBER') THEN
+  IF NOT pg_has_role(owner, acting) THEN
     EXECUTE format('GRANT %I TO %I', owner, current_user);
   END IF;
-  IF restricted IS NOT NULL AND NOT pg_has_role(owner, restricted, 'MEMBER') THEN
+  IF restricted IS NOT NULL AND NOT pg_has_role(owner, restricted, acting) THEN
     EXECUTE format('GRANT %I TO %I', restricted, owner);
   END IF;
   IF to_regnamespace(:'schema') IS NULL THEN
