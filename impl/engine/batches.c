@@ -315,7 +315,7 @@ bool pgc_batches_receive(pgc_engine *self, pgc_lane *lane, pgc_sent *sent) {
   }
   if (sent->delivery == PGC_RUN_AGAIN)
     hand_to_crew(self, back);
-  else if (sent->delivery == PGC_LOST)
+  else if (sent->delivery == PGC_LOST || sent->delivery == PGC_SEND_AGAIN)
     requeue(self, back, false);
   else
     settle(self, back);

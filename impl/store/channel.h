@@ -14,7 +14,8 @@ typedef enum pgc_delivery {
   PGC_DELIVERED, /* it has its answer: status, error, and the outputs of op */
   PGC_ASK_ON,    /* nothing was changed, and another statement tells why: to be sent once more */
   PGC_RUN_AGAIN, /* nothing was changed, and run() knows what to do: the channel is for what goes as usual */
-  PGC_LOST /* the connection was lost, and nothing was changed: to be sent again, or to fail with status and error */
+  PGC_LOST, /* the connection was lost, and nothing was changed: to be sent again, or to fail with status and error */
+  PGC_SEND_AGAIN /* it was not executed for a reason that is not its own: to be sent again, however often that happens */
 } pgc_delivery;
 
 /* An operation on its way; the engine's memory, which the channel holds from send() until receive() gives it back. */
@@ -52,7 +53,7 @@ struct pgc_channel {
   /* Reads what has come, without waiting. */
   void (*read)(pgc_channel *self);
   /* The next operation that is done, in the order of sending; NULL: none for now. Of a broken channel all are done: what
-     may have been executed is PGC_DELIVERED with PGCACHE_UNKNOWN, the rest PGC_LOST. */
+     may have been executed is PGC_DELIVERED with PGCACHE_UNKNOWN, the rest PGC_LOST or PGC_SEND_AGAIN. */
   pgc_sent *(*receive)(pgc_channel *self);
   bool (*is_broken)(const pgc_channel *self);
   /* Breaks it off, because it is silent: receive() then gives what is under way. */

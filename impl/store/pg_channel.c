@@ -21,11 +21,7 @@
 /* ---- Sending ---- */
 
 static void keep_back(pgc_pg_channel *self, pgc_sent *sent, pgc_delivery delivery) {
-  pgc_channel_settle(sent,
-                     delivery == PGC_LOST
-                         ? pgc_fail(&sent->error, PGCACHE_UNAVAILABLE, "the connection to the server is ending")
-                         : PGCACHE_CONFLICT,
-                     delivery);
+  pgc_channel_settle(sent, PGCACHE_CONFLICT, delivery);
   sent->marks = PGC_SENT_KEPT_BACK;
   pgc_sent_append(&self->under_way, sent);
   pgc_channel_pass_kept_back(self);
@@ -114,7 +110,7 @@ static bool channel_send(pgc_channel *base, pgc_sent *sent) {
   sent->marks = 0;
   sent->error.struct_size = sizeof sent->error;
   if (self->ending || !pgc_pg_can_send(pgc_channel_about(self, sent), &sent->op)) {
-    keep_back(self, sent, self->ending ? PGC_LOST : PGC_RUN_AGAIN);
+    keep_back(self, sent, self->ending ? PGC_SEND_AGAIN : PGC_RUN_AGAIN);
     return true;
   }
   pgc_question question;

@@ -43,7 +43,8 @@ void pgc_channel_settle(pgc_sent *sent, pgcache_status status, pgc_delivery deli
 }
 
 static void run_again(pgc_sent *sent) {
-  pgc_channel_settle(sent, PGCACHE_CONFLICT, PGC_RUN_AGAIN);
+  bool unprepared = (sent->marks & PGC_SENT_UNPREPARED) != 0;
+  pgc_channel_settle(sent, PGCACHE_CONFLICT, unprepared ? PGC_SEND_AGAIN : PGC_RUN_AGAIN);
   sent->marks |= PGC_SENT_JUDGED;
 }
 
@@ -190,6 +191,36 @@ static void take_sync(pgc_pg_channel *self) {
   pgc_channel_begin_reading(self, self->under_way.first);
 }
 
+static bool met_a_lock(const PGresult *result) {
+  const char *code = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  return code != NULL && strcmp(code, "55P03") == 0;
+}
+
+/* A statement cannot be prepared while somebody has locked its table: as if it had met the lock itself. Those behind it that
+   count on the same preparation were not executed either. */
+static void take_lock_of_preparation(pgc_pg_channel *self, PGresult *result) {
+  pgc_sent *first = self->reading;
+  answer(self, first, result);
+  first->marks &= (uint8_t)~PGC_SENT_JUDGED; /* until its own answer is there */
+  self->session.connection->prepared &= ~(UINT64_C(1) << first->statement);
+  for (pgc_sent *each = first; each != NULL; each = each->next) {
+    if (each->statement == first->statement && (each->marks & PGC_SENT_KEPT_BACK) == 0)
+      each->marks |= PGC_SENT_UNPREPARED;
+  }
+}
+
+static void take_answer(pgc_pg_channel *self, PGresult *result, bool good) {
+  pgc_sent *sent = self->reading;
+  if (good || (sent->marks & PGC_SENT_UNPREPARED) == 0) {
+    answer(self, sent, result);
+    return;
+  }
+  PQclear(result);
+  if ((sent->marks & PGC_SENT_PREPARES) == 0)
+    run_again(sent);
+  sent->marks |= PGC_SENT_JUDGED;
+}
+
 /* Takes a result that is no sync. */
 static void take_result(pgc_pg_channel *self, PGresult *result) {
   ExecStatusType how = PQresultStatus(result);
@@ -197,8 +228,11 @@ static void take_result(pgc_pg_channel *self, PGresult *result) {
   if (!good && breaks(self, result)) {
     PQclear(result);
   } else if (self->next == PGC_NEXT_ANSWER && how != PGRES_PIPELINE_ABORTED) {
-    answer(self, self->reading, result);
+    take_answer(self, result, good);
     self->next = PGC_NEXT_END;
+  } else if (self->next == PGC_NEXT_PREPARED && met_a_lock(result)) {
+    take_lock_of_preparation(self, result);
+    self->next = PGC_NEXT_PREPARED_SYNC;
   } else if (self->next == PGC_NEXT_SYNC && !good) {
     take_back_group(self, result);
   } else if (self->next == PGC_NEXT_PREPARED_SYNC || self->next == PGC_NEXT_SYNC) {

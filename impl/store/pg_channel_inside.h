@@ -10,11 +10,12 @@
 
 /* pgc_sent.marks */
 enum {
-  PGC_SENT_PREPARES = 1,  /* before its answer comes that to its statement's preparation, with a sync */
-  PGC_SENT_SETS = 2,      /* before its answer comes that to local_settings.sql */
-  PGC_SENT_ENDS = 4,      /* after its answer comes a sync */
-  PGC_SENT_KEPT_BACK = 8, /* it was not sent: there is no answer, and its delivery is known */
-  PGC_SENT_JUDGED = 16    /* nothing was changed, whatever becomes of the connection: its delivery is known */
+  PGC_SENT_PREPARES = 1,   /* before its answer comes that to its statement's preparation, with a sync */
+  PGC_SENT_SETS = 2,       /* before its answer comes that to local_settings.sql */
+  PGC_SENT_ENDS = 4,       /* after its answer comes a sync */
+  PGC_SENT_KEPT_BACK = 8,  /* it was not sent: there is no answer, and its delivery is known */
+  PGC_SENT_JUDGED = 16,    /* nothing was changed, whatever becomes of the connection: its delivery is known */
+  PGC_SENT_UNPREPARED = 32 /* its statement's preparation met a lock: an error is all that can come */
 };
 
 /* What comes next. */

@@ -406,3 +406,32 @@ TEST_CASE("An engine that waits does not spin", "[rule:late][idle]") {
   CHECK(busy_ms() < 60); /* with a server that is silent */
   CHECK(requests.next() == PGCACHE_TIMEOUT);
 }
+
+TEST_CASE("While the table is locked, statements that cannot be prepared cost no connections, and nothing fails",
+          "[rule:once][rule:late]") {
+  Store store;
+  const Cache cache = store.open({{"async_connections", "1"}});
+  const Requests requests(cache);
+  const int count = 600;
+  std::vector<uint64_t> ids;
+  {
+    Locked locked(store);
+    for (int i = 0; i < count; i++) {
+      ids.push_back(requests.increment("n" + std::to_string(i), 1, 0, deadline(120000)).id);
+      ids.push_back(requests.get("k" + std::to_string(i), deadline(120000)).id);
+      ids.push_back(requests.put("k" + std::to_string(i), "new", deadline(120000)).id);
+    }
+    CHECK_FALSE(requests.next(3000));
+  }
+  std::map<string, int> failures;
+  for (const uint64_t id : ids) {
+    const Completion completion = requests.wait(id);
+    if (completion.status() < 0)
+      failures[completion.message()]++;
+  }
+  for (const auto &[message, times] : failures)
+    FAIL_CHECK(times << " failed: " << message);
+  const pgcache_counters counters = cache.counters();
+  CHECK(counters.connections_lost == 0);
+  CHECK(counters.connections_opened <= 4); /* a lane, one for those that met the lock, and the crew's */
+}

@@ -82,7 +82,7 @@ struct Sent : pgc_sent {
   int64_t version() const {
     return keys[0].version;
   }
-  /* What became of it: "OK", "MISS", "ask on", "again", "lost". */
+  /* What became of it: "OK", "MISS", "ask on", "again", "lost", "send again". */
   std::string end() const {
     switch (delivery) {
     case PGC_ASK_ON:
@@ -91,6 +91,8 @@ struct Sent : pgc_sent {
       return "again";
     case PGC_LOST:
       return "lost";
+    case PGC_SEND_AGAIN:
+      return "send again";
     case PGC_DELIVERED:
       break;
     }
