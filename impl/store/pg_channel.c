@@ -10,7 +10,6 @@
 #include <poll.h>
 
 #include "platform/memory.h"
-#include "pure/error.h"
 #include "store/pg_channel_inside.h"
 #include "store/pg_operations.h"
 #include "store/pg_question.h"

@@ -209,6 +209,7 @@ static void take_lock_of_preparation(pgc_pg_channel *self, PGresult *result) {
   }
 }
 
+/* An error behind a preparation that met a lock says nothing new. */
 static void take_answer(pgc_pg_channel *self, PGresult *result, bool good) {
   pgc_sent *sent = self->reading;
   if (good || (sent->marks & PGC_SENT_UNPREPARED) == 0) {

@@ -197,6 +197,33 @@ TEST_CASE("A row that somebody else has locked keeps a channel waiting for a mom
   }
 }
 
+TEST_CASE("What cannot be prepared while the table is locked has met the lock; what counted on it is to be sent again",
+          "[channel]") {
+  Store store;
+  Channel channel(store.cache);
+  REQUIRE(channel.status == PGCACHE_OK);
+  const auto all = [&] {
+    for (const char *key : {"a", "b"})
+      channel.send(PGC_OP_PUT, key, "v");
+    for (const char *key : {"a", "b"})
+      channel.send(PGC_OP_GET, key); /* one group: the first one's error ends the second one's turn */
+    REQUIRE(channel.finish());
+  };
+  Pg holder(url());
+  holder.exec(store.sql("BEGIN; LOCK TABLE {s}.entries IN ACCESS EXCLUSIVE MODE"));
+  all();
+  CHECK(channel.ends() == Ends{"TIMEOUT", "send again", "TIMEOUT", "send again"});
+  CHECK(string(channel.received[0]->error.sqlstate) == "55P03");
+  CHECK(string(channel.received[2]->error.sqlstate) == "55P03");
+  CHECK(channel.in_order());
+  CHECK_FALSE(channel.broken());
+  holder.exec("ROLLBACK");
+  CHECK(store.cache.get("a") == PGCACHE_MISS);
+  all();
+  CHECK(channel.ends(4) == Ends{"OK", "OK", "OK", "OK"});
+  CHECK_FALSE(channel.broken());
+}
+
 TEST_CASE("A lost marker: writes are to run again, which makes a new epoch, and the channel goes on",
           "[channel][epoch]") {
   Store store;
